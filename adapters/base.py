@@ -1,0 +1,336 @@
+"""The port: what every kind of endpoint must be able to do, and no more.
+
+An :class:`Endpoint` (端点) is a place where a department's data can be reached. It opens a
+:class:`Source` to read from and a :class:`Sink` to deliver to; a sink begins a
+:class:`Delivery` (交付), which is two-phase: stage…, then commit or abort, under a key.
+
+Arrow record batches are the only currency. Batches carry the *items* of the resource under
+their item names, and two reserved columns:
+
+``_operation``  int8, not null: :data:`PUT` or :data:`DELETE`
+``_reference``  string, not null: the row's place at its source, opaque to everyone but the source
+                that gave it (it finds the row again in :meth:`Source.settle`)
+
+Re-batching, counting, digesting and retrying are written once, above this port.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from types import TracebackType
+from typing import Any, ClassVar, Literal, Self
+
+import pyarrow as pa
+from pydantic import BaseModel, ConfigDict
+
+from schemas import Profile
+
+OPERATION = "_operation"
+REFERENCE = "_reference"
+PUT = 0
+DELETE = 1
+
+Way = Literal["database", "webservice", "file"]
+Capture = Literal["snapshot", "outbox", "batches", "journal"]
+Position = Mapping[str, Any]
+"""Where the next window starts: JSON values, meaningful to the source that gave it."""
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What an endpoint can do, as data: planning refuses what is not here before anything moves."""
+
+    way: Way
+    captures: frozenset[Capture] = frozenset()
+    """How it can be read; empty: it cannot be a source."""
+    delivers: bool = False
+    """It can be a sink."""
+    transactional: bool = False
+    """Ledger row and rows become visible together or not at all."""
+    merges: bool = False
+    """It compares business key and version with what is already there. Otherwise each delivery is a
+    file of changes, and every staged row counts as written."""
+    settles: bool = False
+    """Outcomes can be written back to the rows they concern."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Binding:
+    """Where and how one resource lies at one endpoint (资源挂接).
+
+    Attributes:
+        object: Table, operation or file name pattern.
+        columns: Item name to the name used there (column, element or header).
+        key: Items that identify a row (业务主键), in order.
+        version: Item whose higher value wins, or None: the last read wins.
+        capture: How changes are read; meaningless for a sink.
+        profile: The state columns of a front-end table family, if it belongs to one.
+        fixed: Names used there with a constant value: a source reads only rows that carry it, a sink
+            writes it and counts it as part of the key.
+        options: What only this kind of endpoint understands; unknown ones are refused by the kind.
+    """
+
+    object: str
+    columns: Mapping[str, str]
+    key: tuple[str, ...]
+    version: str | None = None
+    capture: Capture = "snapshot"
+    profile: Profile | None = None
+    fixed: Mapping[str, str] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selection:
+    """What to read: everything after a position, in batches of at most so many rows."""
+
+    after: Position | None = None
+    batch_rows: int = 16_384
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one row, told to its source.
+
+    ``reason`` is None when the row was accepted, else a sentence for the provider's clerk.
+    """
+
+    reference: str
+    reason: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """Who delivers: the delivery key, the exchange it belongs to and the owner's epoch (租约纪元)."""
+
+    key: str
+    exchange: str
+    epoch: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """What was staged, durable at the hub before it is committed at the target.
+
+    Attributes:
+        claim: The claim under which the commit is made; its epoch may be higher than the one staged
+            under, after a takeover.
+        digest: Hex digest of the hub's durable manifest; the ledger row carries it.
+        rows: How many rows were staged.
+        overwrite: A row of the same version with other content replaces what is there, instead of
+            being refused as a conflict: the shape of the grant changed, or no version exists.
+        previous: Delivery key of the exchange's previous delivery here, None for the first.
+        head: Head of the audit chain, copied into the ledger row.
+    """
+
+    claim: Claim
+    digest: str
+    rows: int
+    overwrite: bool = False
+    previous: str | None = None
+    head: str = ""
+
+
+@dataclass(frozen=True)
+class RefusedRow:
+    """A staged row the target refused: its number in the order of staging, the rule, in words why."""
+
+    row: int
+    rule: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Acknowledgement:
+    """The target's answer to a commit; the same key always gets the same answer.
+
+    ``written`` counts rows inserted, replaced and removed; ``deleted`` says how many of them were
+    removed. ``written + unchanged + superseded + len(refused)`` is the number of rows staged.
+    """
+
+    key: str
+    manifest: str
+    written: int
+    deleted: int = 0
+    unchanged: int = 0
+    superseded: int = 0
+    refused: tuple[RefusedRow, ...] = ()
+    at: datetime
+    place: str = ""
+    """What a person would look for: table, file name."""
+
+
+@dataclass(frozen=True)
+class Probe:
+    """One answer of an endpoint test: what was tried, did it work, and what to do if not."""
+
+    name: str
+    passed: bool
+    detail: str = ""
+    remedy: str = ""
+
+
+@dataclass(frozen=True)
+class FoundColumn:
+    """A column, element or header found at an endpoint; ``type`` is a letter of the item types (§2.4)."""
+
+    name: str
+    type: str
+    length: int | None = None
+    scale: int | None = None
+    nullable: bool = True
+    label: str = ""
+
+
+@dataclass(frozen=True)
+class FoundObject:
+    """A table, operation or file found at an endpoint."""
+
+    name: str
+    columns: tuple[FoundColumn, ...] = ()
+    key: tuple[str, ...] = ()
+    label: str = ""
+
+
+class Options(BaseModel):
+    """Options of an endpoint kind: read by name, unknown ones refused, secrets typed as SecretStr."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Source(ABC):
+    """A resource as it can be read at an endpoint."""
+
+    @abstractmethod
+    def schema(self) -> pa.Schema:
+        """The bound items in order, as the place itself types them, then the two reserved columns.
+
+        A place that cannot vouch for its types (SQLite, CSV, SOAP) says string, so that what does
+        not parse becomes a refused row with its text, never a null.
+        """
+
+    @abstractmethod
+    def batches(self, selection: Selection) -> Iterator[pa.RecordBatch]:
+        """Read everything the selection covers, in one consistent snapshot where the place has one."""
+
+    @abstractmethod
+    def position(self) -> Position | None:
+        """Where the next window starts, read in the snapshot of :meth:`batches`; None: no window."""
+
+    def settle(self, outcomes: Iterable[Outcome]) -> int:
+        """Write status and error text back, only to rows whose version and state are still as read.
+
+        Repeatable: the same outcomes again change nothing. Returns how many rows were marked now.
+        """
+        return 0
+
+    def close(self) -> None:
+        """Let go of connections and files."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class Delivery(ABC):
+    """One delivery in the making at a sink."""
+
+    @abstractmethod
+    def stage(self, batch: pa.RecordBatch) -> None:
+        """Put a batch (items and ``_operation``) beside the target, invisible to its readers."""
+
+    @abstractmethod
+    def commit(self, manifest: Manifest) -> Acknowledgement:
+        """Make what is staged visible, once. The same key again: the same answer, no second copy.
+
+        Raises:
+            Overtaken: the target has seen a higher epoch of the exchange.
+            Restored: the ledger row of ``manifest.previous`` is gone.
+            Unbalanced: the stage does not hold ``manifest.rows`` rows, or the counts do not add up.
+        """
+
+    @abstractmethod
+    def abort(self) -> None:
+        """Remove what is staged. After a commit it only tidies up. Repeatable."""
+
+
+class Sink(ABC):
+    """A place at an endpoint that rows of one resource are delivered to."""
+
+    @abstractmethod
+    def begin(self, claim: Claim, schema: pa.Schema) -> Delivery:
+        """Start staging from nothing; what the same key staged under lower epochs is removed."""
+
+    @abstractmethod
+    def resume(self, claim: Claim, schema: pa.Schema) -> Delivery:
+        """Take up the delivery staged under this very claim, to commit or abort it."""
+
+    @abstractmethod
+    def settled(self, key: str) -> Acknowledgement | None:
+        """The acknowledgement kept here for a key, or None: nothing was committed under it."""
+
+    def epoch(self, exchange: str) -> int:
+        """The highest epoch seen here for an exchange, 0 if none."""
+        return 0
+
+    def holds(self, keys: pa.RecordBatch) -> pa.BooleanArray:
+        """For each business key, whether a row of it is here now. Without a merge: never."""
+        return pa.array([False] * keys.num_rows, pa.bool_())
+
+    def close(self) -> None:
+        """Let go of connections and files."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class Endpoint(ABC):
+    """A place where a department's data can be reached, of one kind."""
+
+    kind: ClassVar[str]
+    options_type: ClassVar[type[Options]]
+
+    @abstractmethod
+    def __init__(self, options: Any, *, zone: str = "Asia/Shanghai") -> None:
+        """Open nothing yet. ``zone`` is the zone of the place's zone-less times."""
+
+    @property
+    @abstractmethod
+    def capabilities(self) -> Capabilities:
+        """What can be planned with it."""
+
+    @abstractmethod
+    def test(self) -> list[Probe]:
+        """Try what a run will need, and say in words what does not work and what to do."""
+
+    @abstractmethod
+    def inspect(self, object: str | None = None) -> list[FoundObject]:
+        """What lies there; with a name, that object alone with its columns."""
+
+    def prepare(self, binding: Binding, schema: pa.Schema) -> str:
+        """The script the department's administrator runs before the first delivery; empty: none."""
+        return ""
+
+    def check(self, binding: Binding, schema: pa.Schema, *, sink: bool) -> list[str]:
+        """Everything about the binding that does not fit what lies there, in words; empty: it fits."""
+        return []
+
+    @abstractmethod
+    def source(self, binding: Binding) -> Source:
+        """Open the bound object for reading."""
+
+    @abstractmethod
+    def sink(self, binding: Binding) -> Sink:
+        """Open the bound object for delivery."""

@@ -1,0 +1,69 @@
+"""What can go wrong at a department's endpoint, sorted by what to do next.
+
+::
+
+    AdapterError
+    ├── Unavailable     try again later: the peer is away, slow or locked
+    ├── Refused         the peer said no: credentials, rights, a closed door; never retried
+    ├── Malformed       what the peer sent cannot be read; the provider must repair it
+    ├── Misconfigured   the registration is wrong; the integrator must change it
+    ├── Unsupported     the adapter cannot do what was planned; planning must refuse it
+    ├── Overtaken       a newer owner of the exchange has been here; this one must stop
+    ├── Restored        the target no longer holds what it acknowledged; a person must decide
+    └── Unbalanced      what is staged is not what was sent; nothing is committed
+
+Every driver exception is translated at the edge of its adapter into one of these, with its
+cause kept. A message names what, where and the remedy, and never carries a value of a record.
+"""
+
+from __future__ import annotations
+
+
+class AdapterError(Exception):
+    """Base of all errors of the adapters.
+
+    Args:
+        message: What happened and where, without any value of a record.
+        remedy: What the reader can do about it.
+    """
+
+    retry = False
+
+    def __init__(self, message: str, *, remedy: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.remedy = remedy
+
+
+class Unavailable(AdapterError):
+    """The peer is away, slow or locked: the same call may succeed later."""
+
+    retry = True
+
+
+class Refused(AdapterError):
+    """The peer answered no; asking again changes nothing."""
+
+
+class Malformed(AdapterError):
+    """The peer's answer or file cannot be read as what it was registered to be."""
+
+
+class Misconfigured(AdapterError):
+    """The endpoint or the binding is described wrongly."""
+
+
+class Unsupported(AdapterError):
+    """This adapter cannot do what was asked of it."""
+
+
+class Overtaken(AdapterError):
+    """The target has seen a higher epoch of this exchange: another owner has taken over."""
+
+
+class Restored(AdapterError):
+    """The target has lost a delivery that it had acknowledged."""
+
+
+class Unbalanced(AdapterError):
+    """The stage does not hold what the manifest says was staged."""

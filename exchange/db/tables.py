@@ -1,0 +1,240 @@
+"""The hub's own tables, beside those of the catalogue.
+
+Row payloads of citizens are not here: quarantine, manifests and spool are encrypted files
+whose names stand in these tables. Times are UTC with zone.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import JSON, BigInteger, ForeignKey, Index, Integer, String, Text, UniqueConstraint
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from catalog.tables import Instant
+
+# SQLite numbers rows by itself only under the type name INTEGER.
+Serial = BigInteger().with_variant(Integer, "sqlite")
+
+
+class Base(DeclarativeBase):
+    """Tables of the exchange; their names begin with what they belong to."""
+
+    type_annotation_map = {datetime: Instant, dict[str, Any]: JSON, list[Any]: JSON}
+
+
+class ApplicationRow(Base):
+    """An application for the use of a resource (共享申请)."""
+
+    __tablename__ = "application"
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    resource: Mapped[str] = mapped_column(String(64), index=True)
+    department: Mapped[str] = mapped_column(String(18), index=True)
+    """Credit code of the department that asks."""
+    state: Mapped[str] = mapped_column(String(16))
+    body: Mapped[dict[str, Any]]
+    """Basis, scene, scope, way, period, items, filter, masks: what was asked for."""
+    applicant: Mapped[str] = mapped_column(String(64))
+    submitted_at: Mapped[datetime]
+    decided_at: Mapped[datetime | None]
+
+
+class DecisionRow(Base):
+    """An answer to an application, with its reasons (审核意见)."""
+
+    __tablename__ = "decision"
+
+    id: Mapped[int] = mapped_column(Serial, primary_key=True)
+    application: Mapped[str] = mapped_column(ForeignKey("application.id"), index=True)
+    approved: Mapped[bool]
+    reasons: Mapped[list[Any]]
+    decider: Mapped[str] = mapped_column(String(64))
+    """Actor, or ``platform`` where the rule itself decides."""
+    at: Mapped[datetime]
+
+
+class GrantRow(Base):
+    """A granted use (授权): what may move, to whom, why, until when."""
+
+    __tablename__ = "grant"
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    kind: Mapped[str] = mapped_column(String(16))
+    """``collection`` (归集: provider to base library) or ``sharing`` (共享)."""
+    resource: Mapped[str] = mapped_column(String(64), index=True)
+    resource_version: Mapped[int]
+    department: Mapped[str] = mapped_column(String(18), index=True)
+    application: Mapped[str | None] = mapped_column(ForeignKey("application.id"))
+    state: Mapped[str] = mapped_column(String(16))
+    """``active``, ``suspended``, ``revoked``, ``expired``."""
+    version: Mapped[int]
+    """Raised by every change; the gate compares it."""
+    body: Mapped[dict[str, Any]]
+    valid_from: Mapped[datetime]
+    valid_until: Mapped[datetime | None]
+    quota_rows: Mapped[int | None] = mapped_column(BigInteger)
+    issued_at: Mapped[datetime]
+
+
+class UsageRow(Base):
+    """Quota of a grant reserved at the gate by one delivery, corrected when it is committed."""
+
+    __tablename__ = "usage"
+
+    delivery: Mapped[str] = mapped_column(String(128), primary_key=True)
+    grant: Mapped[str] = mapped_column(ForeignKey("grant.id"), index=True)
+    rows: Mapped[int] = mapped_column(BigInteger)
+    at: Mapped[datetime]
+
+
+class ExchangeRow(Base):
+    """A standing exchange (交换任务): one grant, from one endpoint to another."""
+
+    __tablename__ = "exchange"
+
+    id: Mapped[str] = mapped_column(String(80), primary_key=True)
+    kind: Mapped[str] = mapped_column(String(16))
+    """``synchronisation`` or ``sharing``."""
+    grant: Mapped[str] = mapped_column(ForeignKey("grant.id"), index=True)
+    resource: Mapped[str] = mapped_column(String(64), index=True)
+    table: Mapped[str] = mapped_column(String(64))
+    """Table of the class; a resource with several tables has an exchange for each."""
+    provider: Mapped[str] = mapped_column(String(18))
+    recipient: Mapped[str] = mapped_column(String(18))
+    source: Mapped[dict[str, Any]]
+    """Endpoint name and binding to read from."""
+    target: Mapped[dict[str, Any]]
+    """Endpoint name and binding to deliver to."""
+    settings: Mapped[dict[str, Any]]
+    """Schedule, tolerance, batch size."""
+    state: Mapped[str] = mapped_column(String(16))
+    """``active``, ``paused``, ``ended``."""
+    position: Mapped[dict[str, Any] | None]
+    shape: Mapped[str | None] = mapped_column(String(64))
+    """Digest of what decides the content of a row in the last delivery; another one makes a full pass."""
+    last_delivery: Mapped[str | None] = mapped_column(String(128))
+    due_at: Mapped[datetime | None]
+    created_at: Mapped[datetime]
+
+
+class LeaseRow(Base):
+    """Who runs an exchange now (租约); the epoch only ever rises."""
+
+    __tablename__ = "lease"
+
+    exchange: Mapped[str] = mapped_column(ForeignKey("exchange.id"), primary_key=True)
+    epoch: Mapped[int] = mapped_column(BigInteger)
+    owner: Mapped[str | None] = mapped_column(String(128))
+    expires: Mapped[float]
+    """Seconds since 1970 by the hub database's clock."""
+
+
+class RunRow(Base):
+    """One run of an exchange (交换批次), from plan to settled."""
+
+    __tablename__ = "run"
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    exchange: Mapped[str] = mapped_column(ForeignKey("exchange.id"), index=True)
+    delivery: Mapped[str] = mapped_column(String(128), unique=True)
+    state: Mapped[str] = mapped_column(String(16), index=True)
+    plan: Mapped[dict[str, Any]]
+    plan_digest: Mapped[str] = mapped_column(String(64))
+    epoch: Mapped[int] = mapped_column(BigInteger)
+    """Epoch of the lease that owns the run now."""
+    stage_epoch: Mapped[int | None] = mapped_column(BigInteger)
+    """Epoch under which the durable manifest was staged."""
+    manifest: Mapped[str | None] = mapped_column(String(128))
+    manifest_digest: Mapped[str | None] = mapped_column(String(64))
+    counts: Mapped[dict[str, Any] | None]
+    after: Mapped[dict[str, Any] | None]
+    """Position to promote when the delivery is committed."""
+    error: Mapped[str | None] = mapped_column(Text)
+    started_at: Mapped[datetime]
+    ended_at: Mapped[datetime | None]
+
+
+class ReceiptRow(Base):
+    """Evidence of one delivery (回执)."""
+
+    __tablename__ = "receipt"
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    run: Mapped[str] = mapped_column(ForeignKey("run.id"), unique=True)
+    exchange: Mapped[str] = mapped_column(String(80), index=True)
+    body: Mapped[dict[str, Any]]
+    digest: Mapped[str] = mapped_column(String(64))
+    issued_at: Mapped[datetime]
+
+
+class OwedRow(Base):
+    """What follows a commit and is still owed (待办): status back, notification, error rows."""
+
+    __tablename__ = "owed"
+    __table_args__ = (UniqueConstraint("run", "kind"),)
+
+    id: Mapped[int] = mapped_column(Serial, primary_key=True)
+    run: Mapped[str] = mapped_column(ForeignKey("run.id"), index=True)
+    kind: Mapped[str] = mapped_column(String(16))
+    """``settle``, ``notify``, ``tidy``."""
+    attempts: Mapped[int] = mapped_column(default=0)
+    error: Mapped[str | None] = mapped_column(Text)
+    done_at: Mapped[datetime | None]
+
+
+class NoticeRow(Base):
+    """A notification to a department (同步告知), readable until it is taken."""
+
+    __tablename__ = "notice"
+
+    id: Mapped[int] = mapped_column(Serial, primary_key=True)
+    department: Mapped[str] = mapped_column(String(18), index=True)
+    run: Mapped[str | None] = mapped_column(String(40), index=True)
+    text: Mapped[str] = mapped_column(Text)
+    at: Mapped[datetime]
+
+
+class QuarantineRow(Base):
+    """A refused row, without its content (隔离数据); the content lies encrypted in ``file``."""
+
+    __tablename__ = "quarantine"
+    __table_args__ = (Index("quarantine_run_number", "run", "number"),)
+
+    id: Mapped[int] = mapped_column(Serial, primary_key=True)
+    run: Mapped[str] = mapped_column(ForeignKey("run.id"), index=True)
+    exchange: Mapped[str] = mapped_column(String(80), index=True)
+    number: Mapped[int] = mapped_column(BigInteger)
+    """The row's number in the order of reading, from 1."""
+    item: Mapped[str | None] = mapped_column(String(63))
+    rule: Mapped[str] = mapped_column(String(40))
+    reason: Mapped[str] = mapped_column(Text)
+    key_hash: Mapped[str] = mapped_column(String(64))
+    """Keyed hash of the business key: tells whether it is the same row again, and nothing else."""
+    file: Mapped[str | None] = mapped_column(String(128))
+    at: Mapped[datetime]
+
+
+class EventRow(Base):
+    """One event of the log (审计事件), written in the transaction of its cause, sealed soon after."""
+
+    __tablename__ = "event"
+
+    id: Mapped[int] = mapped_column(Serial, primary_key=True)
+    type: Mapped[str] = mapped_column(String(48), index=True)
+    at: Mapped[datetime] = mapped_column(index=True)
+    actor: Mapped[str] = mapped_column(String(64), index=True)
+    established: Mapped[str] = mapped_column(String(32))
+    """How the actor was established: ``os-user``, ``demo``, ``system``."""
+    department: Mapped[str | None] = mapped_column(String(18), index=True)
+    resource: Mapped[str | None] = mapped_column(String(64), index=True)
+    exchange: Mapped[str | None] = mapped_column(String(80), index=True)
+    run: Mapped[str | None] = mapped_column(String(40), index=True)
+    body: Mapped[dict[str, Any]]
+    tag: Mapped[str] = mapped_column(String(64))
+    """Keyed digest made by the writer, so that a row put in by other hands shows before sealing too."""
+    number: Mapped[int | None] = mapped_column(BigInteger, unique=True)
+    """Place in the chain, from 1; null while unsealed."""
+    seal: Mapped[str | None] = mapped_column(String(64))
+    """Keyed digest over the previous seal, the number and the event."""

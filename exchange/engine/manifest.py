@@ -1,0 +1,117 @@
+"""The durable manifest of a delivery (交付清单): what was read, staged and refused, row by row.
+
+An encrypted file beside the hub's database, written while reading and sealed before the gate. It
+holds everything that must survive the worker: where each staged row came from, what each source
+row is to be told, the refused rows' content, and the digests with their key bounds. Frames are
+Arrow streams with a one-byte tag; the last frame is the header.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import pyarrow as pa
+
+from exchange.errors import Tampered
+from exchange.secrets import Vault
+
+ROWS = pa.schema(
+    [
+        pa.field("number", pa.int64(), nullable=False),  # order of reading, from 1
+        pa.field("staged", pa.int64()),  # order of staging, from 0; null: not staged
+        pa.field("reference", pa.string(), nullable=False),
+    ]
+)
+REFUSED = pa.schema(
+    [
+        pa.field("number", pa.int64(), nullable=False),
+        pa.field("item", pa.string()),
+        pa.field("rule", pa.string(), nullable=False),
+        pa.field("reason", pa.string(), nullable=False),
+        pa.field("key_hash", pa.string(), nullable=False),
+        pa.field("reference", pa.string(), nullable=False),
+        pa.field("content", pa.string(), nullable=False),
+    ]
+)
+
+
+@dataclass
+class Header:
+    """What the manifest says as a whole."""
+
+    delivery: str
+    read: int = 0
+    filtered: int = 0
+    refused: int = 0
+    staged: int = 0
+    report: dict[str, int] = field(default_factory=dict)
+    content: str = ""
+    leaves: list[dict[str, Any]] = field(default_factory=list)
+    position: dict[str, Any] | None = None
+    seconds: float = 0.0
+
+
+def _stream(batch: pa.RecordBatch) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, batch.schema) as writer:
+        writer.write_batch(batch)
+    return bytes(sink.getvalue())
+
+
+class ManifestWriter:
+    """Writes one manifest; nothing of it is visible before :meth:`seal`."""
+
+    def __init__(self, writer: Any) -> None:
+        self._writer = writer
+
+    def rows(self, batch: pa.RecordBatch) -> None:
+        """Note rows that passed the checks, after the schema :data:`ROWS`."""
+        if batch.num_rows:
+            self._writer.append(b"R" + _stream(batch))
+
+    def refused(self, batch: pa.RecordBatch) -> None:
+        """Note refused rows with their content, after the schema :data:`REFUSED`."""
+        if batch.num_rows:
+            self._writer.append(b"Q" + _stream(batch))
+
+    def seal(self, header: Header) -> None:
+        """Write the header, the last frame."""
+        self._writer.append(b"H" + json.dumps(asdict(header), ensure_ascii=False).encode())
+
+
+class Manifest:
+    """A sealed manifest, checked against the digest the hub's database keeps.
+
+    Raises:
+        Tampered: The file is not the one that was sealed.
+    """
+
+    def __init__(self, vault: Vault, name: str, digest: str) -> None:
+        if not vault.exists(name) or vault.digest(name) != digest:
+            raise Tampered(f"交付清单 {name} 缺失或被改动", remedy="从备份恢复该文件；恢复前不要重跑这个批次")
+        self._vault = vault
+        self._name = name
+
+    def _frames(self, tag: bytes) -> Iterator[bytes]:
+        for frame in self._vault.read(self._name):
+            if frame[:1] == tag:
+                yield frame[1:]
+
+    def _batches(self, tag: bytes) -> Iterator[pa.RecordBatch]:
+        for frame in self._frames(tag):
+            yield from pa.ipc.open_stream(frame)
+
+    def header(self) -> Header:
+        """The header."""
+        return Header(**json.loads(next(self._frames(b"H"))))
+
+    def rows(self) -> Iterator[pa.RecordBatch]:
+        """Rows that passed the checks, after :data:`ROWS`."""
+        return self._batches(b"R")
+
+    def refused(self) -> Iterator[pa.RecordBatch]:
+        """Refused rows, after :data:`REFUSED`."""
+        return self._batches(b"Q")

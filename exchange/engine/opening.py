@@ -1,0 +1,96 @@
+"""Opening endpoints: the one place where secret references become secrets and bindings become real."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import adapters
+from adapters import AdapterError, Binding, Endpoint
+from adapters.registry import open_endpoint, secret_fields
+from exchange.errors import Failed, HubError, Invalid, Problem, Red
+from exchange.plan import End
+from exchange.secrets import is_reference, open_secret
+from schemas import profile
+
+
+@contextmanager
+def translated(what: str) -> Iterator[None]:
+    """Turn an adapter's error into the hub's, keeping its cause, its remedy and whether to retry."""
+    try:
+        yield
+    except (adapters.Restored, adapters.Unbalanced, adapters.Overtaken) as error:
+        raise Red(f"{what}: {error.message}", remedy=error.remedy) from error
+    except adapters.Misconfigured as error:
+        raise Invalid(f"{what}: {error.message}", remedy=error.remedy) from error
+    except AdapterError as error:
+        raise Failed(f"{what}: {error.message}", remedy=error.remedy, retry=error.retry) from error
+
+
+def problems_of_options(kind: str, options: Mapping[str, Any], *, where: str) -> list[Problem]:
+    """Everything wrong with an endpoint's options, without opening anything.
+
+    A secret must be a reference (``env:NAME``, ``file:PATH``): its value is never registered.
+    """
+    try:
+        secrets = secret_fields(kind)
+    except AdapterError as error:
+        return [Problem(where=f"{where} › kind", message=error.message, remedy=error.remedy)]
+    found = [
+        Problem(
+            where=f"{where} › options › {name}",
+            message="口令和密钥只登记引用，不登记原文",
+            remedy="写成 env:变量名 或 file:文件路径",
+        )
+        for name in sorted(secrets & options.keys())
+        if not (isinstance(options[name], str) and is_reference(options[name]))
+    ]
+    try:
+        open_endpoint(kind, {name: value for name, value in options.items()})
+    except AdapterError as error:
+        found.append(Problem(where=f"{where} › options", message=error.message, remedy=error.remedy))
+    return found
+
+
+def open_registered(kind: str, options: Mapping[str, Any], zone: str, *, home: Path, name: str) -> Endpoint:
+    """Open a registered endpoint with its secrets; relative paths lie in the hub's home.
+
+    Raises:
+        Invalid: The registration is wrong, or a secret is not to be found.
+    """
+    opened = dict(options)
+    with translated(f"端点 {name}"):
+        for field in secret_fields(kind) & opened.keys():
+            opened[field] = open_secret(opened[field], home)
+        return open_endpoint(kind, opened, zone)
+
+
+def binding(end: End, key: tuple[str, ...], version: str | None) -> Binding:
+    """The adapters' binding of one end of an exchange."""
+    return Binding(
+        object=end.object,
+        columns=end.columns,
+        key=key,
+        version=version,
+        capture=end.capture,  # type: ignore[arg-type]  # checked against the capabilities by planning
+        profile=profile(end.profile) if end.profile else None,
+        fixed=end.fixed,
+        options=end.options,
+    )
+
+
+@contextmanager
+def opened(source: Any, what: str) -> Iterator[Any]:
+    """Close a source or sink at the end; a failure to close never hides the first error."""
+    try:
+        yield source
+    except BaseException:
+        try:
+            source.close()
+        except (AdapterError, HubError, OSError):
+            pass
+        raise
+    with translated(what):
+        source.close()

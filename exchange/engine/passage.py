@@ -1,0 +1,170 @@
+"""The passage of a batch through one run: normalise, check, filter, mask, project, in this order.
+
+What leaves is only what the grant allows. Rows the grant no longer covers but the recipient still
+holds leave as deletions, of which nothing but key and version is handed over.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import date
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from adapters import DELETE, OPERATION, PUT, REFERENCE, Sink
+from exchange.authorisation import expression, masks
+from exchange.checks import Examined, examine, key_hashes
+from exchange.engine.manifest import REFUSED, ROWS
+from exchange.plan import Plan
+from schemas import arrow_schema
+
+
+@dataclass(frozen=True)
+class Passed:
+    """What became of one batch.
+
+    Attributes:
+        staged: Rows to hand over: the delivered items after masks, and ``_operation``.
+        rows: Where each row that passed the checks came from (manifest schema ``ROWS``).
+        refused: The refused rows with rule and content (manifest schema ``REFUSED``).
+        refused_rows: How many rows were refused; ``refused`` may name one for several reasons.
+        filtered: Rows that passed the checks and lie outside the grant.
+    """
+
+    staged: pa.RecordBatch
+    rows: pa.RecordBatch
+    refused: pa.RecordBatch
+    refused_rows: int
+    filtered: int
+
+
+def delivered_schema(plan: Plan) -> pa.Schema:
+    """The schema of what is handed over: the delivered items after masks, and ``_operation``."""
+    checked = arrow_schema(plan.items)
+    bare = {*plan.key, plan.version}
+    fields = []
+    for name in plan.deliver:
+        field = checked.field(name)
+        if name in plan.masks:
+            field = masks.masked_field(masks.parse(plan.masks[name]), field)
+        # Rows to take away are handed over without their content.
+        fields.append(field if name in bare else field.with_nullable(True))
+    return pa.schema([*fields, pa.field(OPERATION, pa.int8(), nullable=False)])
+
+
+class Passage:
+    """Takes the batches of one run through checks, filter and masks.
+
+    Args:
+        plan: The plan carried out.
+        zone: Zone of the source's zone-less times.
+        mask_key: Key of the grant, for keyed masks.
+        hash_key: Key for hashes of business keys in quarantine.
+        today: The day checks compare dates with.
+        sink: Asked which withdrawn keys it holds; None on a first delivery, when it holds nothing.
+    """
+
+    def __init__(
+        self, plan: Plan, *, zone: str, mask_key: bytes, hash_key: bytes, today: date, sink: Sink | None
+    ) -> None:
+        self._plan = plan
+        self._zone = zone
+        self._mask_key = mask_key
+        self._hash_key = hash_key
+        self._today = today
+        self._sink = sink
+        self._filter = expression.parse(plan.filter) if plan.filter else None
+        self._read = 0
+        self._staged = 0
+        self._masks = {name: masks.parse(mask) for name, mask in plan.masks.items() if name in plan.deliver}
+        self.schema = delivered_schema(plan)
+
+    def through(self, batch: pa.RecordBatch) -> Passed:
+        """Take one batch through."""
+        plan = self._plan
+        seen = examine(batch, plan.items, key=plan.key, version=plan.version, zone=self._zone, today=self._today)
+        accepted = seen.accepted
+        put = pc.equal(accepted.column(OPERATION), pa.scalar(PUT, pa.int8()))
+        granted = put
+        if self._filter is not None:
+            granted = pc.and_(put, expression.evaluate(self._filter, accepted))
+        masked = self._masked(accepted)
+        leaving = self._leaving(masked, put, granted)
+        staged = self._project(masked.filter(pc.or_(granted, leaving)), granted.filter(pc.or_(granted, leaving)))
+        out = pc.or_(granted, leaving)
+        passed = Passed(
+            staged=staged,
+            rows=self._origins(seen.accepted_rows, accepted.column(REFERENCE), out),
+            refused=self._refusals(seen),
+            refused_rows=seen.refused.num_rows,
+            filtered=pc.sum(pc.cast(pc.invert(out), pa.int64())).as_py() or 0,
+        )
+        self._read += batch.num_rows
+        self._staged += staged.num_rows
+        return passed
+
+    def _masked(self, accepted: pa.RecordBatch) -> pa.RecordBatch:
+        columns = []
+        for name in self._plan.deliver:
+            column = accepted.column(name)
+            columns.append(
+                masks.apply(self._masks[name], column, self._mask_key) if name in self._masks else column
+            )
+        return pa.record_batch(columns, names=list(self._plan.deliver))
+
+    def _leaving(
+        self, masked: pa.RecordBatch, put: pa.BooleanArray, granted: pa.BooleanArray
+    ) -> pa.BooleanArray:
+        """Rows to take away from the recipient: deleted, or no longer covered by the grant."""
+        nothing = pa.array([False] * masked.num_rows, pa.bool_())
+        if self._filter is None:
+            return pc.invert(put)
+        candidates = pc.invert(granted)
+        if self._sink is None or not pc.any(candidates).as_py():
+            return nothing
+        held = self._sink.holds(masked.select(list(self._plan.key)))
+        return pc.and_(candidates, held)
+
+    def _project(self, rows: pa.RecordBatch, put: pa.BooleanArray) -> pa.RecordBatch:
+        bare = {*self._plan.key, self._plan.version}
+        columns = [
+            rows.column(name)
+            if name in bare
+            else pc.if_else(put, rows.column(name), pa.scalar(None, self.schema.field(name).type))
+            for name in self._plan.deliver
+        ]
+        operation = pc.if_else(put, pa.scalar(PUT, pa.int8()), pa.scalar(DELETE, pa.int8()))
+        return pa.record_batch([*columns, operation], schema=self.schema)
+
+    def _origins(self, numbers: pa.Int64Array, references: pa.Array, out: pa.BooleanArray) -> pa.RecordBatch:
+        order = pc.subtract(pc.cumulative_sum(pc.cast(out, pa.int64())), 1)
+        staged = pc.if_else(out, pc.add(order, self._staged), pa.scalar(None, pa.int64()))
+        return pa.record_batch([pc.add(numbers, self._read + 1), staged, references], schema=ROWS)
+
+    def _refusals(self, seen: Examined) -> pa.RecordBatch:
+        refused = seen.refused
+        if refused.num_rows == 0:
+            return pa.RecordBatch.from_pylist([], schema=REFUSED)
+        place = {row: index for index, row in enumerate(seen.refused_rows.to_pylist())}
+        contents = [json.dumps(row, ensure_ascii=False, default=str) for row in refused.to_pylist()]
+        hashes = key_hashes(refused, self._plan.key, self._hash_key)
+        references = refused.column(REFERENCE).to_pylist()
+        told: set[int] = set()
+        rows = []
+        for finding in seen.findings:
+            index = place[finding.row]
+            rows.append(
+                {
+                    "number": self._read + finding.row + 1,
+                    "item": finding.item,
+                    "rule": finding.rule,
+                    "reason": finding.reason,
+                    "key_hash": hashes[index],
+                    "reference": references[index],
+                    "content": "" if index in told else contents[index],
+                }
+            )
+            told.add(index)
+        return pa.RecordBatch.from_pylist(rows, schema=REFUSED)

@@ -1,0 +1,536 @@
+"""A run of an exchange, step by step, so that death between any two statements loses and repeats nothing.
+
+The steps and what a takeover does at each:
+
+1.  plan             nothing exists yet: the next run plans anew
+2.  lease            the run and its delivery key are durable; a takeover keeps the key
+3.  read             read again from the start, staged under the new epoch
+4.  check            the same
+5.  stage, manifest  the manifest is durable: go on to the gate with what is staged
+6.  gate             committing: whatever happens to the grant now, the delivery counts as before it
+7.  target commit    commit again; the ledger row answers whether it was done
+8.  hub promotion    the delivery is known; what follows is owed
+9.  settle           paid again until done
+10. balance          checked before the gate, by the target, and at promotion
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from adapters import Acknowledgement, AdapterError, Claim, Endpoint, Selection, Sink, Source, Unavailable
+from adapters import Manifest as CommitManifest
+from catalog import Catalog
+from exchange.audit import AuditLog, events
+from exchange.authorisation import Authorisation
+from exchange.checks import Digest
+from exchange.db import HubDatabase, now
+from exchange.db.tables import ExchangeRow, OwedRow, ReceiptRow, RunRow
+from exchange.engine import lease
+from exchange.engine.manifest import Header, Manifest, ManifestWriter
+from exchange.engine.opening import binding, open_registered, translated
+from exchange.engine.passage import Passage, delivered_schema
+from exchange.engine.promotion import Promotion
+from exchange.engine.settlement import Settlement
+from exchange.engine.states import UNFINISHED, RunState, moved
+from exchange.engine.subject import plan_exchange
+from exchange.errors import Busy, HubError, Red, Unknown
+from exchange.identity import Actor
+from exchange.plan import End, Plan
+from exchange.receipts import BALANCE
+from exchange.secrets import Keyring, Vault
+from exchange.settings import Settings
+
+Observer = Callable[[str, dict[str, Any]], None]
+"""Called at every step with its name and figures: for progress, and for tests that kill the process there."""
+
+
+def _silent(_step: str, _figures: dict[str, Any]) -> None:
+    """Observe nothing."""
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run came to.
+
+    ``counts`` holds read, filtered, refused, unchanged, superseded, written and deleted (deleted rows
+    are among the written ones).
+    """
+
+    id: str
+    plan: Plan
+    state: str
+    counts: dict[str, int]
+    seconds: float
+    receipt: str | None
+    reasons: tuple[str, ...] = ()
+    owed: tuple[str, ...] = ()
+
+
+@dataclass
+class _Work:
+    """A run in hand."""
+
+    run: str
+    plan: Plan
+    delivery: str
+    owner: str
+    epoch: int
+    by: Actor
+    previous: str | None
+    position: dict[str, Any] | None
+    state: str
+    redeliver: bool
+    observe: Observer
+    started: float
+
+
+class Engine:
+    """Runs exchanges. One object may serve many threads; each run has connections of its own."""
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        database: HubDatabase,
+        keyring: Keyring,
+        audit: AuditLog,
+        catalog: Catalog,
+        authorisation: Authorisation,
+    ) -> None:
+        self._settings = settings
+        self._database = database
+        self._keyring = keyring
+        self._audit = audit
+        self._catalog = catalog
+        self._authorisation = authorisation
+        self.vault = Vault(settings.home / "payload", keyring.derive("payload"))
+        self._promotion = Promotion(settings, keyring, audit, authorisation)
+        self._settlement = Settlement(database, audit, catalog)
+
+    # --- the run -------------------------------------------------------------------------------
+
+    def run(
+        self,
+        exchange: str,
+        *,
+        by: Actor,
+        observe: Observer = _silent,
+        redeliver: bool = False,
+        after_restore: bool = False,
+    ) -> RunResult:
+        """Run an exchange now; an unfinished run of it is carried to its end instead.
+
+        Args:
+            exchange: Id of the exchange.
+            by: Who asked for it.
+            observe: Told about every step.
+            redeliver: Deliver everything again, after the target lost what it had.
+            after_restore: The hub itself was restored from a backup: give unfinished runs up and go on
+                above the epoch the target has seen.
+
+        Raises:
+            Busy: Somebody else is at it.
+            Red: Going on could lose or repeat something.
+            Failed: An endpoint could not be used.
+            Invalid: The registration does not allow it; every reason is listed.
+        """
+        with ExitStack() as stack:
+            work, source_end, target_end = self._begin(exchange, by, observe, redeliver, after_restore)
+            observe("2.leased", {"run": work.run, "epoch": work.epoch})
+            beat = stack.enter_context(
+                lease.Heartbeat(
+                    self._database,
+                    exchange,
+                    owner=work.owner,
+                    epoch=work.epoch,
+                    seconds=self._settings.lease_seconds,
+                )
+            )
+            try:
+                return self._carry(work, source_end, target_end, beat)
+            finally:
+                with self._database.transaction() as session:
+                    lease.release(session, exchange, owner=work.owner, epoch=work.epoch)
+                self._audit.seal()
+
+    def _carry(self, work: _Work, source_end: Endpoint, target_end: Endpoint, beat: lease.Heartbeat) -> RunResult:
+        """Take a run from where it stands to its end."""
+        plan = work.plan
+        with translated(f"目标端 {plan.target.endpoint}"):
+            sink = target_end.sink(binding(plan.target, plan.key, plan.version))
+        with sink, self._source(source_end, plan) as source:
+            if work.state == RunState.PLANNED:
+                self._guard_target(work, sink)
+                with self._failing(work):
+                    stopped = self._read(work, source, sink, source_end, beat)
+                if stopped:
+                    return self._result(work)
+            beat.check()
+            if work.state == RunState.STAGED and not self._gate(work, sink):
+                return self._result(work)
+            if work.state == RunState.COMMITTING:
+                self._commit(work, sink)
+            if work.state == RunState.COMMITTED:
+                self._settlement.pay(work.run, plan, source, sink, self._manifest(work.run), by=work.by)
+                work.observe("9.settled", {"run": work.run})
+            return self._result(work)
+
+    @contextmanager
+    def _source(self, end: Endpoint, plan: Plan) -> Iterator[Source]:
+        with translated(f"来源端 {plan.source.endpoint}"):
+            source = end.source(binding(plan.source, plan.key, plan.version))
+            with source:
+                yield source
+
+    # --- steps 1 and 2 -------------------------------------------------------------------------
+
+    def _begin(
+        self,
+        exchange: str,
+        by: Actor,
+        observe: Observer,
+        redeliver: bool,
+        after_restore: bool,
+    ) -> tuple[_Work, Endpoint, Endpoint]:
+        """Plan, take the lease and make run and delivery key durable, before the first read."""
+        with self._database.reading() as session:
+            row = session.get(ExchangeRow, exchange)
+            if row is None:
+                raise Unknown(f"没有交换 {exchange}", remedy="用 shutong status 查看已有的交换")
+            standing = None if after_restore else self._unfinished(session, exchange)
+            if standing is not None:
+                plan = Plan(**standing.plan)
+                ends = self._endpoint(session, plan.source), self._endpoint(session, plan.target)
+            else:
+                ends = self._endpoint(session, End(**row.source)), self._endpoint(session, End(**row.target))
+                able = ends[0].capabilities, ends[1].capabilities
+                plan = plan_exchange(session, row, *able, self._settings, self._catalog, redeliver=redeliver)
+        observe("1.planned", {"plan": plan.digest()})
+        target = binding(plan.target, plan.key, plan.version)
+        with translated(f"目标端 {plan.target.endpoint}"), ends[1].sink(target) as sink:
+            seen = sink.epoch(exchange)
+        owner = lease.owner_name()
+        with self._database.transaction() as session:
+            epoch = lease.acquire(
+                session,
+                exchange,
+                owner=owner,
+                seconds=self._settings.lease_seconds,
+                at_least=seen if after_restore else 0,
+            )
+            if seen >= epoch:
+                raise Red(
+                    f"交换 {exchange} 的目标端已到第 {seen} 任，而本库只到第 {epoch} 任：枢纽数据库像是从旧备份恢复的",
+                    remedy=f"确认后执行 shutong run {exchange} --after-restore，已送达的行会计为未变化",
+                )
+            row = session.get_one(ExchangeRow, exchange)
+            unfinished = self._unfinished(session, exchange)
+            if unfinished is not None and after_restore:
+                self._abandon(session, unfinished, by)
+                unfinished = None
+            elif (unfinished and unfinished.id) != (standing and standing.id):
+                raise Busy(f"交换 {exchange} 刚由其他执行者推进", remedy="稍后重试")
+            if unfinished is None:
+                unfinished = self._new_run(session, plan, epoch, by)
+            else:
+                unfinished.epoch = epoch
+                self._event(session, events.RunTakenOver(epoch=epoch, state=unfinished.state), by, unfinished)
+            work = _Work(
+                run=unfinished.id,
+                plan=Plan(**unfinished.plan),
+                delivery=unfinished.delivery,
+                owner=owner,
+                epoch=epoch,
+                by=by,
+                previous=None if redeliver else row.last_delivery,
+                position=row.position,
+                state=unfinished.state,
+                redeliver=redeliver,
+                observe=observe,
+                started=time.monotonic(),
+            )
+        return work, *ends
+
+    def _unfinished(self, session: Session, exchange: str) -> RunRow | None:
+        return session.scalar(select(RunRow).where(RunRow.exchange == exchange, RunRow.state.in_(UNFINISHED)))
+
+    def _endpoint(self, session: Session, end: End) -> Endpoint:
+        spec = self._catalog.endpoint(session, end.endpoint)
+        return open_registered(spec.kind, spec.options, spec.zone, home=self._settings.home, name=spec.name)
+
+    def _new_run(self, session: Session, plan: Plan, epoch: int, by: Actor) -> RunRow:
+        name = secrets.token_hex(8)
+        digest = plan.digest()
+        run = RunRow(
+            id=name,
+            exchange=plan.exchange,
+            delivery=f"{digest}-{name}",
+            state=RunState.PLANNED.value,
+            plan=plan.model_dump(mode="json"),
+            plan_digest=digest,
+            epoch=epoch,
+            started_at=now(session),
+        )
+        session.add(run)
+        session.flush()
+        self._event(session, events.RunStarted(plan=digest, delivery=run.delivery), by, run)
+        return run
+
+    def _abandon(self, session: Session, run: RunRow, by: Actor) -> None:
+        if run.state != RunState.COMMITTED:
+            run.state = moved(run.state, RunState.ABANDONED)
+            run.ended_at = now(session)
+        self._event(session, events.HubRecovered(run=run.id), by, run)
+
+    # --- steps 3 to 5 --------------------------------------------------------------------------
+
+    def _guard_target(self, work: _Work, sink: Sink) -> None:
+        """The target must still hold what it acknowledged last, or a person must decide."""
+        if work.previous is None:
+            return
+        with translated(f"目标端 {work.plan.target.endpoint}"):
+            kept = sink.settled(work.previous)
+        if kept is None:
+            error = Red(
+                f"目标端 {work.plan.target.endpoint} 没有上一次交付的台账：目标库像是被恢复或清空过",
+                remedy=f"与接收方确认后执行 shutong run {work.plan.exchange} --redeliver 重新送达",
+            )
+            self._redden(work, error)
+            raise error
+
+    def _read(
+        self, work: _Work, source: Source, sink: Sink, source_end: Endpoint, beat: lease.Heartbeat
+    ) -> bool:
+        """Read, check and stage everything, then make the manifest durable. True: stopped for good."""
+        plan = work.plan
+        claim = Claim(key=work.delivery, exchange=plan.exchange, epoch=work.epoch)
+        passage = Passage(
+            plan,
+            zone=self._zone(plan.source.endpoint),
+            mask_key=self._keyring.derive("grant", plan.grant),
+            hash_key=self._keyring.derive("quarantine", plan.resource),
+            today=datetime.now(ZoneInfo("Asia/Shanghai")).date(),
+            sink=sink if work.previous is not None else None,
+        )
+        digest = Digest(plan.digest_algorithm, key=plan.key)
+        header = Header(delivery=work.delivery)
+        name = f"{work.run}.{work.epoch}"
+        with translated(f"交换 {plan.exchange}"), self.vault.write(name) as writer:
+            manifest = ManifestWriter(writer)
+            delivery = sink.begin(claim, passage.schema)
+            after = None if plan.full else work.position
+            for batch in source.batches(Selection(after=after, batch_rows=plan.batch_rows)):
+                beat.check()
+                passed = passage.through(batch)
+                manifest.rows(passed.rows)
+                manifest.refused(passed.refused)
+                if passed.staged.num_rows:
+                    delivery.stage(passed.staged)
+                    digest.add(passed.staged)
+                header.read += batch.num_rows
+                header.filtered += passed.filtered
+                header.refused += passed.refused_rows
+                header.staged += passed.staged.num_rows
+                for rule in passed.refused.column("rule").to_pylist():
+                    header.report[rule] = header.report.get(rule, 0) + 1
+                work.observe("3.read", {"read": header.read, "refused": header.refused, "staged": header.staged})
+            position = source.position()
+            header.position = dict(position) if position is not None else None
+            header.content = digest.root()
+            header.leaves = digest.leaves()
+            header.seconds = time.monotonic() - work.started
+            manifest.seal(header)
+        if header.read != header.filtered + header.refused + header.staged:
+            raise Red(f"交换 {plan.exchange} 账不平：读取 {header.read} 行，去向合计不等", remedy="保全现场并报告缺陷")
+        work.observe("5.staged", {"staged": header.staged})
+        stop = plan.tolerance.exceeded(header.refused, header.read)
+        with self._owned(work) as (session, run):
+            run.state = moved(run.state, RunState.STOPPED if stop else RunState.STAGED)
+            run.manifest = name
+            run.manifest_digest = self.vault.digest(name)
+            run.stage_epoch = work.epoch
+            run.after = header.position
+            run.counts = {"read": header.read, "filtered": header.filtered, "refused": header.refused}
+            figures = {**run.counts, "staged": header.staged}
+            self._event(session, events.RunStaged(counts=figures), work.by, run)
+            if stop:
+                reason = f"拒收 {header.refused} 行，共读 {header.read} 行，超过容许"
+                self._promotion.quarantine(session, run, self._manifest_of(run), {})
+                self._end(session, run, reason, work.by)
+            work.state = run.state
+        if stop:
+            with translated(f"目标端 {plan.target.endpoint}"):
+                delivery.abort()
+        work.observe("5.manifest", {"stopped": stop})
+        return stop
+
+    def _zone(self, endpoint: str) -> str:
+        with self._database.reading() as session:
+            return self._catalog.endpoint(session, endpoint).zone
+
+    # --- step 6 --------------------------------------------------------------------------------
+
+    def _gate(self, work: _Work, sink: Sink) -> bool:
+        """Let the delivery through if the grant still allows it, by compare-and-set; else drop it."""
+        plan = work.plan
+        work.observe("6.gate", {})
+        staged = self._manifest(work.run).header().staged
+        with self._owned(work) as (session, run):
+            reasons = self._authorisation.gate(
+                session, plan.grant, plan.grant_version, staged, work.delivery, now(session)
+            )
+            run.state = moved(run.state, RunState.BARRED if reasons else RunState.COMMITTING)
+            if reasons:
+                run.error = "；".join(reasons)
+                run.ended_at = now(session)
+                self._event(session, events.RunRefusedAtGate(reasons=tuple(reasons)), work.by, run)
+            else:
+                self._event(session, events.RunGated(grant=plan.grant, version=plan.grant_version), work.by, run)
+            work.state = run.state
+            claim = self._claim(run)
+        work.observe("6.gated", {"reasons": list(reasons)})
+        if reasons:
+            with translated(f"目标端 {plan.target.endpoint}"):
+                sink.resume(claim, delivered_schema(plan)).abort()
+        return not reasons
+
+    # --- steps 7, 8 and 10 ---------------------------------------------------------------------
+
+    def _commit(self, work: _Work, sink: Sink) -> None:
+        plan = work.plan
+        with self._database.reading() as session:
+            run = session.get_one(RunRow, work.run)
+            manifest = self._manifest_of(run)
+            claim = self._claim(run)
+            digest = run.manifest_digest or ""
+        header = manifest.header()
+        head = self._audit.head()
+        work.observe("7.commit", {})
+        try:
+            delivery = sink.resume(claim, delivered_schema(plan))
+            acknowledged = delivery.commit(
+                CommitManifest(
+                    claim=replace(claim, epoch=work.epoch),
+                    digest=digest,
+                    rows=header.staged,
+                    overwrite=plan.overwrite,
+                    previous=work.previous,
+                    head=head,
+                )
+            )
+        except Unavailable as error:
+            # In doubt: only committing again under the same key can tell. The state says so already.
+            with translated(f"目标端 {plan.target.endpoint}"):
+                raise error
+        except AdapterError as error:
+            failure = Red(f"目标端 {plan.target.endpoint}: {error.message}", remedy=error.remedy)
+            self._redden(work, failure, release=True)
+            raise failure from error
+        work.observe("7.committed", {})
+        self._promote(work, manifest, header, acknowledged, head)
+        work.observe("8.promoted", {})
+
+    def _promote(
+        self, work: _Work, manifest: Manifest, header: Header, acknowledged: Acknowledgement, head: str
+    ) -> None:
+        counts = {
+            "read": header.read,
+            "filtered": header.filtered,
+            "refused": header.refused + len(acknowledged.refused),
+            "unchanged": acknowledged.unchanged,
+            "superseded": acknowledged.superseded,
+            "written": acknowledged.written,
+            "deleted": acknowledged.deleted,
+        }
+        if counts["read"] != sum(counts[name] for name in BALANCE):
+            error = Red(f"交换 {work.plan.exchange} 账不平：读取 {counts['read']} 行，去向合计不等", remedy="保全现场")
+            self._redden(work, error, counts=counts)
+            raise error
+        with self._owned(work) as (session, run):
+            self._promotion.promote(session, run, work.plan, manifest, header, acknowledged, counts, head, work.by)
+            run.state = moved(run.state, RunState.COMMITTED)
+            work.state = run.state
+
+    # --- states --------------------------------------------------------------------------------
+
+    @contextmanager
+    def _owned(self, work: _Work) -> Iterator[tuple[Session, RunRow]]:
+        """A hub transaction in which run and lease are locked and still this worker's."""
+        with self._database.transaction() as session:
+            if not lease.holds(session, work.plan.exchange, owner=work.owner, epoch=work.epoch):
+                raise Busy(f"交换 {work.plan.exchange} 已被其他执行者接管", remedy="无需处理：由接管者继续")
+            run = session.get_one(RunRow, work.run, with_for_update=True)
+            yield session, run
+
+    @contextmanager
+    def _failing(self, work: _Work) -> Iterator[None]:
+        """Record why reading failed; nothing was delivered, so the next run plans anew."""
+        try:
+            yield
+        except Busy:
+            raise
+        except HubError as error:
+            with self._owned(work) as (session, run):
+                run.state = moved(run.state, RunState.RED if isinstance(error, Red) else RunState.FAILED)
+                self._end(session, run, error.message, work.by)
+            raise
+
+    def _redden(
+        self, work: _Work, error: Red, *, release: bool = False, counts: dict[str, int] | None = None
+    ) -> None:
+        with self._owned(work) as (session, run):
+            run.state = moved(run.state, RunState.RED)
+            run.counts = counts or run.counts
+            if release:
+                self._authorisation.release(session, run.delivery)
+            self._end(session, run, error.message, work.by)
+
+    def _end(self, session: Session, run: RunRow, reason: str, by: Actor) -> None:
+        run.error = reason
+        run.ended_at = now(session)
+        self._event(session, events.RunReddened(state=run.state, reason=reason), by, run)
+
+    def _event(self, session: Session, event: Any, by: Actor, run: RunRow) -> None:
+        self._audit.record(
+            session, event, by=by, resource=run.plan["resource"], exchange=run.exchange, run=run.id,
+            department=run.plan["recipient"],
+        )  # fmt: skip
+
+    def _claim(self, run: RunRow) -> Claim:
+        """The claim the run was staged under."""
+        return Claim(key=run.delivery, exchange=run.exchange, epoch=run.stage_epoch or run.epoch)
+
+    def _manifest(self, run: str) -> Manifest:
+        with self._database.reading() as session:
+            return self._manifest_of(session.get_one(RunRow, run))
+
+    def _manifest_of(self, run: RunRow) -> Manifest:
+        return Manifest(self.vault, run.manifest or "", run.manifest_digest or "")
+
+    def _result(self, work: _Work) -> RunResult:
+        with self._database.reading() as session:
+            run = session.get_one(RunRow, work.run)
+            receipt = session.scalar(select(ReceiptRow.id).where(ReceiptRow.run == run.id))
+            owed = session.scalars(select(OwedRow.kind).where(OwedRow.run == run.id, OwedRow.done_at.is_(None)))
+            zero = dict.fromkeys(("read", *BALANCE, "deleted"), 0)
+            return RunResult(
+                id=run.id,
+                plan=work.plan,
+                state=run.state,
+                counts={**zero, **(run.counts or {})},
+                seconds=time.monotonic() - work.started,
+                receipt=receipt,
+                reasons=(run.error,) if run.error else (),
+                owed=tuple(owed),
+            )

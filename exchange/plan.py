@@ -1,0 +1,303 @@
+"""The plan of a run (交换方案): everything that decides what will move, frozen before anything moves.
+
+Making a plan is pure: registration, grant and capabilities go in, a plan or every reason against
+it comes out. The plan's digest names it; the delivery key is the digest and a random run id.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Protocol
+
+from pydantic import BaseModel, ConfigDict
+
+from exchange.authorisation.expression import items_used, parse, problems
+from exchange.errors import Invalid, Problem
+from schemas import Item
+
+Guarantee = Literal["exactly once", "at least once"]
+
+
+class Able(Protocol):
+    """What planning must know of an endpoint (see the adapters' capabilities)."""
+
+    @property
+    def way(self) -> str:
+        """The documented way of exchange it belongs to."""
+
+    @property
+    def captures(self) -> frozenset[Any]:
+        """How it can be read."""
+
+    @property
+    def delivers(self) -> bool:
+        """Whether it can be delivered to."""
+
+    @property
+    def transactional(self) -> bool:
+        """Whether ledger row and rows become visible together."""
+
+    @property
+    def merges(self) -> bool:
+        """Whether it compares with what is already there."""
+
+    @property
+    def settles(self) -> bool:
+        """Whether outcomes can be written back."""
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class End(_Frozen):
+    """One end of an exchange: the endpoint by name, and how the resource is bound there.
+
+    Fields after ``endpoint`` mean what they mean in the adapters' binding; ``profile`` is a name.
+    """
+
+    endpoint: str
+    object: str
+    columns: dict[str, str]
+    capture: str = "snapshot"
+    profile: str | None = None
+    fixed: dict[str, str] = {}
+    options: dict[str, Any] = {}
+
+
+class Tolerance(_Frozen):
+    """How many refused rows a run may have before nothing is delivered: either bound stops it."""
+
+    rows: int | None = None
+    share: float | None = None
+
+    def exceeded(self, refused: int, read: int) -> bool:
+        """Whether so many refused of so many read are too many."""
+        return (self.rows is not None and refused > self.rows) or (
+            self.share is not None and read > 0 and refused > self.share * read
+        )
+
+
+class Plan(_Frozen):
+    """What one run will do.
+
+    Attributes:
+        items: Items read and checked: the granted ones and those the filter needs.
+        deliver: Names of the items handed over, in order.
+        key: Business key (业务主键).
+        version: Item whose higher value wins; None: the last read wins.
+        filter: The granted rows, as a typed expression; None: all.
+        masks: Item to mask.
+        full: A full pass: the first one, or the shape of the grant changed, or a re-delivery.
+        overwrite: Rows of an unchanged version may differ from what was delivered before.
+        way: ``database``, ``webservice`` or ``file``.
+        guarantee: What the target makes possible.
+        remarks: What the reader of the plan must know, in words.
+    """
+
+    exchange: str
+    kind: Literal["synchronisation", "sharing"]
+    way: str
+    record_class: str
+    resource: str
+    resource_version: int
+    grant: str
+    grant_version: int
+    purpose: dict[str, Any]
+    provider: str
+    recipient: str
+    items: tuple[Item, ...]
+    deliver: tuple[str, ...]
+    key: tuple[str, ...]
+    version: str | None
+    filter: dict[str, Any] | None
+    masks: dict[str, Any]
+    source: End
+    target: End
+    full: bool
+    overwrite: bool
+    tolerance: Tolerance
+    guarantee: Guarantee
+    batch_rows: int
+    digest_algorithm: str
+    remarks: tuple[str, ...]
+
+    def digest(self) -> str:
+        """Hex SHA-256 of the plan's canonical JSON."""
+        return canonical_digest(self.model_dump(mode="json"))
+
+    def shape(self) -> str:
+        """Digest of what decides the content of a delivered row; another shape needs a full pass."""
+        return shape_of(self)
+
+
+def canonical_digest(value: Any) -> str:
+    """Hex SHA-256 of a JSON value with sorted keys and no blanks."""
+    text = json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def shape_of(plan: Plan) -> str:
+    """See :meth:`Plan.shape`."""
+    parts = plan.model_dump(
+        mode="json", include={"items", "deliver", "key", "version", "filter", "masks", "grant", "source", "target"}
+    )
+    del parts["source"]["capture"]  # how changes are found does not change what a row contains
+    return canonical_digest(parts)
+
+
+class Subject(_Frozen):
+    """What is to be planned, collected by the caller from directory, grant and exchange."""
+
+    exchange: str
+    kind: Literal["synchronisation", "sharing"]
+    record_class: str
+    resource: str
+    resource_version: int
+    resource_items: tuple[Item, ...]
+    key: tuple[str, ...]
+    version: str | None
+    grant: str
+    grant_version: int
+    grant_body: dict[str, Any]
+    provider: str
+    recipient: str
+    source: End
+    target: End
+    previous_shape: str | None
+    settings: dict[str, Any]
+
+
+def make_plan(
+    subject: Subject,
+    source: Able,
+    target: Able,
+    *,
+    rival_readers: Sequence[str] = (),
+    redeliver: bool = False,
+    batch_rows: int,
+    tolerance: Tolerance,
+    digest_algorithm: str,
+) -> Plan:
+    """Freeze what a run will do.
+
+    Args:
+        subject: What is to move, under which grant.
+        source: Capabilities of the endpoint read from.
+        target: Capabilities of the endpoint delivered to.
+        rival_readers: Other exchanges that read the same object by its status column.
+        redeliver: Deliver everything again: the target lost what it had.
+        batch_rows: Rows in a batch.
+        tolerance: Refused rows that stop a run, where the exchange has no own figure.
+        digest_algorithm: ``sha256`` or ``sm3``.
+
+    Raises:
+        Invalid: With every reason why this cannot be done.
+    """
+    items = {item.name: item for item in subject.resource_items}
+    granted = list(subject.grant_body["items"])
+    expression = subject.grant_body.get("filter")
+    needed = list(dict.fromkeys([*granted, *(items_used(parse(expression)) if expression else [])]))
+    found = [
+        *_problems_of_items(subject, items, granted, needed),
+        *_problems_of_ends(subject, source, target, rival_readers),
+    ]
+    if expression:
+        found += [("过滤条件", text) for text in problems(parse(expression), subject.resource_items)]
+    if found:
+        raise Invalid(
+            f"交换 {subject.exchange} 不能执行",
+            [Problem(where=f"交换 {subject.exchange} › {where}", message=text) for where, text in found],
+        )
+    plan = Plan(
+        exchange=subject.exchange,
+        kind=subject.kind,
+        way=_way(source.way, target.way),
+        record_class=subject.record_class,
+        resource=subject.resource,
+        resource_version=subject.resource_version,
+        grant=subject.grant,
+        grant_version=subject.grant_version,
+        purpose=dict(subject.grant_body.get("purpose") or {}),
+        provider=subject.provider,
+        recipient=subject.recipient,
+        items=tuple(items[name] for name in needed),
+        deliver=tuple(granted),
+        key=subject.key,
+        version=subject.version,
+        filter=expression,
+        masks=dict(subject.grant_body.get("masks") or {}),
+        source=subject.source.model_copy(
+            update={"columns": {n: subject.source.columns[n] for n in needed}}
+        ),
+        target=subject.target.model_copy(
+            update={"columns": {n: subject.target.columns.get(n, n) for n in granted}}
+        ),
+        full=True,
+        overwrite=True,
+        tolerance=Tolerance(**subject.settings["tolerance"]) if subject.settings.get("tolerance") else tolerance,
+        guarantee="exactly once" if target.transactional else "at least once",
+        batch_rows=int(subject.settings.get("batch_rows") or batch_rows),
+        digest_algorithm=digest_algorithm,
+        remarks=tuple(_remarks(subject, target)),
+    )
+    if not redeliver and subject.previous_shape == plan.shape():
+        return plan.model_copy(update={"full": False, "overwrite": False})
+    if plan.source.capture == "outbox" and (redeliver or subject.previous_shape is not None):
+        # Rows marked as read long ago must come again: their content is no longer what was delivered.
+        return plan.model_copy(update={"source": plan.source.model_copy(update={"capture": "snapshot"})})
+    return plan
+
+
+def _way(source: str, target: str) -> str:
+    """The way a visitor would name: the one that is not the plain database, if there is one."""
+    return next((way for way in (target, source) if way != "database"), "database")
+
+
+def _problems_of_items(
+    subject: Subject, items: Mapping[str, Item], granted: Sequence[str], needed: Sequence[str]
+) -> list[tuple[str, str]]:
+    found = [("授权信息项", f"资源 {subject.resource} 没有信息项 {name}") for name in needed if name not in items]
+    found += [
+        ("信息项映射", f"来源端 {subject.source.endpoint} 没有给出信息项 {name} 的列")
+        for name in needed
+        if name in items and name not in subject.source.columns
+    ]
+    found += [("业务主键", f"主键 {name} 不在授权信息项内") for name in subject.key if name not in granted]
+    if not subject.key:
+        found.append(("业务主键", "资源没有业务主键，无法合并"))
+    if subject.version is not None and subject.version not in granted:
+        found.append(("版本项", f"版本项 {subject.version} 不在授权信息项内"))
+    return found
+
+
+def _problems_of_ends(
+    subject: Subject, source: Able, target: Able, rival_readers: Sequence[str]
+) -> list[tuple[str, str]]:
+    found = []
+    if subject.source.capture not in source.captures:
+        able = "、".join(sorted(source.captures)) or "无"
+        found.append(("来源端", f"端点 {subject.source.endpoint} 不支持读取方式 {subject.source.capture}（支持：{able}）"))
+    if not target.delivers:
+        found.append(("目标端", f"端点 {subject.target.endpoint} 不能写入"))
+    if subject.source.capture == "outbox" and subject.kind != "synchronisation":
+        found.append(("来源端", "带同步标志的前置表只由归集读取，共享应从基础库提供"))
+    if rival_readers:
+        others = "、".join(rival_readers)
+        found.append(("来源端", f"前置表 {subject.source.object} 已由 {others} 按同步标志读取，一张表只能有一个读取方"))
+    return found
+
+
+def _remarks(subject: Subject, target: Able) -> list[str]:
+    remarks = []
+    if subject.source.capture == "snapshot":
+        remarks.append("全量比对读取：看不到提供方的物理删除")
+    if subject.version is None:
+        remarks.append("资源没有版本项：以最后读到的为准")
+    if not target.merges:
+        remarks.append("目标端不做比对：每次交付是一份变化清单，全部计为写入")
+    if not target.transactional:
+        remarks.append("目标端没有事务：至少送达一次，重复由交付编号识别")
+    return remarks

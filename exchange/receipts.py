@@ -1,0 +1,113 @@
+"""Receipts (回执): the evidence of one delivery, the same in all three ways.
+
+A receipt names the plan, the grant, the counts, the digest of what was handed over, the target's
+acknowledgement and the head of the audit log at that moment. It is issued in the hub transaction
+that promotes the delivery, and carries a keyed digest, so that a changed one shows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from exchange.db.tables import ReceiptRow
+from exchange.errors import Tampered, Unknown
+from exchange.plan import Plan
+
+BALANCE = ("filtered", "refused", "unchanged", "superseded", "written")
+"""What rows read can have become: ``read`` is their sum, each counted where it happens."""
+
+
+def balanced(counts: dict[str, int]) -> bool:
+    """Whether the books of a delivery balance: read = filtered + refused + unchanged + superseded + written."""
+    return counts["read"] == sum(counts[name] for name in BALANCE)
+
+
+def receipt_body(
+    plan: Plan,
+    *,
+    run: str,
+    delivery: str,
+    manifest: str,
+    counts: dict[str, int],
+    report: dict[str, int],
+    content: str,
+    acknowledged_at: datetime,
+    place: str,
+    head: str,
+) -> dict[str, Any]:
+    """What a receipt says.
+
+    Args:
+        plan: The plan carried out.
+        run: Id of the run.
+        delivery: Delivery key.
+        manifest: Digest of the durable manifest.
+        counts: The books: read, filtered, refused, unchanged, superseded, written, deleted.
+        report: Refused rows by rule.
+        content: Digest of the rows handed over, after masks.
+        acknowledged_at: The target's time of commit.
+        place: Where the target put it.
+        head: Head of the audit log.
+    """
+    return {
+        "run": run,
+        "exchange": plan.exchange,
+        "kind": plan.kind,
+        "way": plan.way,
+        "class": plan.record_class,
+        "resource": plan.resource,
+        "resource_version": plan.resource_version,
+        "grant": plan.grant,
+        "grant_version": plan.grant_version,
+        "purpose": plan.purpose,
+        "provider": plan.provider,
+        "recipient": plan.recipient,
+        "items": list(plan.deliver),
+        "plan": plan.digest(),
+        "delivery": delivery,
+        "guarantee": plan.guarantee,
+        "manifest": manifest,
+        "counts": counts,
+        "report": report,
+        "content": {"algorithm": plan.digest_algorithm, "digest": content},
+        "acknowledgement": {"at": acknowledged_at.isoformat(), "place": place},
+        "audit_head": head,
+    }
+
+
+def seal_of(body: dict[str, Any], key: bytes) -> str:
+    """Keyed digest of a receipt's canonical JSON (HMAC-SHA256, hex)."""
+    text = json.dumps(body, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
+
+
+def issue(session: Session, body: dict[str, Any], *, key: bytes, at: datetime) -> ReceiptRow:
+    """Write the receipt of a run; its id is derived from the delivery key, so a delivery has one."""
+    name = "R" + hashlib.sha256(body["delivery"].encode()).hexdigest()[:24]
+    row = ReceiptRow(
+        id=name, run=body["run"], exchange=body["exchange"], body=body, digest=seal_of(body, key), issued_at=at
+    )
+    session.add(row)
+    return row
+
+
+def receipt(session: Session, name: str, *, key: bytes) -> ReceiptRow:
+    """The receipt of that id, or of that run.
+
+    Raises:
+        Unknown: There is none.
+        Tampered: Its content is not what was issued.
+    """
+    row = session.scalar(select(ReceiptRow).where((ReceiptRow.id == name) | (ReceiptRow.run == name)))
+    if row is None:
+        raise Unknown(f"没有回执或批次 {name}", remedy="用 shutong status 查看已有的批次")
+    if not hmac.compare_digest(row.digest, seal_of(row.body, key)):
+        raise Tampered(f"回执 {row.id} 的内容与签发时不一致", remedy="保全数据库现场，用 shutong audit verify 核对日志")
+    return row

@@ -1,0 +1,87 @@
+"""Endpoints as the integrator meets them: test, inspect, prepare, and whether an exchange fits them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+from sqlalchemy.orm import Session
+
+from adapters import Endpoint, FoundObject, Probe
+from catalog import Catalog
+from exchange.engine.opening import binding, open_registered, translated
+from exchange.engine.passage import delivered_schema
+from exchange.errors import Problem
+from exchange.plan import End, Plan
+from exchange.settings import Settings
+from schemas import Item, arrow_schema
+
+
+class Endpoints:
+    """Opens registered endpoints for everything but a run."""
+
+    def __init__(self, settings: Settings, catalog: Catalog) -> None:
+        self._settings = settings
+        self._catalog = catalog
+
+    def open(self, session: Session, name: str) -> Endpoint:
+        """Open a registered endpoint with its secrets."""
+        spec = self._catalog.endpoint(session, name)
+        return open_registered(spec.kind, spec.options, spec.zone, home=self._settings.home, name=name)
+
+    def test(self, session: Session, name: str) -> list[Probe]:
+        """Try what a run will need of it (连通测试)."""
+        with translated(f"端点 {name}"):
+            return self.open(session, name).test()
+
+    def inspect(self, session: Session, name: str, object: str | None = None) -> list[FoundObject]:
+        """What lies there (探查)."""
+        with translated(f"端点 {name}"):
+            return self.open(session, name).inspect(object)
+
+    def prepare(self, session: Session, end: End, plan: Plan) -> str:
+        """The script the recipient's administrator runs before the first delivery (建表脚本)."""
+        with translated(f"端点 {end.endpoint}"):
+            endpoint = self.open(session, end.endpoint)
+            return endpoint.prepare(binding(end, plan.key, plan.version), delivered_schema(plan))
+
+    def install(
+        self, session: Session, end: End, *, key: Sequence[str], version: str | None, schema: pa.Schema
+    ) -> None:
+        """Carry the preparation out, at an endpoint that belongs to the hub itself."""
+        with translated(f"端点 {end.endpoint}"):
+            self.open(session, end.endpoint).install(binding(end, tuple(key), version), schema)
+
+    def check_source(
+        self, session: Session, end: End, *, key: Sequence[str], version: str | None, items: Sequence[Item]
+    ) -> list[Problem]:
+        """Everything about a resource's offer that does not fit what lies at its endpoint."""
+        with translated(f"端点 {end.endpoint}"):
+            endpoint = self.open(session, end.endpoint)
+            found = endpoint.check(binding(end, tuple(key), version), arrow_schema(items), sink=False)
+        return [Problem(where=f"端点 {end.endpoint} › {end.object}", message=text) for text in found]
+
+    def check_target(self, session: Session, plan: Plan) -> list[Problem]:
+        """Everything about the delivery that does not fit the target."""
+        end = plan.target
+        with translated(f"端点 {end.endpoint}"):
+            endpoint = self.open(session, end.endpoint)
+            found = endpoint.check(binding(end, plan.key, plan.version), delivered_schema(plan), sink=True)
+        return [Problem(where=f"端点 {end.endpoint} › {end.object}", message=text) for text in found]
+
+
+def proposed_columns(found: FoundObject) -> list[Mapping[str, Any]]:
+    """Columns of a found object as plain values, for the catalogue to make items of."""
+    return [
+        {
+            "name": column.name,
+            "type": column.type,
+            "length": column.length,
+            "scale": column.scale,
+            "nullable": column.nullable,
+            "label": column.label,
+            "key": column.name in found.key,
+        }
+        for column in found.columns
+    ]

@@ -1,0 +1,95 @@
+"""The parts of a hub put together, and what all use cases share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from catalog import Catalog
+from catalog import errors as told_by_catalog
+from exchange.audit import AuditLog, events
+from exchange.authorisation import Authorisation
+from exchange.db import HubDatabase
+from exchange.engine import Endpoints, Engine
+from exchange.errors import Denied, Invalid, Misplaced, Problem, Unknown
+from exchange.identity import Actor, require
+from exchange.secrets import Keyring
+from exchange.settings import Role, Settings
+
+if TYPE_CHECKING:
+    from exchange.hub.oversight import Oversight
+    from exchange.hub.registration import Registration
+    from exchange.hub.sharing import Sharing
+
+
+class Hub:
+    """One hub, opened on its settings.
+
+    Attributes:
+        registration: Departments, endpoints and resources (登记).
+        sharing: Applications, decisions, grants and exchanges (共享).
+        oversight: Runs, receipts, quarantine and the log (监管).
+    """
+
+    registration: Registration
+    sharing: Sharing
+    oversight: Oversight
+
+    def __init__(self, settings: Settings) -> None:
+        from exchange.hub.oversight import Oversight
+        from exchange.hub.registration import Registration
+        from exchange.hub.sharing import Sharing
+
+        self.settings = settings
+        self.database = HubDatabase(settings.database_url)
+        self.keyring = Keyring(settings)
+        self.audit = AuditLog(self.database, self.keyring, settings)
+        self.catalog = Catalog(settings.code_pattern)
+        self.authorisation = Authorisation(self.audit, settings)
+        self.endpoints = Endpoints(settings, self.catalog)
+        self.engine = Engine(
+            settings=settings,
+            database=self.database,
+            keyring=self.keyring,
+            audit=self.audit,
+            catalog=self.catalog,
+            authorisation=self.authorisation,
+        )
+        self.registration = Registration(self)
+        self.sharing = Sharing(self)
+        self.oversight = Oversight(self)
+
+    def close(self) -> None:
+        """Seal what is unsealed and let go of the database."""
+        self.audit.seal()
+        self.database.close()
+
+    @contextmanager
+    def told(self) -> Iterator[None]:
+        """Pass on what the catalogue says as the hub's own errors."""
+        try:
+            yield
+        except told_by_catalog.Rejected as error:
+            problems = [Problem(where=p.where, message=p.message, remedy=p.remedy) for p in error.problems]
+            raise Invalid(str(error), problems) from error
+        except told_by_catalog.UnknownEntry as error:
+            raise Unknown(error.message, remedy=error.remedy) from error
+        except told_by_catalog.WrongState as error:
+            raise Misplaced(error.message, remedy=error.remedy) from error
+
+    @contextmanager
+    def permitted(self, by: Actor, *roles: Role, action: str, **about: Any) -> Iterator[None]:
+        """Do something only these roles may do; a refusal is logged before it is told."""
+        try:
+            require(by, *roles, action=action)
+        except Denied as error:
+            self.denied(by, action, error, **about)
+            raise
+        yield
+
+    def denied(self, by: Actor, action: str, error: Denied, **about: Any) -> None:
+        """Log a refusal, in a transaction of its own: the refused one is rolled back."""
+        with self.database.transaction() as session:
+            event = events.AccessDenied(action=action, reasons=tuple(error.reasons or (error.message,)))
+            self.audit.record(session, event, by=by, **about)

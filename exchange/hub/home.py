@@ -1,0 +1,59 @@
+"""The hub's home (主目录): made once by ``init``, opened by every command."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from catalog import Department, EndpointSpec
+from exchange.audit import events
+from exchange.db import HubDatabase
+from exchange.errors import Misplaced
+from exchange.hub.core import Hub
+from exchange.identity import Actor
+from exchange.library import LIBRARY
+from exchange.secrets import create_keys
+from exchange.settings import load_settings
+
+
+def open_hub(home: Path | None = None) -> Hub:
+    """Open the hub of a home, by default the one ``SHUTONG_HOME`` names.
+
+    Raises:
+        Misplaced: There is no hub there yet.
+        Invalid: Its settings are wrong; every problem is listed.
+    """
+    settings = load_settings(home)
+    hub = Hub(settings)
+    if not settings.home.joinpath("keys").is_dir():
+        raise Misplaced(f"{settings.home} 里还没有枢纽", remedy="先执行 shutong init")
+    hub.database.migrate()
+    return hub
+
+
+def create_home(home: Path, department: Department, *, by: Actor) -> Hub:
+    """Make keys, database and base library in a home whose settings are written.
+
+    Args:
+        home: The home; its ``shutong.toml`` exists.
+        department: The department that runs the hub.
+        by: Who does it.
+    """
+    settings = load_settings(home)
+    create_keys(settings)
+    database = HubDatabase(settings.database_url)
+    database.migrate()
+    database.close()
+    hub = Hub(settings)
+    with hub.told(), hub.database.transaction() as session:
+        hub.catalog.put_department(session, department)
+        hub.audit.record(session, events.DepartmentRegistered(code=department.code, name=department.name), by=by)
+        library = EndpointSpec(
+            name=LIBRARY,
+            department=department.code,
+            kind="database",
+            zone="Asia/Shanghai",
+            options={"product": "sqlite", "path": str(settings.home / "library.db")},
+        )
+        hub.catalog.put_endpoint(session, library)
+        hub.audit.record(session, events.EndpointRegistered(name=LIBRARY, kind="database"), by=by)
+    return hub

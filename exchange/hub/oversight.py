@@ -1,0 +1,263 @@
+"""Oversight (监管): running exchanges, following what moved, quarantine, and the log."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import func, or_, select
+from sqlalchemy.orm import Session
+
+from exchange.audit import Verification, events
+from exchange.db import now
+from exchange.db.tables import ExchangeRow, NoticeRow, QuarantineRow, ReceiptRow, RunRow
+from exchange.engine import Observer, RunResult
+from exchange.errors import Denied, HubError, Unknown
+from exchange.identity import Actor
+from exchange.receipts import receipt
+from exchange.settings import Role
+
+if TYPE_CHECKING:
+    from exchange.hub.core import Hub
+
+CYCLES: dict[str, timedelta] = {
+    "realtime": timedelta(minutes=5),
+    "daily": timedelta(days=1),
+    "weekly": timedelta(days=7),
+    "monthly": timedelta(days=31),
+    "quarterly": timedelta(days=92),
+    "yearly": timedelta(days=366),
+}
+"""How long after a run the next one is due, by the resource's update cycle (更新周期)."""
+
+
+@dataclass(frozen=True)
+class ExchangeStatus:
+    """An exchange and how its last run ended."""
+
+    id: str
+    kind: str
+    resource: str
+    provider: str
+    recipient: str
+    state: str
+    due_at: datetime | None
+    run: str | None
+    run_state: str | None
+    counts: dict[str, Any]
+    error: str | None
+    ended_at: datetime | None
+
+
+@dataclass(frozen=True)
+class RefusedRow:
+    """A refused row as it may be shown: never its content."""
+
+    run: str
+    exchange: str
+    number: int
+    item: str | None
+    rule: str
+    reason: str
+    key_hash: str
+    at: datetime
+
+
+class Oversight:
+    """What administrators and schedulers ask for."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+
+    # --- running -------------------------------------------------------------------------------
+
+    def run(self, exchange: str, *, by: Actor, **options: Any) -> RunResult:
+        """Run an exchange now; options as of :meth:`exchange.engine.Engine.run`."""
+        hub = self._hub
+        with hub.permitted(by, Role.INTEGRATOR, Role.SYSTEM, action=f"执行交换 {exchange}", exchange=exchange):
+            try:
+                with hub.told():
+                    result = hub.engine.run(exchange, by=by, **options)
+            except Denied as error:
+                hub.denied(by, f"执行交换 {exchange}", error, exchange=exchange)
+                raise
+            finally:
+                self._schedule(exchange)
+        return result
+
+    def due(self) -> list[str]:
+        """Exchanges whose time has come, synchronisations first: what they bring is shared at once."""
+        with self._hub.database.reading() as session:
+            moment = now(session)
+            rows = session.scalars(
+                select(ExchangeRow)
+                .where(ExchangeRow.state == "active", or_(ExchangeRow.due_at.is_(None), ExchangeRow.due_at <= moment))
+                .order_by(ExchangeRow.kind.desc(), ExchangeRow.id)
+            )
+            return [row.id for row in rows]
+
+    def run_due(self, *, by: Actor, observe: Observer | None = None) -> list[RunResult | HubError]:
+        """Run everything that is due; one that fails does not keep the others."""
+        options: dict[str, Any] = {"observe": observe} if observe else {}
+        results: list[RunResult | HubError] = []
+        for exchange in self.due():
+            try:
+                results.append(self.run(exchange, by=by, **options))
+            except HubError as error:
+                results.append(error)
+        return results
+
+    def _schedule(self, exchange: str) -> None:
+        hub = self._hub
+        with hub.database.transaction() as session:
+            row = session.get(ExchangeRow, exchange)
+            if row is not None:
+                cycle = hub.catalog.resource(session, row.resource).update_cycle
+                row.due_at = now(session) + CYCLES.get(str(cycle), CYCLES["daily"])
+
+    # --- following -----------------------------------------------------------------------------
+
+    def status(self) -> list[ExchangeStatus]:
+        """Every exchange and how its last run ended."""
+        with self._hub.database.reading() as session:
+            last = select(RunRow.exchange, func.max(RunRow.started_at).label("at")).group_by(RunRow.exchange)
+            newest = last.subquery()
+            rows = session.execute(
+                select(ExchangeRow, RunRow)
+                .outerjoin(newest, newest.c.exchange == ExchangeRow.id)
+                .outerjoin(RunRow, (RunRow.exchange == ExchangeRow.id) & (RunRow.started_at == newest.c.at))
+                .order_by(ExchangeRow.kind.desc(), ExchangeRow.id)
+            ).all()
+            return [self._status(exchange, run) for exchange, run in rows]
+
+    def _status(self, exchange: ExchangeRow, run: RunRow | None) -> ExchangeStatus:
+        return ExchangeStatus(
+            id=exchange.id,
+            kind=exchange.kind,
+            resource=exchange.resource,
+            provider=exchange.provider,
+            recipient=exchange.recipient,
+            state=exchange.state,
+            due_at=exchange.due_at,
+            run=run.id if run else None,
+            run_state=run.state if run else None,
+            counts=dict(run.counts or {}) if run else {},
+            error=run.error if run else None,
+            ended_at=run.ended_at if run else None,
+        )
+
+    def trace(self, name: str, *, by: Actor) -> dict[str, Any]:
+        """One delivery from application to receipt (追溯): by run id, receipt id or exchange id.
+
+        Raises:
+            Unknown: There is nothing under that name.
+            Tampered: The receipt is not as it was issued.
+        """
+        hub = self._hub
+        with hub.database.reading() as session:
+            run = session.scalar(
+                select(RunRow)
+                .outerjoin(ReceiptRow, ReceiptRow.run == RunRow.id)
+                .where(or_(RunRow.id == name, ReceiptRow.id == name, RunRow.exchange == name))
+                .order_by(RunRow.started_at.desc())
+                .limit(1)
+            )
+            if run is None:
+                raise Unknown(f"没有批次、回执或交换 {name}", remedy="用 shutong status 查看已有的交换和批次")
+            self._may_see(by, session, run.exchange)
+            has = session.scalar(select(ReceiptRow.id).where(ReceiptRow.run == run.id))
+            document = receipt(session, has, key=hub.keyring.derive("receipt")) if has else None
+            notices = session.scalars(select(NoticeRow).where(NoticeRow.run == run.id).order_by(NoticeRow.id))
+            told = {
+                "run": run.id,
+                "exchange": run.exchange,
+                "state": run.state,
+                "error": run.error,
+                "started_at": run.started_at,
+                "ended_at": run.ended_at,
+                "plan": run.plan,
+                "delivery": run.delivery,
+                "counts": run.counts,
+                "receipt": {"id": document.id, "digest": document.digest, **document.body} if document else None,
+                "notices": [{"department": n.department, "text": n.text, "at": n.at} for n in notices],
+            }
+            grant = run.plan["grant"]
+        told["grant"] = hub.sharing.explain(grant, by=by)
+        told["events"] = hub.audit.search(run=told["run"], by=by).events
+        return told
+
+    def quarantine(self, *, by: Actor, exchange: str | None = None, run: str | None = None) -> list[RefusedRow]:
+        """Refused rows with rule and reason, to their provider and to the administrators (隔离清单).
+
+        A recipient is shown nothing: what was refused was never granted to it.
+        """
+        hub = self._hub
+        wide = bool(by.roles & {Role.AUDIT, Role.INTEGRATOR})
+        with hub.database.transaction() as session:
+            query = select(QuarantineRow).order_by(QuarantineRow.id)
+            if exchange:
+                query = query.where(QuarantineRow.exchange == exchange)
+            if run:
+                query = query.where(QuarantineRow.run == run)
+            if not wide:
+                own = select(ExchangeRow.id).where(ExchangeRow.provider == by.department)
+                query = query.where(QuarantineRow.exchange.in_(own))
+            rows = [
+                RefusedRow(
+                    run=row.run,
+                    exchange=row.exchange,
+                    number=row.number,
+                    item=row.item,
+                    rule=row.rule,
+                    reason=row.reason,
+                    key_hash=row.key_hash,
+                    at=row.at,
+                )
+                for row in session.scalars(query)
+            ]
+            hub.audit.record(session, events.QuarantineRead(rows=len(rows)), by=by, exchange=exchange, run=run)
+        return rows
+
+    def notices(self, *, by: Actor) -> list[NoticeRow]:
+        """Notifications to the actor's department (通知)."""
+        with self._hub.database.reading() as session:
+            query = select(NoticeRow).where(NoticeRow.department == by.department).order_by(NoticeRow.id)
+            return list(session.scalars(query))
+
+    def _may_see(self, by: Actor, session: Session, exchange: str) -> None:
+        """Both parties of an exchange and the administrators may follow it; nobody else."""
+        row = session.get_one(ExchangeRow, exchange)
+        parties = {row.provider, row.recipient}
+        if by.department not in parties and not by.roles & {Role.AUDIT, Role.INTEGRATOR}:
+            error = Denied(f"不能查看交换 {exchange}", ["只有交换双方和管理员可以查看"])
+            self._hub.denied(by, f"查看交换 {exchange}", error, exchange=exchange)
+            raise error
+
+    # --- the log -------------------------------------------------------------------------------
+
+    def verify(self, *, by: Actor) -> Verification:
+        """Whether the log is as it was written (日志核验), with the heads in receipts as witnesses."""
+        hub = self._hub
+        with hub.permitted(by, Role.AUDIT, action="核验日志"):
+            hub.audit.seal()
+            with hub.database.reading() as session:
+                witnesses = [
+                    (f"回执 {row.id}", str(row.body.get("audit_head", "0:"))) for row in session.scalars(select(ReceiptRow))
+                ]
+            verification = hub.audit.verify(witnesses)
+            with hub.database.transaction() as session:
+                event = events.LogVerified(verified=verification.verified, faults=len(verification.faults))
+                hub.audit.record(session, event, by=by)
+        return verification
+
+    def search(self, *, by: Actor, **filters: Any) -> Any:
+        """Events by department, resource, exchange, run, type, actor, period, text (日志检索)."""
+        with self._hub.permitted(by, Role.AUDIT, action="检索日志"):
+            return self._hub.audit.search(by=by, **filters)
+
+    def export(self, path: Path, *, by: Actor, **filters: Any) -> int:
+        """Write what a search finds to a file (日志导出)."""
+        with self._hub.permitted(by, Role.AUDIT, action="导出日志"):
+            return int(self._hub.audit.export(path, by=by, **filters))

@@ -1,0 +1,21 @@
+"""Secrets (密钥与口令): opened from references, and the keys and encrypted files of the hub.
+
+Only the engine, the log and the SOAP door open secrets, just before use. Nothing here shows one
+when printed, logged or raised.
+"""
+
+from __future__ import annotations
+
+from exchange.secrets.keyring import Keyring, create_keys, with_password
+from exchange.secrets.references import is_reference, open_secret
+from exchange.secrets.vault import Vault, VaultWriter
+
+__all__ = [
+    "Keyring",
+    "Vault",
+    "VaultWriter",
+    "create_keys",
+    "is_reference",
+    "open_secret",
+    "with_password",
+]

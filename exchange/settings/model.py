@@ -1,0 +1,289 @@
+"""What can be set (系统设置), and what is a right value for it."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    field_validator,
+    model_validator,
+)
+from pydantic_settings import (
+    BaseSettings,
+    InitSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+from sqlalchemy import URL, make_url
+from sqlalchemy.exc import ArgumentError
+from stdnum.cn import uscc
+
+FILE = "shutong.toml"
+PREFIX = "SHUTONG_"
+SECRET_PREFIX = "SHUTONG_SECRET_"  # noqa: S105 - the beginning of a variable's name
+"""Variables that begin so are free for secrets (``env:SHUTONG_SECRET_…``) and are no settings."""
+
+PLATFORM_NAME = "platform"
+"""Name under which rules decide; no person may bear it."""
+
+REFERENCE = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]*|file:[^\x00]+")
+"""What a reference to a secret looks like."""
+
+
+class Role(StrEnum):
+    """What a person may do at the hub (角色)."""
+
+    CLERK = "clerk"
+    """Registers resources and applies for them (部门经办员)."""
+    REVIEWER = "reviewer"
+    """Answers registrations and applications (审核员)."""
+    INTEGRATOR = "integrator"
+    """Configures endpoints and exchanges (集成工程师)."""
+    SYSTEM = "system"
+    """System administrator (系统管理员)."""
+    SECURITY = "security"
+    """Security administrator (安全管理员)."""
+    AUDIT = "audit"
+    """Audit administrator (审计管理员)."""
+
+
+ADMINISTRATORS = frozenset({Role.SYSTEM, Role.SECURITY, Role.AUDIT})
+"""Three people, none of whom may hold a second of these roles (三员分立)."""
+
+Step = Literal[
+    "answer_unconditional", "answer_conditional", "delivery", "correction", "catalogue_update", "catalogue_review"
+]
+"""Steps with a deadline (时限环节)."""
+
+
+def _credit_code(text: str) -> str:
+    if not uscc.is_valid(text) or text != uscc.compact(text):
+        raise ValueError("不是正确的统一社会信用代码（18 位，末位为校验码）")
+    return text
+
+
+def _reference(text: str) -> str:
+    if not REFERENCE.fullmatch(text):
+        raise ValueError("只能写密钥的引用，不能写原文：env:变量名 或 file:文件路径")
+    return text
+
+
+def _database(text: str) -> str:
+    try:
+        url = make_url(text)
+    except ArgumentError as error:
+        raise ValueError("不是数据库地址，应形如 sqlite:////路径/hub.db 或 postgresql://用户@主机/库名") from error
+    if url.password is not None:
+        raise ValueError("数据库地址中不能写口令，请改用同名的 _password 设置项写引用")
+    return text
+
+
+def _pattern(text: str) -> str:
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise ValueError("不是正确的正则表达式") from error
+    return text
+
+
+CreditCode = Annotated[str, AfterValidator(_credit_code)]
+Reference = Annotated[str, AfterValidator(_reference)]
+DatabaseUrl = Annotated[str, AfterValidator(_database)]
+Pattern = Annotated[str, AfterValidator(_pattern)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class ActorEntry(_Part):
+    """A person known to the hub, under the operating-system user he works as (人员)."""
+
+    name: Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^\P{C}+$", strip_whitespace=True)]
+    department: CreditCode
+    roles: frozenset[Role] = Field(min_length=1)
+
+    @field_validator("name")
+    @classmethod
+    def _not_the_platform(cls, name: str) -> str:
+        if name == PLATFORM_NAME:
+            raise ValueError(f"{PLATFORM_NAME} 是平台自身的名称，不能作为人员姓名")
+        return name
+
+
+class Tolerance(_Part):
+    """How many refused rows a run may have before it is stopped (容错)."""
+
+    refused_share: float = Field(default=0.05, ge=0, le=1)
+    """Refused rows as a share of the rows read."""
+    refused_rows: int | None = Field(default=None, ge=0)
+    """Refused rows at most, however many were read; unset: no such limit."""
+
+
+class Deadline(_Part):
+    """Working days for one step, and where the number comes from (时限)."""
+
+    days: int = Field(ge=0)
+    extension: int = Field(default=0, ge=0)
+    """Further working days with the authority's consent."""
+    source: str = Field(min_length=1)
+    verified: bool = False
+    """Whether somebody has compared the number with the legal text; if not, verify before showing it as law."""
+
+
+class Retention(_Part):
+    """How long the log is kept (留存期限), in months."""
+
+    log_months: int = Field(default=36, ge=6)
+    """At least six months: 网络安全法 (2025 修正) 第二十三条第三项."""
+    personal_log_months: int = Field(default=36, ge=36)
+    """Records of handing personal or important data to others, at least three years: 网络数据安全管理条例 第十二条."""
+
+
+_D809 = "《政务数据共享条例》（国务院令第809号）"
+NATIONAL = "national"
+NATIONAL_DEADLINES: Mapping[Step, Deadline] = {
+    "answer_unconditional": Deadline(days=1, source=f"{_D809}第二十一条，数值待核对"),
+    "answer_conditional": Deadline(days=10, extension=10, source=f"{_D809}第二十一条，数值待核对"),
+    "delivery": Deadline(days=20, source=f"{_D809}第二十二条，数值待核对"),
+    "correction": Deadline(days=10, source=f"{_D809}第二十六条，数值待核对"),
+    "catalogue_update": Deadline(days=10, extension=5, source=f"{_D809}第十七条，数值待核对"),
+    "catalogue_review": Deadline(days=2, source=f"{_D809}第十七条，数值待核对"),
+}
+"""Used where a region sets nothing of its own; none is verified."""
+
+
+def default_home() -> Path:
+    """Home of the hub: ``SHUTONG_HOME``, or ``~/.shutong``."""
+    named = os.environ.get(f"{PREFIX}HOME")
+    return Path(named).expanduser() if named else Path.home() / ".shutong"
+
+
+class Settings(BaseSettings):
+    """All settings; what is given to the constructor wins over ``SHUTONG_*``, that over ``shutong.toml``.
+
+    Users' settings are read by :func:`~exchange.settings.load_settings`, which says what is wrong in their terms.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_nested_delimiter="__",
+        env_ignore_empty=True,
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,
+    )
+
+    home: Path = Field(default_factory=default_home)
+    """Folder of the hub's files (主目录)."""
+    hub_department: CreditCode
+    """Credit code of the department that runs the hub (平台管理单位)."""
+    database_url: DatabaseUrl = ""
+    """Database of the hub: SQLite in the home, or PostgreSQL."""
+    database_password: Reference | None = None
+    library_url: DatabaseUrl = ""
+    """Database of the base library (基础库)."""
+    library_password: Reference | None = None
+    digest: Literal["sha256", "sm3"] = "sha256"
+    """Digest of the log's chain and of deliveries (摘要算法)."""
+    master_key: Reference = "file:keys/master.key"
+    """Key from which the hub's other keys are derived (主密钥)."""
+    audit_key: Reference = "file:keys/audit.key"
+    """Key of the log's chain (审计密钥); never in the database."""
+    actors: dict[str, ActorEntry] = Field(default_factory=dict)
+    """People by operating-system user."""
+    demo: bool = False
+    """A demonstration's home: only here may ``--as`` name who acts."""
+    lease_seconds: float = Field(default=30.0, gt=0)
+    """A run without a heartbeat for so long may be taken over."""
+    batch_rows: int = Field(default=16384, gt=0)
+    """Rows of a batch between stages."""
+    tolerance: Tolerance = Tolerance()
+    code_pattern: Pattern = r"^[123]\d{2}\d{3}\d*/\d+$"
+    """Grammar of resource codes (资源代码); some provinces have a longer one."""
+    schema_folders: tuple[Path, ...] = ()
+    """Further folders of classes, code lists and profiles, in the home if relative."""
+    deadlines: dict[str, dict[Step, Deadline]] = Field(default_factory=dict)
+    """By six-digit division or ``national``, then by step."""
+    retention: Retention = Retention()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Constructor, environment, file; the file lies in the home the first two name."""
+        given = init_settings.init_kwargs.get("home") if isinstance(init_settings, InitSettingsSource) else None
+        home = Path(given) if given is not None else default_home()
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=home / FILE)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _in_home(cls, values: dict[str, Any]) -> dict[str, Any]:
+        home = Path(values.get("home") or default_home()).expanduser().absolute()
+        values["home"] = home
+        for name, file in (("database_url", "hub.db"), ("library_url", "library.db")):
+            if not values.get(name):
+                values[name] = URL.create("sqlite", database=str(home / file)).render_as_string()
+        return values
+
+    @field_validator("schema_folders")
+    @classmethod
+    def _absolute(cls, folders: tuple[Path, ...], info: Any) -> tuple[Path, ...]:
+        home = info.data.get("home")
+        return folders if home is None else tuple(home / folder.expanduser() for folder in folders)
+
+    @field_validator("deadlines")
+    @classmethod
+    def _divisions(cls, deadlines: dict[str, dict[Step, Deadline]]) -> dict[str, dict[Step, Deadline]]:
+        wrong = [region for region in deadlines if region != NATIONAL and not re.fullmatch(r"[0-9]{6}", region)]
+        if wrong:
+            raise ValueError(f"地区应为 {NATIONAL} 或六位行政区划代码：{'、'.join(wrong)}")
+        return deadlines
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        wrong = [*_doubled_administrators(self.actors)]
+        if self.audit_key == self.master_key:
+            wrong.append("audit_key 与 master_key 不能是同一个密钥")
+        if wrong:
+            raise ValueError("；".join(wrong))
+        return self
+
+    def deadline(self, step: Step, division: str = "") -> Deadline:
+        """The deadline of a step in a division: its own, its prefecture's, its province's, or the national one."""
+        for region in (division[:6], f"{division[:4]}00", f"{division[:2]}0000", NATIONAL):
+            found = self.deadlines.get(region, {}).get(step)
+            if found is not None:
+                return found
+        return NATIONAL_DEADLINES[step]
+
+
+def _doubled_administrators(actors: Mapping[str, ActorEntry]) -> Iterable[str]:
+    held: dict[str, set[Role]] = {}
+    for entry in actors.values():
+        held.setdefault(entry.name, set()).update(entry.roles & ADMINISTRATORS)
+    for name, roles in held.items():
+        if len(roles) > 1:
+            yield f"三员分立：{name} 不能同时担任 {'、'.join(sorted(roles))}"
+
+
+def make_home(home: Path) -> None:
+    """Make the hub's home, open to its owner alone."""
+    if not home.exists():
+        home.mkdir(mode=0o700, parents=True)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from exchange.engine.endpoints import Endpoints
 from exchange.engine.opening import problems_of_options
 from exchange.engine.run import Engine, Observer, RunResult
 from exchange.engine.states import RunState
+from exchange.engine.subject import plan_exchange
 
-__all__ = ["Engine", "Observer", "RunResult", "RunState", "problems_of_options"]
+__all__ = ["Endpoints", "Engine", "Observer", "RunResult", "RunState", "plan_exchange", "problems_of_options"]

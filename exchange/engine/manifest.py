@@ -15,8 +15,9 @@ from typing import Any
 
 import pyarrow as pa
 
+from exchange.checks import Leaf
 from exchange.errors import Tampered
-from exchange.secrets import Vault
+from exchange.secrets import Vault, VaultWriter
 
 ROWS = pa.schema(
     [
@@ -49,7 +50,6 @@ class Header:
     staged: int = 0
     report: dict[str, int] = field(default_factory=dict)
     content: str = ""
-    leaves: list[dict[str, Any]] = field(default_factory=list)
     position: dict[str, Any] | None = None
     seconds: float = 0.0
 
@@ -64,7 +64,7 @@ def _stream(batch: pa.RecordBatch) -> bytes:
 class ManifestWriter:
     """Writes one manifest; nothing of it is visible before :meth:`seal`."""
 
-    def __init__(self, writer: Any) -> None:
+    def __init__(self, writer: VaultWriter) -> None:
         self._writer = writer
 
     def rows(self, batch: pa.RecordBatch) -> None:
@@ -76,6 +76,12 @@ class ManifestWriter:
         """Note refused rows with their content, after the schema :data:`REFUSED`."""
         if batch.num_rows:
             self._writer.append(b"Q" + _stream(batch))
+
+    def leaf(self, leaf: Leaf | None) -> None:
+        """Note a leaf of the content digest with its key bounds, which are personal data like the keys."""
+        if leaf is not None:
+            bounds = {"first": leaf.first.hex(), "last": leaf.last.hex()}
+            self._writer.append(b"L" + json.dumps({"rows": leaf.rows, "digest": leaf.digest, **bounds}).encode())
 
     def seal(self, header: Header) -> None:
         """Write the header, the last frame."""
@@ -111,6 +117,10 @@ class Manifest:
     def rows(self) -> Iterator[pa.RecordBatch]:
         """Rows that passed the checks, after :data:`ROWS`."""
         return self._batches(b"R")
+
+    def leaves(self) -> Iterator[dict[str, Any]]:
+        """Leaves of the content digest: rows, digest, first and last key."""
+        return map(json.loads, self._frames(b"L"))
 
     def refused(self) -> Iterator[pa.RecordBatch]:
         """Refused rows, after :data:`REFUSED`."""

@@ -10,7 +10,7 @@ from typing import Any
 import adapters
 from adapters import AdapterError, Binding, Endpoint
 from adapters.registry import open_endpoint, secret_fields
-from exchange.errors import Failed, HubError, Invalid, Problem, Red
+from exchange.errors import Failed, Invalid, Problem, Red
 from exchange.plan import End
 from exchange.secrets import is_reference, open_secret
 from schemas import profile
@@ -48,7 +48,7 @@ def problems_of_options(kind: str, options: Mapping[str, Any], *, where: str) ->
         if not (isinstance(options[name], str) and is_reference(options[name]))
     ]
     try:
-        open_endpoint(kind, {name: value for name, value in options.items()})
+        open_endpoint(kind, dict(options))
     except AdapterError as error:
         found.append(Problem(where=f"{where} › options", message=error.message, remedy=error.remedy))
     return found
@@ -79,18 +79,3 @@ def binding(end: End, key: tuple[str, ...], version: str | None) -> Binding:
         fixed=end.fixed,
         options=end.options,
     )
-
-
-@contextmanager
-def opened(source: Any, what: str) -> Iterator[Any]:
-    """Close a source or sink at the end; a failure to close never hides the first error."""
-    try:
-        yield source
-    except BaseException:
-        try:
-            source.close()
-        except (AdapterError, HubError, OSError):
-            pass
-        raise
-    with translated(what):
-        source.close()

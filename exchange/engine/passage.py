@@ -50,7 +50,7 @@ def delivered_schema(plan: Plan) -> pa.Schema:
         if name in plan.masks:
             field = masks.masked_field(masks.parse(plan.masks[name]), field)
         # Rows to take away are handed over without their content.
-        fields.append(field if name in bare else field.with_nullable(True))
+        fields.append(field if name in bare else pa.field(name, field.type, metadata=field.metadata))
     return pa.schema([*fields, pa.field(OPERATION, pa.int8(), nullable=False)])
 
 
@@ -109,14 +109,10 @@ class Passage:
         columns = []
         for name in self._plan.deliver:
             column = accepted.column(name)
-            columns.append(
-                masks.apply(self._masks[name], column, self._mask_key) if name in self._masks else column
-            )
+            columns.append(masks.apply(self._masks[name], column, self._mask_key) if name in self._masks else column)
         return pa.record_batch(columns, names=list(self._plan.deliver))
 
-    def _leaving(
-        self, masked: pa.RecordBatch, put: pa.BooleanArray, granted: pa.BooleanArray
-    ) -> pa.BooleanArray:
+    def _leaving(self, masked: pa.RecordBatch, put: pa.BooleanArray, granted: pa.BooleanArray) -> pa.BooleanArray:
         """Rows to take away from the recipient: deleted, or no longer covered by the grant."""
         nothing = pa.array([False] * masked.num_rows, pa.bool_())
         if self._filter is None:

@@ -44,9 +44,7 @@ def conflicts(manifest: Manifest, acknowledged: Acknowledgement) -> dict[int, tu
 class Promotion:
     """Writes what a committed delivery means for the hub."""
 
-    def __init__(
-        self, settings: Settings, keyring: Keyring, audit: AuditLog, authorisation: Authorisation
-    ) -> None:
+    def __init__(self, settings: Settings, keyring: Keyring, audit: AuditLog, authorisation: Authorisation) -> None:
         self._settings = settings
         self._keyring = keyring
         self._audit = audit

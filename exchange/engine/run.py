@@ -146,7 +146,9 @@ class Engine:
             Invalid: The registration does not allow it; every reason is listed.
         """
         with ExitStack() as stack:
-            work, source_end, target_end = self._begin(exchange, by, observe, redeliver, after_restore)
+            work, source_end, target_end = self._begin(
+                exchange, by, observe, redeliver=redeliver, after_restore=after_restore
+            )
             observe("2.leased", {"run": work.run, "epoch": work.epoch})
             beat = stack.enter_context(
                 lease.Heartbeat(
@@ -200,6 +202,7 @@ class Engine:
         exchange: str,
         by: Actor,
         observe: Observer,
+        *,
         redeliver: bool,
         after_restore: bool,
     ) -> tuple[_Work, Endpoint, Endpoint]:
@@ -309,9 +312,7 @@ class Engine:
             self._redden(work, error)
             raise error
 
-    def _read(
-        self, work: _Work, source: Source, sink: Sink, source_end: Endpoint, beat: lease.Heartbeat
-    ) -> bool:
+    def _read(self, work: _Work, source: Source, sink: Sink, source_end: Endpoint, beat: lease.Heartbeat) -> bool:
         """Read, check and stage everything, then make the manifest durable. True: stopped for good."""
         plan = work.plan
         claim = Claim(key=work.delivery, exchange=plan.exchange, epoch=work.epoch)
@@ -337,7 +338,8 @@ class Engine:
                 manifest.refused(passed.refused)
                 if passed.staged.num_rows:
                     delivery.stage(passed.staged)
-                    digest.add(passed.staged)
+                    covered = digest.add(passed.staged)
+                    manifest.leaf(covered)
                 header.read += batch.num_rows
                 header.filtered += passed.filtered
                 header.refused += passed.refused_rows
@@ -348,7 +350,6 @@ class Engine:
             position = source.position()
             header.position = dict(position) if position is not None else None
             header.content = digest.root()
-            header.leaves = digest.leaves()
             header.seconds = time.monotonic() - work.started
             manifest.seal(header)
         if header.read != header.filtered + header.refused + header.staged:
@@ -429,10 +430,10 @@ class Engine:
                     head=head,
                 )
             )
-        except Unavailable as error:
+        except Unavailable:
             # In doubt: only committing again under the same key can tell. The state says so already.
             with translated(f"目标端 {plan.target.endpoint}"):
-                raise error
+                raise
         except AdapterError as error:
             failure = Red(f"目标端 {plan.target.endpoint}: {error.message}", remedy=error.remedy)
             self._redden(work, failure, release=True)
@@ -486,9 +487,7 @@ class Engine:
                 self._end(session, run, error.message, work.by)
             raise
 
-    def _redden(
-        self, work: _Work, error: Red, *, release: bool = False, counts: dict[str, int] | None = None
-    ) -> None:
+    def _redden(self, work: _Work, error: Red, *, release: bool = False, counts: dict[str, int] | None = None) -> None:
         with self._owned(work) as (session, run):
             run.state = moved(run.state, RunState.RED)
             run.counts = counts or run.counts

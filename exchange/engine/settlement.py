@@ -32,9 +32,7 @@ class Settlement:
         self._audit = audit
         self._catalog = catalog
 
-    def pay(
-        self, run: str, plan: Plan, source: Source, sink: Sink, manifest: Manifest, *, by: Actor
-    ) -> None:
+    def pay(self, run: str, plan: Plan, source: Source, sink: Sink, manifest: Manifest, *, by: Actor) -> None:
         """Pay what is owed for a run, then call it settled.
 
         Raises:
@@ -50,9 +48,7 @@ class Settlement:
         if "notify" in owed:
             self._notify(run, plan, by)
         if "tidy" in owed:
-            self._attempt(
-                run, "tidy", lambda: sink.resume(claim, delivered_schema(plan)).abort(), plan.target.endpoint
-            )
+            self._attempt(run, "tidy", lambda: sink.resume(claim, delivered_schema(plan)).abort(), plan.target.endpoint)
         with self._database.transaction() as session:
             row = session.get_one(RunRow, run, with_for_update=True)
             if row.state == RunState.COMMITTED:
@@ -91,9 +87,7 @@ class Settlement:
             debt.done_at = now(session)
 
     def _debt(self, session: Session, run: str, kind: str) -> OwedRow:
-        return session.scalars(
-            select(OwedRow).where(OwedRow.run == run, OwedRow.kind == kind).with_for_update()
-        ).one()
+        return session.scalars(select(OwedRow).where(OwedRow.run == run, OwedRow.kind == kind).with_for_update()).one()
 
     def _notify(self, run: str, plan: Plan, by: Actor) -> None:
         """Tell the recipient what came, and the provider what was refused, in the same breath as the debt."""
@@ -102,7 +96,7 @@ class Settlement:
             if debt.done_at is not None:
                 return
             counts = session.get_one(RunRow, run).counts or {}
-            name = self._catalog.resource(session, plan.resource, version=plan.resource_version).name
+            name = self._catalog.resource(session, plan.resource, version=plan.resource_version).resource.name
             notices = [(plan.recipient, f"《{name}》送达 {counts['written']} 行（其中删除 {counts['deleted']} 行）")]
             if counts["refused"]:
                 refused = session.scalar(

@@ -46,11 +46,11 @@ def plan_exchange(
         reasons.append(f"授权 {grant.id} 尚未生效")
     if reasons:
         raise Denied(f"交换 {row.id} 没有有效授权", reasons, remedy=f"用 shutong explain {grant.id} 查看授权")
-    resource = catalog.resource(session, row.resource, version=grant.resource_version)
+    resource = catalog.resource(session, row.resource, version=grant.resource_version).resource
     subject = Subject(
         exchange=row.id,
         kind=row.kind,
-        record_class=resource.record_class,
+        record_class=resource.record_class or "",
         resource=row.resource,
         resource_version=grant.resource_version,
         resource_items=resource.items,

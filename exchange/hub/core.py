@@ -77,6 +77,8 @@ class Hub:
             raise Unknown(error.message, remedy=error.remedy) from error
         except told_by_catalog.WrongState as error:
             raise Misplaced(error.message, remedy=error.remedy) from error
+        except told_by_catalog.SamePerson as error:
+            raise Denied(error.message, [error.message], remedy=error.remedy) from error
 
     @contextmanager
     def permitted(self, by: Actor, *roles: Role, action: str, **about: Any) -> Iterator[None]:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
+
+from sqlalchemy import make_url
 
 from catalog import Department, EndpointSpec
 from exchange.audit import events
@@ -12,7 +15,7 @@ from exchange.hub.core import Hub
 from exchange.identity import Actor
 from exchange.library import LIBRARY
 from exchange.secrets import create_keys
-from exchange.settings import load_settings
+from exchange.settings import Settings, load_settings
 
 
 def open_hub(home: Path | None = None) -> Hub:
@@ -52,8 +55,19 @@ def create_home(home: Path, department: Department, *, by: Actor) -> Hub:
             department=department.code,
             kind="database",
             zone="Asia/Shanghai",
-            options={"product": "sqlite", "path": str(settings.home / "library.db")},
+            options=_library_options(settings),
         )
         hub.catalog.put_endpoint(session, library)
         hub.audit.record(session, events.EndpointRegistered(name=LIBRARY, kind="database"), by=by)
     return hub
+
+
+def _library_options(settings: Settings) -> dict[str, Any]:
+    """The base library's address as options of a database endpoint."""
+    url = make_url(settings.library_url)
+    product = url.get_backend_name()
+    if product == "sqlite":
+        return {"product": product, "path": url.database}
+    options = {"host": url.host, "port": url.port, "database": url.database, "user": url.username}
+    options["password"] = settings.library_password
+    return {"product": product, **{name: value for name, value in options.items() if value is not None}}

@@ -114,7 +114,7 @@ class Oversight:
         with hub.database.transaction() as session:
             row = session.get(ExchangeRow, exchange)
             if row is not None:
-                cycle = hub.catalog.resource(session, row.resource).update_cycle
+                cycle = hub.catalog.resource(session, row.resource).resource.update_cycle
                 row.due_at = now(session) + CYCLES.get(str(cycle), CYCLES["daily"])
 
     # --- following -----------------------------------------------------------------------------
@@ -244,7 +244,8 @@ class Oversight:
             hub.audit.seal()
             with hub.database.reading() as session:
                 witnesses = [
-                    (f"回执 {row.id}", str(row.body.get("audit_head", "0:"))) for row in session.scalars(select(ReceiptRow))
+                    (f"回执 {row.id}", str(row.body.get("audit_head", "0:")))
+                    for row in session.scalars(select(ReceiptRow))
                 ]
             verification = hub.audit.verify(witnesses)
             with hub.database.transaction() as session:

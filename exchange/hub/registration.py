@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from catalog import Department, EndpointSpec, Resource, file_name
+from catalog import MOVES, Department, EndpointSpec, Registered, Resource, file_name
 from exchange.audit import events
 from exchange.db import now
 from exchange.db.tables import ExchangeRow, GrantRow
 from exchange.engine import problems_of_options
-from exchange.errors import Denied, HubError, Invalid, Problem
+from exchange.errors import Denied, Invalid, Problem, Unknown
 from exchange.identity import Actor
 from exchange.library import library_end, library_schema, library_table, offer_end
 from exchange.plan import End
@@ -21,17 +21,8 @@ from exchange.settings import Role
 if TYPE_CHECKING:
     from exchange.hub.core import Hub
 
-MOVE_ROLES: dict[str, Role] = {
-    "submit_registration": Role.CLERK,
-    "submit_publication": Role.CLERK,
-    "recall": Role.CLERK,
-    "withdraw": Role.REVIEWER,
-    "agree_registration": Role.REVIEWER,
-    "reject_registration": Role.REVIEWER,
-    "agree_publication": Role.REVIEWER,
-    "reject_publication": Role.REVIEWER,
-}
-"""Who may make which move; that they are different people is the catalogue's rule."""
+ROLES: dict[str, Role] = {"provider": Role.CLERK, "registration": Role.REVIEWER, "publication": Role.REVIEWER}
+"""Who may make the moves of which part; that they are different people is the catalogue's rule."""
 
 
 class Registration:
@@ -45,11 +36,15 @@ class Registration:
     def put_department(self, department: Department, *, by: Actor) -> None:
         """Register a department or correct its entry (部门登记)."""
         hub = self._hub
-        with hub.permitted(by, Role.INTEGRATOR, Role.SYSTEM, action=f"登记部门 {department.name}"):
-            with hub.told(), hub.database.transaction() as session:
-                hub.catalog.put_department(session, department)
-                event = events.DepartmentRegistered(code=department.code, name=department.name)
-                hub.audit.record(session, event, by=by, department=department.code)
+        what = f"登记部门 {department.name}"
+        with (
+            hub.permitted(by, Role.INTEGRATOR, Role.SYSTEM, action=what),
+            hub.told(),
+            hub.database.transaction() as session,
+        ):
+            hub.catalog.put_department(session, department)
+            event = events.DepartmentRegistered(code=department.code, name=department.name)
+            hub.audit.record(session, event, by=by, department=department.code)
 
     def put_endpoint(self, endpoint: EndpointSpec, *, by: Actor) -> None:
         """Register an endpoint or change it (端点登记); every wrong option is told at once."""
@@ -85,11 +80,11 @@ class Registration:
 
     # --- resources -----------------------------------------------------------------------------
 
-    def register(self, resource: Resource, *, by: Actor) -> list[Problem]:
+    def register(self, resource: Resource, *, by: Actor) -> Registered:
         """Register a resource, or a new version of it, as a draft (资源登记).
 
         Returns:
-            Warnings; errors are raised.
+            The entry as it stands, what changed, and warnings; errors are raised.
 
         Raises:
             Invalid: With everything that is wrong at once.
@@ -105,10 +100,10 @@ class Registration:
                 hub.denied(by, f"登记资源 {resource.code}", error, **about)
                 raise error
             with hub.told(), hub.database.transaction() as session:
-                version, warnings = hub.catalog.register(session, resource, actor=by.name, department=by.department)
-                event = events.ResourceRegistered(code=resource.code, version=version, name=resource.name)
+                told = hub.catalog.register(session, resource, by.name, by.department)
+                event = events.ResourceRegistered(code=resource.code, version=told.entry.version, name=resource.name)
                 hub.audit.record(session, event, by=by, **about)
-        return [Problem(where=w.where, message=w.message, remedy=w.remedy) for w in warnings]
+        return told
 
     def move(self, code: str, action: str, *, opinion: str = "", by: Actor) -> str:
         """Make a move in the life of a resource: submit, agree, reject, recall, withdraw (资源流转).
@@ -119,44 +114,68 @@ class Registration:
             The new state.
         """
         hub = self._hub
-        role = MOVE_ROLES.get(action, Role.CLERK)
-        with hub.permitted(by, role, action=f"资源 {code}：{action}", resource=code):
+        step = MOVES.get(action)
+        if step is None:
+            known = "、".join(name for name, move in MOVES.items() if not move.follows)
+            raise Unknown(f"没有办理步骤 {action}", remedy=f"可用：{known}")
+        what = f"资源 {code}{step.label}"
+        with hub.permitted(by, ROLES[step.part], action=what, resource=code):
+            self._in_charge(code, step.part, what, by)
             try:
+                if action == "agree_publication":
+                    self._make_room(code)
                 with hub.told(), hub.database.transaction() as session:
-                    before, after = hub.catalog.move(
-                        session, code, action, actor=by.name, department=by.department, opinion=opinion
-                    )
-                    event = events.ResourceMoved(
-                        code=code, action=action, before=before, after=after, opinion=opinion
-                    )
+                    before = hub.catalog.resource(session, code).state
+                    after = hub.catalog.move(session, code, action, by.name, by.department, opinion).state
+                    event = events.ResourceMoved(code=code, action=action, before=before, after=after, opinion=opinion)
                     hub.audit.record(session, event, by=by, resource=code)
                     if action == "agree_publication":
                         self._publish(session, code, by)
                     elif action == "withdraw":
                         self._unpublish(session, code, by)
             except Denied as error:
-                hub.denied(by, f"资源 {code}：{action}", error, resource=code)
+                hub.denied(by, what, error, resource=code)
                 raise
         return after
+
+    def _in_charge(self, code: str, part: str, what: str, by: Actor) -> None:
+        """The provider's people register and approve the registration, the centre's the publication."""
+        hub = self._hub
+        with hub.told(), hub.database.reading() as session:
+            provider = hub.catalog.resource(session, code).resource.provider_code
+        needed = hub.settings.hub_department if part == "publication" else provider
+        if by.department != needed:
+            who = "平台管理单位" if part == "publication" else "提供部门"
+            error = Denied(f"{by.name} 不能办理{what}", [f"这一步由{who}的人员办理"], remedy=f"请{who}办理")
+            hub.denied(by, what, error, resource=code)
+            raise error
+
+    def _make_room(self, code: str) -> None:
+        """Before publication: does the offer fit its source, and has the library a table for it.
+
+        Outside the hub's transaction, which must not wait for a department's machine; repeatable.
+        """
+        hub = self._hub
+        with hub.told(), hub.database.reading() as session:
+            resource = hub.catalog.resource(session, code).resource
+            if resource.offer is None:
+                return
+            self._alone(session, resource)
+            check = {"key": resource.key, "version": resource.version_item}
+            misfits = hub.endpoints.check_source(session, offer_end(resource), items=resource.items, **check)
+            if misfits:
+                raise Invalid(f"资源 {code} 的挂接与来源端不符", misfits)
+            schema = library_schema(resource)
+            whole = library_end(resource, names=tuple(schema.names))
+            hub.endpoints.install(session, whole, schema=schema, **check)
 
     def _publish(self, session: Session, code: str, by: Actor) -> None:
         """Grant the collection into the base library and set the synchronisation up."""
         hub = self._hub
-        resource = hub.catalog.resource(session, code, published=True)
-        grant = hub.authorisation.collect(session, by, resource)
+        resource = hub.catalog.resource(session, code, published=True).resource
+        grant = hub.authorisation.collect(session, by, code)
         if resource.offer is None:
             return
-        self._alone(session, resource)
-        source = offer_end(resource)
-        items = resource.items
-        check = {"key": resource.key, "version": resource.version_item}
-        misfits = hub.endpoints.check_source(session, source, items=items, **check)
-        if misfits:
-            raise Invalid(f"资源 {code} 的挂接与来源端不符", misfits)
-        target = library_end(resource)
-        schema = library_schema(resource)
-        whole = library_end(resource, names=tuple(schema.names))
-        hub.endpoints.install(session, whole, schema=schema, **check)
         name = f"sync-{file_name(code)}"
         row = session.get(ExchangeRow, name)
         if row is None:
@@ -172,8 +191,8 @@ class Registration:
             )
             session.add(row)
         row.grant = grant.id
-        row.source = source.model_dump(mode="json")
-        row.target = target.model_dump(mode="json")
+        row.source = offer_end(resource).model_dump(mode="json")
+        row.target = library_end(resource).model_dump(mode="json")
         row.state = "active"
         event = events.ExchangeConfigured(exchange=name, kind="synchronisation", grant=grant.id)
         hub.audit.record(session, event, by=by, resource=code, exchange=name)
@@ -214,6 +233,3 @@ class Registration:
         """Both ends of an exchange."""
         row = session.get_one(ExchangeRow, exchange)
         return End(**row.source), End(**row.target)
-
-
-__all__ = ["MOVE_ROLES", "HubError", "Registration"]

@@ -1,0 +1,180 @@
+"""Sharing (共享): applications, decisions, grants, and the exchanges that carry them out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from exchange.audit import events
+from exchange.authorisation import Application, Explanation
+from exchange.db import now
+from exchange.db.tables import ApplicationRow, ExchangeRow, GrantRow
+from exchange.engine import plan_exchange
+from exchange.errors import Denied, Problem, Unknown
+from exchange.identity import Actor
+from exchange.library import library_end, library_table
+from exchange.plan import End, Plan
+from exchange.settings import Role
+
+if TYPE_CHECKING:
+    from exchange.hub.core import Hub
+
+
+class Sharing:
+    """What departments ask of each other, and what follows from the answer."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+
+    def apply(self, application: Application, *, by: Actor) -> str:
+        """Apply for the use of a resource (提出共享申请); unconditional ones are granted at once.
+
+        Returns:
+            The application's id; its state says what came of it.
+
+        Raises:
+            Invalid: Material is missing; all of it is named at once (一次性告知).
+            Denied: Refused by rule, with every reason.
+        """
+        hub = self._hub
+        what = f"申请资源 {application.resource}"
+        about = {"resource": application.resource, "department": application.department}
+        with hub.permitted(by, Role.CLERK, action=what, **about):
+            self._own_target(application, by, what, about)
+            try:
+                with hub.told(), hub.database.transaction() as session:
+                    name = hub.authorisation.apply(session, by, application)
+                    self._exchange(session, name, by)
+            except Denied as error:
+                hub.denied(by, what, error, **about)
+                raise
+        return name
+
+    def _own_target(self, application: Application, by: Actor, what: str, about: dict[str, str]) -> None:
+        """Rows go to an endpoint of the department that asks, to no other."""
+        if application.target is None:
+            return
+        hub = self._hub
+        with hub.told(), hub.database.reading() as session:
+            endpoint = hub.catalog.endpoint(session, application.target.endpoint)
+        if endpoint.department != application.department:
+            error = Denied(f"不能{what}", [f"端点 {endpoint.name} 不属于申请部门"], remedy="使用本部门登记的端点")
+            hub.denied(by, what, error, **about)
+            raise error
+
+    def decide(self, application: str, *, approved: bool, reasons: list[str], by: Actor, **narrower: Any) -> str | None:
+        """Answer an application (审核申请): only the provider's reviewer, never the applicant, with reasons.
+
+        Args:
+            application: Its id.
+            approved: Yes or no.
+            reasons: Why; a refusal needs one.
+            by: Who answers.
+            narrower: Less than was asked for: items, filter, masks, quota, end.
+
+        Returns:
+            Id of the grant, None if refused.
+        """
+        hub = self._hub
+        what = f"审核申请 {application}"
+        with hub.permitted(by, Role.REVIEWER, action=what):
+            try:
+                with hub.told(), hub.database.transaction() as session:
+                    row = session.get(ApplicationRow, application)
+                    if row is None:
+                        raise Unknown(f"没有申请 {application}", remedy="用 shutong application list 查看")
+                    hub.authorisation.decide(session, by, application, approved=approved, reasons=reasons, **narrower)
+                    return self._exchange(session, application, by)
+            except Denied as error:
+                hub.denied(by, what, error)
+                raise
+
+    def _exchange(self, session: Session, application: str, by: Actor) -> str | None:
+        """Set up the exchange that carries out the grant an application led to."""
+        hub = self._hub
+        grant = session.scalar(select(GrantRow).where(GrantRow.application == application))
+        if grant is None:
+            return None
+        target = grant.body.get("target")
+        if not target:
+            return grant.id
+        resource = hub.catalog.resource(session, grant.resource, version=grant.resource_version).resource
+        source = library_end(resource)
+        name = f"share-{grant.id}"
+        row = ExchangeRow(
+            id=name,
+            kind="sharing",
+            grant=grant.id,
+            resource=grant.resource,
+            table=library_table(resource),
+            provider=resource.provider_code,
+            recipient=grant.department,
+            source=source.model_dump(mode="json"),
+            target=End(**{**target, "columns": target.get("columns") or {}}).model_dump(mode="json"),
+            settings={},
+            state="active",
+            created_at=now(session),
+        )
+        session.add(row)
+        event = events.ExchangeConfigured(exchange=name, kind="sharing", grant=grant.id)
+        hub.audit.record(session, event, by=by, resource=grant.resource, exchange=name, department=grant.department)
+        return grant.id
+
+    def change(self, grant: str, action: str, *, reason: str, by: Actor) -> None:
+        """Suspend, resume or revoke a grant (中止、恢复、撤销).
+
+        Only its provider's reviewer or the security administrator may.
+        """
+        hub = self._hub
+        word = {"suspend": "中止", "resume": "恢复", "revoke": "撤销"}[action]
+        what = f"{word}授权 {grant}"
+        with hub.permitted(by, Role.REVIEWER, Role.SECURITY, action=what):
+            try:
+                with hub.told(), hub.database.transaction() as session:
+                    row = session.get(GrantRow, grant)
+                    if row is None:
+                        raise Unknown(f"没有授权 {grant}", remedy="用 shutong grant list 查看")
+                    provider = hub.catalog.resource(
+                        session, row.resource, version=row.resource_version
+                    ).resource.provider_code
+                    self._may_change(by, what, provider)
+                    getattr(hub.authorisation, action)(session, by, grant, reason)
+            except Denied as error:
+                hub.denied(by, what, error)
+                raise
+
+    def _may_change(self, by: Actor, what: str, provider: str) -> None:
+        if Role.SECURITY not in by.roles and by.department != provider:
+            raise Denied(f"不能{what}", ["只有提供部门的审核员或安全管理员可以变更授权"])
+
+    def explain(self, name: str, *, by: Actor) -> Explanation:
+        """Who may have what, why, until when, and would it pass now (授权说明)."""
+        hub = self._hub
+        with hub.told(), hub.database.reading() as session:
+            exchange = session.get(ExchangeRow, name)
+            return hub.authorisation.explain(session, exchange.grant if exchange else name)
+
+    def plan(self, exchange: str) -> Plan:
+        """The plan of the exchange's next run (执行方案)."""
+        hub = self._hub
+        with hub.told(), hub.database.reading() as session:
+            row = session.get(ExchangeRow, exchange)
+            if row is None:
+                raise Unknown(f"没有交换 {exchange}", remedy="用 shutong status 查看已有的交换")
+            source = hub.endpoints.open(session, row.source["endpoint"]).capabilities
+            target = hub.endpoints.open(session, row.target["endpoint"]).capabilities
+            return plan_exchange(session, row, source, target, hub.settings, hub.catalog)
+
+    def prepare(self, exchange: str) -> str:
+        """The script the recipient's administrator runs before the first delivery (建表脚本)."""
+        plan = self.plan(exchange)
+        with self._hub.told(), self._hub.database.reading() as session:
+            return self._hub.endpoints.prepare(session, plan.target, plan)
+
+    def check(self, exchange: str) -> list[Problem]:
+        """Everything about an exchange that does not fit its target (交换自检)."""
+        plan = self.plan(exchange)
+        with self._hub.told(), self._hub.database.reading() as session:
+            return self._hub.endpoints.check_target(session, plan)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from catalog import Catalog
 from catalog import errors as told_by_catalog
@@ -13,14 +13,13 @@ from exchange.authorisation import Authorisation
 from exchange.db import HubDatabase
 from exchange.engine import Endpoints, Engine
 from exchange.errors import Denied, Invalid, Misplaced, Problem, Unknown
+from exchange.hub.configuration import Configuration
+from exchange.hub.oversight import Oversight
+from exchange.hub.registration import Registration
+from exchange.hub.sharing import Sharing
 from exchange.identity import Actor, require
 from exchange.secrets import Keyring
 from exchange.settings import Role, Settings
-
-if TYPE_CHECKING:
-    from exchange.hub.oversight import Oversight
-    from exchange.hub.registration import Registration
-    from exchange.hub.sharing import Sharing
 
 
 class Hub:
@@ -30,17 +29,10 @@ class Hub:
         registration: Departments, endpoints and resources (登记).
         sharing: Applications, decisions, grants and exchanges (共享).
         oversight: Runs, receipts, quarantine and the log (监管).
+        configuration: All of it described in files (配置文件).
     """
 
-    registration: Registration
-    sharing: Sharing
-    oversight: Oversight
-
     def __init__(self, settings: Settings) -> None:
-        from exchange.hub.oversight import Oversight
-        from exchange.hub.registration import Registration
-        from exchange.hub.sharing import Sharing
-
         self.settings = settings
         self.database = HubDatabase(settings.database_url)
         self.keyring = Keyring(settings)
@@ -59,6 +51,7 @@ class Hub:
         self.registration = Registration(self)
         self.sharing = Sharing(self)
         self.oversight = Oversight(self)
+        self.configuration = Configuration(self)
 
     def close(self) -> None:
         """Seal what is unsealed and let go of the database."""

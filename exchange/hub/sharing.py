@@ -42,27 +42,31 @@ class Sharing:
         what = f"申请资源 {application.resource}"
         about = {"resource": application.resource, "department": application.department}
         with hub.permitted(by, Role.CLERK, action=what, **about):
-            self._own_target(application, by, what, about)
             try:
                 with hub.told(), hub.database.transaction() as session:
-                    name = hub.authorisation.apply(session, by, application)
-                    self._exchange(session, name, by)
+                    return self.enter(session, application, by=by)
             except Denied as error:
                 hub.denied(by, what, error, **about)
                 raise
+
+    def enter(self, session: Session, application: Application, *, by: Actor) -> str:
+        """Enter an application in the caller's transaction, with the grant and exchange it leads to at once."""
+        self._own_target(session, application)
+        name = self._hub.authorisation.apply(session, by, application)
+        self._exchange(session, name, by)
         return name
 
-    def _own_target(self, application: Application, by: Actor, what: str, about: dict[str, str]) -> None:
+    def _own_target(self, session: Session, application: Application) -> None:
         """Rows go to an endpoint of the department that asks, to no other."""
         if application.target is None:
             return
-        hub = self._hub
-        with hub.told(), hub.database.reading() as session:
-            endpoint = hub.catalog.endpoint(session, application.target.endpoint)
+        endpoint = self._hub.catalog.endpoint(session, application.target.endpoint)
         if endpoint.department != application.department:
-            error = Denied(f"不能{what}", [f"端点 {endpoint.name} 不属于申请部门"], remedy="使用本部门登记的端点")
-            hub.denied(by, what, error, **about)
-            raise error
+            raise Denied(
+                f"不能申请资源 {application.resource}",
+                [f"端点 {endpoint.name} 不属于申请部门"],
+                remedy="使用本部门登记的端点",
+            )
 
     def decide(self, application: str, *, approved: bool, reasons: list[str], by: Actor, **narrower: Any) -> str | None:
         """Answer an application (审核申请): only the provider's reviewer, never the applicant, with reasons.

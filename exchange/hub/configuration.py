@@ -1,0 +1,300 @@
+"""Configuration as files (配置文件): what an integrator describes, compares and applies as a whole.
+
+A YAML file holds any of ``departments``, ``endpoints``, ``resources`` and ``applications``, each a list. All
+files given are one description. It is applied in one transaction, whole or not at all; a comparison
+is the same transaction, rolled back, so that what is announced is what would happen. Approvals are
+never part of it: a described resource is a draft, a described application waits for its answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import yaml
+from sqlalchemy.orm import Session
+
+from catalog.errors import CatalogError, Rejected, UnknownEntry
+from exchange.audit import events
+from exchange.authorisation import parse_application
+from exchange.db.tables import ApplicationRow
+from exchange.engine import problems_of_options
+from exchange.errors import Denied, Invalid, Problem
+from exchange.identity import Actor
+from exchange.settings import Role
+from schemas import SchemaError
+from schemas.errors import did_you_mean
+from schemas.plain_yaml import Document, read_plain_yaml
+
+if TYPE_CHECKING:
+    from exchange.hub.core import Hub
+
+KINDS: dict[str, tuple[str, str]] = {
+    "departments": ("部门", "code"),
+    "endpoints": ("端点", "name"),
+    "resources": ("资源", "code"),
+    "applications": ("申请", "id"),
+}
+"""Kinds in the order they are applied in: what each is called, and the field that names one."""
+
+ChangeAction = Literal["create", "change", "same"]
+
+
+@dataclass(frozen=True)
+class Change:
+    """What applying a description does to one thing.
+
+    Attributes:
+        kind: ``部门``, ``端点``, ``资源`` or ``申请``.
+        name: Its name or code.
+        action: ``create``, ``change`` or ``same``.
+        details: What changes, in words.
+    """
+
+    kind: str
+    name: str
+    action: ChangeAction
+    details: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Described:
+    kind: str
+    name: str
+    given: Mapping[str, Any]
+    where: str
+
+
+class _Compared(Exception):
+    """Rolls a comparison back."""
+
+
+class Configuration:
+    """Compares and applies descriptions."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+
+    def plan(self, paths: Sequence[Path], *, by: Actor) -> list[Change]:
+        """What applying these files and folders would change; nothing is changed.
+
+        Raises:
+            Invalid: With everything that is wrong in all of them.
+        """
+        changes: list[Change] = []
+        with suppress(_Compared):
+            self._apply(paths, changes, by=by, keep=False)
+        return changes
+
+    def apply(self, paths: Sequence[Path], *, by: Actor) -> list[Change]:
+        """Apply these files and folders, whole or not at all.
+
+        Raises:
+            Invalid: With everything that is wrong in all of them; nothing was changed.
+        """
+        changes: list[Change] = []
+        self._apply(paths, changes, by=by, keep=True)
+        return changes
+
+    def export(self) -> str:
+        """Everything described, as YAML that changes nothing when applied again."""
+        hub = self._hub
+        with hub.told(), hub.database.reading() as session:
+            resources = [entry.resource for entry in hub.catalog.resources(session)]
+            content = {
+                "departments": [_plain(department) for department in hub.catalog.departments(session)],
+                "endpoints": [_plain(endpoint) for endpoint in hub.catalog.endpoints(session)],
+                "resources": [_plain(resource, leave_out={"published_on", "provider"}) for resource in resources],
+                "applications": [
+                    {
+                        "id": row.id,
+                        **{name: value for name, value in row.body.items() if value not in (None, "", [], {})},
+                    }
+                    for row in session.query(ApplicationRow).order_by(ApplicationRow.submitted_at)
+                ],
+            }
+        return yaml.dump(content, Dumper=_Plain, allow_unicode=True, sort_keys=False, width=120)
+
+    # --- reading -------------------------------------------------------------------------------
+
+    def _read(self, paths: Sequence[Path]) -> list[_Described]:
+        """Everything described, with every fault of form at once."""
+        problems: list[Problem] = []
+        described: list[_Described] = []
+        seen: dict[tuple[str, str], str] = {}
+        for path in _files(paths, problems):
+            try:
+                document = read_plain_yaml(path.read_bytes(), name=path.name)
+            except SchemaError as error:
+                problems += [Problem(where=path.name, message=str(text)) for text in error.problems]
+                continue
+            for entry in _entries(document, problems):
+                name = (entry.kind, entry.name)
+                if entry.name and name in seen:
+                    message = f"{KINDS[entry.kind][0]} {entry.name} 写了两次，另一处在 {seen[name]}"
+                    problems.append(Problem(where=entry.where, message=message, remedy="只保留一处"))
+                seen[name] = entry.where
+                described.append(entry)
+        if problems:
+            raise Invalid(f"配置文件有误，共 {len(problems)} 处", problems)
+        return sorted(described, key=lambda entry: list(KINDS).index(entry.kind))
+
+    # --- applying ------------------------------------------------------------------------------
+
+    def _apply(self, paths: Sequence[Path], changes: list[Change], *, by: Actor, keep: bool) -> None:
+        hub = self._hub
+        with hub.permitted(by, Role.INTEGRATOR, action="应用配置文件" if keep else "比对配置文件"):
+            described = self._read(paths)
+            problems: list[Problem] = []
+            with hub.told(), hub.database.transaction() as session:
+                for entry in described:
+                    try:
+                        with session.begin_nested():
+                            changes.append(self._one(session, entry, by))
+                    except Rejected as error:
+                        problems += [_placed(entry, p.where, p.message, p.remedy) for p in error.problems]
+                    except CatalogError as error:
+                        problems.append(_placed(entry, "", error.message, error.remedy))
+                    except Invalid as error:
+                        found = error.problems or (Problem(where="", message=error.message, remedy=error.remedy),)
+                        problems += [_placed(entry, p.where, p.message, p.remedy) for p in found]
+                    except Denied as error:
+                        problems += [_placed(entry, "", reason, error.remedy) for reason in error.reasons]
+                if problems:
+                    raise Invalid(f"配置有误，共 {len(problems)} 处，未作任何改动", problems)
+                if not keep:
+                    raise _Compared
+
+    def _one(self, session: Session, entry: _Described, by: Actor) -> Change:
+        return getattr(self, f"_put_{entry.kind}")(session, entry, by)  # type: ignore[no-any-return]
+
+    def _put_departments(self, session: Session, entry: _Described, by: Actor) -> Change:
+        hub = self._hub
+        try:
+            before = hub.catalog.department(session, entry.name)
+        except UnknownEntry:
+            before = None
+        after = hub.catalog.put_department(session, entry.given)
+        if before is None or before != after:
+            event = events.DepartmentRegistered(code=after.code, name=after.name)
+            hub.audit.record(session, event, by=by, department=after.code)
+        return _change("部门", entry.name, before and _plain(before), _plain(after))
+
+    def _put_endpoints(self, session: Session, entry: _Described, by: Actor) -> Change:
+        hub = self._hub
+        try:
+            before = hub.catalog.endpoint(session, entry.name)
+        except UnknownEntry:
+            before = None
+        after = hub.catalog.put_endpoint(session, entry.given)
+        problems = problems_of_options(after.kind, after.options, where=f"端点 {after.name}")
+        if problems:
+            raise Invalid("端点选项有误", problems)
+        if before is None or before != after:
+            event = events.EndpointRegistered(name=after.name, kind=after.kind)
+            hub.audit.record(session, event, by=by, department=after.department)
+        return _change("端点", entry.name, before and _plain(before), _plain(after))
+
+    def _put_resources(self, session: Session, entry: _Described, by: Actor) -> Change:
+        hub = self._hub
+        told = hub.catalog.register(session, entry.given, by.name, by.department)
+        if told.action is None:
+            return Change("资源", entry.name, "same")
+        code, version = told.entry.code, told.entry.version
+        event = events.ResourceRegistered(code=code, version=version, name=told.entry.resource.name)
+        hub.audit.record(session, event, by=by, resource=code)
+        details = tuple(str(change) for change in told.changes)
+        return Change("资源", entry.name, "create" if told.action == "add" else "change", details)
+
+    def _put_applications(self, session: Session, entry: _Described, by: Actor) -> Change:
+        hub = self._hub
+        application = parse_application(entry.given)
+        row = session.get(ApplicationRow, entry.name)
+        if row is None:
+            hub.sharing.enter(session, application, by=by)
+            return Change("申请", entry.name, "create")
+        if row.body != application.body():
+            change = _change("申请", entry.name, row.body, application.body())
+            raise Invalid(
+                "已提交的申请不能改动",
+                [Problem(where="", message=text, remedy="撤回后用新的编号重新申请") for text in change.details],
+            )
+        return Change("申请", entry.name, "same")
+
+
+class _Plain(yaml.SafeDumper):
+    """Writes no anchors: the reader accepts none."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def _plain(model: Any, *, leave_out: set[str] | None = None) -> dict[str, Any]:
+    """A registered thing as plain values, without what was left at its default."""
+    values: dict[str, Any] = model.model_dump(mode="json", exclude_defaults=True, exclude=leave_out or set())
+    return values
+
+
+def _files(paths: Sequence[Path], problems: list[Problem]) -> Iterator[Path]:
+    for path in paths:
+        if path.is_dir():
+            found = sorted([*path.glob("*.yaml"), *path.glob("*.yml")])
+            if not found:
+                problems.append(Problem(where=str(path), message="文件夹里没有 .yaml 文件"))
+            yield from found
+        elif path.is_file():
+            yield path
+        else:
+            problems.append(Problem(where=str(path), message="没有这个文件或文件夹"))
+
+
+def _entries(document: Document, problems: list[Problem]) -> Iterator[_Described]:
+    data = document.data if document.data is not None else {}
+    if not isinstance(data, dict):
+        problems.append(Problem(where=document.name, message="应为“名称: 列表”的对照", remedy="、".join(KINDS)))
+        return
+    for kind, entries in data.items():
+        if kind not in KINDS:
+            remedy = did_you_mean(str(kind), KINDS) or f"可写：{'、'.join(KINDS)}"
+            problems.append(Problem(where=document.where((kind,)), message=f"不认识的内容 {kind}", remedy=remedy))
+            continue
+        if not isinstance(entries, list):
+            problems.append(Problem(where=document.where((kind,)), message="应为列表", remedy="每一项以 - 开头"))
+            continue
+        for index, given in enumerate(entries):
+            where = document.where((kind, index))
+            field = KINDS[kind][1]
+            if not isinstance(given, dict):
+                problems.append(Problem(where=where, message="应为“名称: 值”的对照"))
+            elif not isinstance(given.get(field), str) or not given[field]:
+                problems.append(
+                    Problem(where=where, message=f"缺少 {field}", remedy=f"每个{KINDS[kind][0]}写明 {field}，用文字")
+                )
+            else:
+                yield _Described(kind, given[field], given, where)
+
+
+def _placed(entry: _Described, where: str, message: str, remedy: str) -> Problem:
+    place = f"{entry.where} › {where}" if where else entry.where
+    return Problem(where=place, message=message, remedy=remedy)
+
+
+def _change(kind: str, name: str, before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> Change:
+    if before is None:
+        return Change(kind, name, "create")
+    details = tuple(_differences(before, after))
+    return Change(kind, name, "change" if details else "same", details)
+
+
+def _differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterable[str]:
+    for field in dict.fromkeys((*before, *after)):
+        old, new = before.get(field), after.get(field)
+        if old == new:
+            continue
+        if isinstance(old, dict) and isinstance(new, dict):
+            yield from (f"{field}.{text}" for text in _differences(old, new))
+        else:
+            yield f"{field}: {old if field in before else '无'} → {new if field in after else '无'}"

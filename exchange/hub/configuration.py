@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 
 from catalog.errors import CatalogError, Rejected, UnknownEntry
 from exchange.audit import events
-from exchange.authorisation import parse_application
+from exchange.authorisation.application import parse as parse_application
 from exchange.db.tables import ApplicationRow
 from exchange.engine import problems_of_options
 from exchange.errors import Denied, Invalid, Problem

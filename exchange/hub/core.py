@@ -38,7 +38,7 @@ class Hub:
         self.keyring = Keyring(settings)
         self.audit = AuditLog(self.database, self.keyring, settings)
         self.catalog = Catalog(settings.code_pattern)
-        self.authorisation = Authorisation(self.audit, settings)
+        self.authorisation = Authorisation(self.audit, settings, self.catalog)
         self.endpoints = Endpoints(settings, self.catalog)
         self.engine = Engine(
             settings=settings,

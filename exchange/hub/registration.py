@@ -172,9 +172,10 @@ class Registration:
     def _publish(self, session: Session, code: str, by: Actor) -> None:
         """Grant the collection into the base library and set the synchronisation up."""
         hub = self._hub
-        resource = hub.catalog.resource(session, code, published=True).resource
-        grant = hub.authorisation.collect(session, by, code)
-        if resource.offer is None:
+        entry = hub.catalog.resource(session, code, published=True)
+        resource = entry.resource
+        grant = hub.authorisation.collect(session, by, entry)
+        if resource.offer is None or grant is None:
             return
         name = f"sync-{file_name(code)}"
         row = session.get(ExchangeRow, name)

@@ -1,0 +1,159 @@
+"""The departments' own machines (前置机), as their own systems would use them: tables, a folder, a service.
+
+Nothing here goes through the hub: this is the world outside it.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+
+from exchange.demo.generation import Row
+from exchange.service import RowsService, rows_service
+from schemas import Profile
+
+
+class FrontTable:
+    """A table of a front-end database (SQLite), kept by its department.
+
+    Args:
+        file: The database.
+        name: The table.
+        columns: Item name to column name.
+        key: Items that identify a row.
+        profile: Family it belongs to.
+    """
+
+    def __init__(self, file: Path, name: str, columns: Mapping[str, str], key: Sequence[str], profile: Profile) -> None:
+        self._file = file
+        self._name = name
+        self._columns = dict(columns)
+        self._key = tuple(key)
+        self._profile = profile
+        self._batch = 0
+        own = list(dict.fromkeys([*self._columns.values(), *self._state_columns()]))
+        keyed = ", ".join(_quoted(self._columns[item]) for item in key)
+        # A table of operations is only added to; the others hold each row once.
+        constraint = "" if profile.capture == "batches" else f", PRIMARY KEY ({keyed})"
+        self._run(
+            f"CREATE TABLE {_quoted(name)} ({', '.join(f'{_quoted(column)} TEXT' for column in own)}{constraint})"
+        )
+        if profile.error_table:
+            errors = profile.error_table.format(table=name, stem=name.removeprefix(profile.strip))
+            every = ", ".join(f"{_quoted(column)} TEXT" for column in [*own, profile.error_column])
+            self._run(f"CREATE TABLE {_quoted(errors)} ({every})")
+
+    def report(self, rows: Iterable[Row]) -> None:
+        """Report rows: new, or again with a higher version."""
+        self._write(rows, deletion=False)
+
+    def delete(self, rows: Iterable[Row]) -> None:
+        """Report rows as deleted, the way this family does."""
+        self._write(rows, deletion=True)
+
+    def _write(self, rows: Iterable[Row], *, deletion: bool) -> None:
+        profile = self._profile
+        self._batch += 1
+        with closing(sqlite3.connect(self._file)) as connection, connection:
+            for row in rows:
+                values = {self._columns[item]: value for item, value in row.items() if item in self._columns}
+                values |= self._states(row, deletion=deletion)
+                if profile.capture == "outbox":
+                    same = " AND ".join(f"{_quoted(self._columns[item])} IS ?" for item in self._key)
+                    gone = [row[item] for item in self._key]
+                    connection.execute(f"DELETE FROM {_quoted(self._name)} WHERE {same}", gone)  # noqa: S608
+                names = ", ".join(map(_quoted, values))
+                marks = ", ".join("?" * len(values))
+                connection.execute(
+                    f"INSERT INTO {_quoted(self._name)} ({names}) VALUES ({marks})",  # noqa: S608
+                    list(values.values()),
+                )
+
+    def _states(self, row: Row, *, deletion: bool) -> Row:
+        profile = self._profile
+        values: Row = dict(profile.constants)
+        if profile.state is not None:
+            values[profile.state.column] = profile.state.fresh
+        if profile.delete is not None:
+            values[profile.delete.column] = profile.delete.values[0] if deletion else profile.delete.inserted
+        stamp = str(row.get("update_time") or f"2026-02-01 09:00:{self._batch:02d}")
+        if profile.written_at:
+            values[profile.written_at] = stamp
+        if profile.batch and profile.time:
+            values[profile.batch] = f"B{self._batch:06d}"
+            values[profile.time] = f"2026-02-01 09:00:{self._batch:02d}"
+        return values
+
+    def _state_columns(self) -> list[str]:
+        profile = self._profile
+        named = [
+            profile.state and profile.state.column,
+            profile.delete and profile.delete.column,
+            profile.version,
+            profile.read_at,
+            profile.error_text,
+            profile.written_at,
+            profile.batch,
+            profile.time,
+            *profile.constants,
+        ]
+        return [column for column in named if column]
+
+    def _run(self, statement: str) -> None:
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        with closing(sqlite3.connect(self._file)) as connection, connection:
+            connection.execute(statement)
+
+
+class Drop:
+    """A folder a department puts its files into, with a manifest beside each."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        folder.mkdir(parents=True)
+
+    def put(self, name: str, rows: Sequence[Row], columns: Sequence[str]) -> None:
+        """Put a CSV file (GB18030, as many a department's system writes) and then its manifest."""
+        text = io.StringIO()
+        writer = csv.writer(text)
+        writer.writerow(columns)
+        writer.writerows([row.get(column) for column in columns] for row in rows)
+        content = text.getvalue().encode("gb18030")
+        self._folder.joinpath(name).write_bytes(content)
+        manifest = {"rows": len(rows), "sha256": hashlib.sha256(content).hexdigest()}
+        self._folder.joinpath(f"{name}.manifest.json").write_text(json.dumps(manifest))
+
+
+class Service:
+    """A department's SOAP service: its rows in the order they were reported, page after page."""
+
+    def __init__(self, name: str, items: Sequence[str]) -> None:
+        self._rows: list[Row] = []
+        self.app: RowsService = rows_service(name, f"urn:{name}", items, self._read)
+
+    def report(self, rows: Iterable[Row]) -> None:
+        """Report rows: new, or again."""
+        self._rows.extend(rows)
+
+    def _read(self, cursor: str | None, limit: int) -> tuple[list[dict[str, str | None]], str | None]:
+        first = int(cursor or 0)
+        page = self._rows[first : first + limit]
+        texts = [{item: None if value is None else str(value) for item, value in row.items()} for row in page]
+        return texts, str(first + len(page)) if page else None
+
+
+def run_script(file: Path, script: str) -> None:
+    """What a recipient's administrator does with the script of ``endpoint prepare --sql``."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with closing(sqlite3.connect(file)) as connection, connection:
+        connection.executescript(script)
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'

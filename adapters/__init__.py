@@ -1,0 +1,91 @@
+"""Adapters: how data moves. One port, and a kind of endpoint for each of the three ways.
+
+What
+    The port (:mod:`adapters.base`), its errors (:mod:`adapters.errors`), the table of kinds
+    (:mod:`adapters.registry`) and one package for each kind.
+Endpoint
+    ``open_endpoint(kind, options, zone)``; a kind's module is loaded then, and no driver before.
+Capabilities
+    Data on the endpoint; what is not declared is refused as ``Unsupported``.
+Failure
+    Only the errors named here leave an adapter.
+"""
+
+from __future__ import annotations
+
+from adapters.base import (
+    DELETE,
+    OPERATION,
+    PUT,
+    REFERENCE,
+    Acknowledgement,
+    Binding,
+    Capabilities,
+    Capture,
+    Claim,
+    Delivery,
+    Endpoint,
+    FoundColumn,
+    FoundObject,
+    Manifest,
+    Options,
+    Outcome,
+    Position,
+    Probe,
+    RefusedRow,
+    Selection,
+    Sink,
+    Source,
+    Way,
+)
+from adapters.errors import (
+    AdapterError,
+    Malformed,
+    Misconfigured,
+    Overtaken,
+    Refused,
+    Restored,
+    Unavailable,
+    Unbalanced,
+    Unsupported,
+)
+from adapters.registry import endpoint_type, kinds, open_endpoint, secret_fields
+
+__all__ = [
+    "DELETE",
+    "OPERATION",
+    "PUT",
+    "REFERENCE",
+    "Acknowledgement",
+    "AdapterError",
+    "Binding",
+    "Capabilities",
+    "Capture",
+    "Claim",
+    "Delivery",
+    "Endpoint",
+    "FoundColumn",
+    "FoundObject",
+    "Malformed",
+    "Manifest",
+    "Misconfigured",
+    "Options",
+    "Outcome",
+    "Overtaken",
+    "Position",
+    "Probe",
+    "Refused",
+    "RefusedRow",
+    "Restored",
+    "Selection",
+    "Sink",
+    "Source",
+    "Unavailable",
+    "Unbalanced",
+    "Unsupported",
+    "Way",
+    "endpoint_type",
+    "kinds",
+    "open_endpoint",
+    "secret_fields",
+]

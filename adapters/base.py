@@ -323,6 +323,9 @@ class Endpoint(ABC):
         """The script the department's administrator runs before the first delivery; empty: none."""
         return ""
 
+    def install(self, binding: Binding, schema: pa.Schema) -> None:
+        """Carry out what :meth:`prepare` prints, at a place that belongs to the hub itself. Repeatable."""
+
     def check(self, binding: Binding, schema: pa.Schema, *, sink: bool) -> list[str]:
         """Everything about the binding that does not fit what lies there, in words; empty: it fits."""
         return []

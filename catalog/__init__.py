@@ -1,0 +1,52 @@
+"""The resource directory (资源目录): who has which data, and in what state of approval it stands."""
+
+from __future__ import annotations
+
+from catalog.comparison import Change, difference
+from catalog.directory import Catalog
+from catalog.entries import DemandEntry, Entry, Found, Hit, Registered, ResponsibilityList, Step
+from catalog.errors import CatalogError, Problem, Rejected, SamePerson, UnknownEntry, WrongState
+from catalog.found import Column, from_table, guess
+from catalog.model import Contact, Demand, Department, EndpointSpec, Offer, Resource, completed
+from catalog.reading import Form
+from catalog.sheet import read_sheet, write_sheet
+from catalog.workflow import MOVES, PARTS, STATES, Action, Part, State, move
+
+__all__ = [
+    "MOVES",
+    "PARTS",
+    "STATES",
+    "Action",
+    "Catalog",
+    "CatalogError",
+    "Change",
+    "Column",
+    "Contact",
+    "Demand",
+    "DemandEntry",
+    "Department",
+    "EndpointSpec",
+    "Entry",
+    "Form",
+    "Found",
+    "Hit",
+    "Offer",
+    "Part",
+    "Problem",
+    "Registered",
+    "Rejected",
+    "Resource",
+    "ResponsibilityList",
+    "SamePerson",
+    "State",
+    "Step",
+    "UnknownEntry",
+    "WrongState",
+    "completed",
+    "difference",
+    "from_table",
+    "guess",
+    "move",
+    "read_sheet",
+    "write_sheet",
+]

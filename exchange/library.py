@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from catalog import Resource, file_name
+from catalog import Resource
+from catalog.codes import file_name
 from exchange.plan import End
 from schemas import Item, arrow_schema, record_class
 

@@ -176,6 +176,7 @@ def make_plan(
     target: Able,
     *,
     rival_readers: Sequence[str] = (),
+    rival_writers: Sequence[str] = (),
     redeliver: bool = False,
     batch_rows: int,
     tolerance: Tolerance,
@@ -188,6 +189,7 @@ def make_plan(
         source: Capabilities of the endpoint read from.
         target: Capabilities of the endpoint delivered to.
         rival_readers: Other exchanges that read the same object by its status column.
+        rival_writers: Other exchanges that deliver into the same rows: each would take the other's away.
         redeliver: Deliver everything again: the target lost what it had.
         batch_rows: Rows in a batch.
         tolerance: Refused rows that stop a run, where the exchange has no own figure.
@@ -202,7 +204,7 @@ def make_plan(
     needed = list(dict.fromkeys([*granted, *(items_used(parse(expression)) if expression else [])]))
     found = [
         *_problems_of_items(subject, items, granted, needed),
-        *_problems_of_ends(subject, source, target, rival_readers),
+        *_problems_of_ends(subject, source, target, rival_readers, rival_writers),
     ]
     if expression:
         found += [("过滤条件", text) for text in problems(parse(expression), subject.resource_items)]
@@ -229,12 +231,8 @@ def make_plan(
         version=subject.version,
         filter=expression,
         masks=dict(subject.grant_body.get("masks") or {}),
-        source=subject.source.model_copy(
-            update={"columns": {n: subject.source.columns[n] for n in needed}}
-        ),
-        target=subject.target.model_copy(
-            update={"columns": {n: subject.target.columns.get(n, n) for n in granted}}
-        ),
+        source=subject.source.model_copy(update={"columns": {n: subject.source.columns[n] for n in needed}}),
+        target=subject.target.model_copy(update={"columns": {n: subject.target.columns.get(n, n) for n in granted}}),
         full=True,
         overwrite=True,
         tolerance=Tolerance(**subject.settings["tolerance"]) if subject.settings.get("tolerance") else tolerance,
@@ -274,12 +272,14 @@ def _problems_of_items(
 
 
 def _problems_of_ends(
-    subject: Subject, source: Able, target: Able, rival_readers: Sequence[str]
+    subject: Subject, source: Able, target: Able, rival_readers: Sequence[str], rival_writers: Sequence[str]
 ) -> list[tuple[str, str]]:
     found = []
     if subject.source.capture not in source.captures:
         able = "、".join(sorted(source.captures)) or "无"
-        found.append(("来源端", f"端点 {subject.source.endpoint} 不支持读取方式 {subject.source.capture}（支持：{able}）"))
+        found.append(
+            ("来源端", f"端点 {subject.source.endpoint} 不支持读取方式 {subject.source.capture}（支持：{able}）")
+        )
     if not target.delivers:
         found.append(("目标端", f"端点 {subject.target.endpoint} 不能写入"))
     if subject.source.capture == "outbox" and subject.kind != "synchronisation":
@@ -287,6 +287,10 @@ def _problems_of_ends(
     if rival_readers:
         others = "、".join(rival_readers)
         found.append(("来源端", f"前置表 {subject.source.object} 已由 {others} 按同步标志读取，一张表只能有一个读取方"))
+    if rival_writers and target.merges:
+        others = "、".join(rival_writers)
+        message = f"{subject.target.object} 已由 {others} 送达，两个授权的行会互相收回；请另用一张表，或先撤销原授权"
+        found.append(("目标端", message))
     return found
 
 

@@ -6,15 +6,16 @@ a further class, code list or profile is a file, not code.
 
 from __future__ import annotations
 
+from schemas.errors import SchemaError
 from schemas.items import GRADES, ITEM_TYPES, Item, arrow_schema, arrow_type
 from schemas.loader import (
-    SchemaError,
     code_list,
     code_lists,
     profile,
     profiles,
     record_class,
     record_classes,
+    use_folders,
 )
 from schemas.model import CodeList, DeleteMark, Profile, RecordClass, RecordTable, StateColumn
 
@@ -37,4 +38,5 @@ __all__ = [
     "profiles",
     "record_class",
     "record_classes",
+    "use_folders",
 ]

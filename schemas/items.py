@@ -45,8 +45,8 @@ class Item(BaseModel):
         scale: Digits after the point, for N and Y.
         mandatory: A row without it is refused.
         code_list: Name of the code list whose values it takes; a value outside refuses the row.
-        reference: Name of the class it refers to (``item``, 政务服务事项): an unknown value is kept with
-            a state, never refused.
+        reference: Name of the class it refers to (``service_item``, 政务服务事项), whose item of the same
+            name holds the known values: an unknown one is kept with a state, never refused.
         check: Check-digit rule its values follow.
         grade: Personal-data grade, a key of :data:`GRADES`.
         share_type: Sharing type of this item if it differs from its resource: 1, 2 or 3.

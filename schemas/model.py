@@ -71,10 +71,19 @@ class StateColumn(_Data):
 
 
 class DeleteMark(_Data):
-    """How a row says that it is a deletion: this column carries one of these values."""
+    """How a row says that it is a deletion: this column carries one of these values.
+
+    Attributes:
+        column: The column.
+        values: Values that mean a deletion; a writer uses the first.
+        inserted: What a writer puts there in a row that is new, None: nothing.
+        updated: What a writer puts there in a row that changes another, None: nothing.
+    """
 
     column: str
     values: tuple[str, ...]
+    inserted: str | None = None
+    updated: str | None = None
 
 
 class Profile(_Data):
@@ -87,10 +96,12 @@ class Profile(_Data):
         version: Column with the re-report version, if the family has one.
         delete: How a row says it is a deletion, if the family can.
         read_at: Column the reader sets to the time of reading.
-        error_text: Column the reader writes a refusal's reason into, and its length.
+        error_text: Column of the table itself the reader writes a refusal's reason into.
+        error_length: How long a reason may be, there and in the error-return table.
         written_at: Column the writer sets to the time of writing.
         error_table: Pattern of the error-return table: ``{table}`` is the table's name,
             ``{stem}`` the name without ``strip``.
+        error_column: Column of the error-return table that takes the reason.
         strip: Prefix left out in ``{stem}``.
         batch, time, row: Columns of batch number, time and row identifier, for ``batches``.
         constants: Columns the writer fills with a constant (standard version, data source).
@@ -109,6 +120,7 @@ class Profile(_Data):
     error_length: int = 1000
     written_at: str | None = None
     error_table: str | None = None
+    error_column: str = "error_remark"
     strip: str = ""
     batch: str | None = None
     time: str | None = None

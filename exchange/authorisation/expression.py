@@ -296,13 +296,12 @@ def _comparisons(expression: Expression) -> Iterator[Any]:
 
 
 def _literals(node: Any) -> tuple[Any, ...]:
+    """The values a comparison compares with."""
     match node:
         case Between(bounds=values) | In(values=values):
             return tuple(values)
         case StartsWith(prefix=prefix):
             return (prefix,)
-        case IsNull():
-            return ()
         case _:
             return (node.value,)
 
@@ -319,11 +318,13 @@ def _misfits(node: Any, item: Item) -> list[str]:
     if item.type == "L" and isinstance(node, (*_ORDERS, Between)):
         return [f"{kind}不能比较大小"]
     found, read_values = [], []
-    for literal in _literals(node):
+    literals = _literals(node)
+    for number, literal in enumerate(literals, start=1):
         try:
             read_values.append(scalar(literal, arrow_type(item)))
         except ValueError as wrong:
-            found.append(f"取值 {quoted(str(literal))} {wrong}")
+            # A value may be a citizen's: where it stands is told, never what it is.
+            found.append(f"{f'第 {number} 个' if len(literals) > 1 else ''}取值{wrong}")
     if isinstance(node, Between) and len(read_values) == 2 and pc.greater(*read_values).as_py():
         found.append("between 的下限大于上限")
     return found
@@ -373,7 +374,8 @@ def _column(batch: pa.RecordBatch, name: str) -> pa.Array:
     column = batch.column(index)
     if pa.types.is_float64(column.type):
         # NaN is no number to compare with: like a missing value, it is handed to nobody by comparison.
-        return pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
+        # Adding zero makes both zeros one, which set membership would tell apart.
+        return pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), pc.add(column, 0.0))
     return column
 
 

@@ -78,8 +78,9 @@ def _instant(written: str | None) -> datetime:
 
 
 def _double(literal: Any) -> float:
+    """A literal as a double; zero has one sign."""
     if isinstance(literal, bool) or (isinstance(literal, str) and not _DECIMAL.fullmatch(literal)):
         raise ValueError("不是数")
     if isinstance(literal, int) and abs(literal) > 2**53:
         raise ValueError("超出双精度能精确表示的整数")
-    return float(literal)
+    return float(literal) + 0.0

@@ -14,7 +14,7 @@ _EARLIEST = datetime(1, 1, 1, tzinfo=UTC)
 # building, so that a residential compound is not taken for a district.
 _STREET = "路街道巷弄号村楼幢栋室社组镇乡0-9A-Za-z"
 _ADDRESS = (
-    r"^\s*(?P<province>[^市县" + _STREET + r"]{2,7}?(?:省|自治区|特别行政区))?"
+    r"^\s*(?P<province>[^市区县" + _STREET + r"]{2,7}?(?:省|自治区|特别行政区))?"
     r"(?P<city>[^区县" + _STREET + r"]{1,9}?(?:市|自治州|地区|盟))?"
     r"(?P<district>[^" + _STREET + r"]{1,9}?(?:区|县|市|旗))?"
 )
@@ -30,20 +30,19 @@ def _stars(array: pa.Array) -> pa.Array:
     return pc.binary_repeat("*", pc.utf8_length(array))
 
 
-def name(array: pa.Array) -> pa.Array:
-    """The first character and a star; a single character is hidden too."""
-    first = pc.binary_join_element_wise(pc.utf8_slice_codeunits(array, 0, 1), "*", "")
-    return pc.if_else(pc.greater(pc.utf8_length(array), 1), first, _stars(array))
+def beginning(array: pa.Array, length: int) -> pa.Array:
+    """The first characters."""
+    return pc.utf8_slice_codeunits(array, 0, length)
 
 
 def ends(array: pa.Array, *, first: int, last: int, shortest: int) -> pa.Array:
     """Both ends of a text, stars between; a text too short to hide enough is all stars."""
     length = pc.utf8_length(array)
-    stars = pc.binary_repeat("*", pc.max_element_wise(pc.subtract(length, first + last), 0, skip_nulls=False))
-    shown = pc.binary_join_element_wise(
-        pc.utf8_slice_codeunits(array, 0, first), stars, pc.utf8_slice_codeunits(array, -last), ""
-    )
-    return pc.if_else(pc.greater_equal(length, shortest), shown, _stars(array))
+    hidden = pc.max_element_wise(pc.subtract(length, first + last), 0, skip_nulls=False)
+    parts = [pc.utf8_slice_codeunits(array, 0, first), pc.binary_repeat("*", hidden)]
+    if last:
+        parts.append(pc.utf8_slice_codeunits(array, -last))
+    return pc.if_else(pc.greater_equal(length, shortest), pc.binary_join_element_wise(*parts, ""), _stars(array))
 
 
 def district(array: pa.Array) -> pa.Array:

@@ -51,7 +51,7 @@ class Clear(_Mask):
 
 
 class Name(_Mask):
-    """A person's name: the first character, then a star (张*)."""
+    """A person's name: the first character, then stars (张*)."""
 
     mask: Literal["name"] = "name"
 
@@ -152,15 +152,19 @@ Mask: TypeAlias = Annotated[
 _adapter: TypeAdapter[Any] = TypeAdapter(Mask)
 
 # What personal items are called, to the mask they get when nobody says otherwise; the first that fits.
-_PROPOSED: tuple[tuple[re.Pattern[str], _Mask], ...] = (
-    (re.compile("手机|电话|联系方式|mobile|phone", re.IGNORECASE), Mobile()),
-    (re.compile("证件号|身份证|身份号|证照号|certno|cert_no|paper_code", re.IGNORECASE), IdentityNumber()),
-    (re.compile("地址|住址|详址|address", re.IGNORECASE), Address()),
-    (re.compile("卡号|账号|帐号|account", re.IGNORECASE), BankCard()),
-    (
-        re.compile("姓名|曾用名|申请人名称|联系人|代表人|负责人|经办人|代理人|户主|持证主体$|法人$", re.IGNORECASE),
-        Name(),
-    ),
+_PROPOSED: tuple[tuple[re.Pattern[str], Mask], ...] = tuple(
+    (re.compile(words, re.IGNORECASE), mask)
+    for words, mask in (
+        ("日期|生日|birth", Truncate(length=4)),
+        ("手机|电话|联系方式|mobile|phone", Mobile()),
+        ("证件号|证件编号|身份证|身份号|证照号|cert_?no|paper_code", IdentityNumber()),
+        ("地址|住址|详址|address", Address()),
+        ("卡号|账号|帐号|account", BankCard()),
+        (
+            "姓名|曾用名|(申请人|用户)名称|(联系|代表|负责|经办|代理|申请|办理)人$|人员$|户主$|持证主体$|法人$",
+            Name(),
+        ),
+    )
 )
 
 
@@ -214,7 +218,7 @@ def apply(mask: Mask, array: pa.Array, key: bytes) -> pa.Array:
         case Hmac(digest=digest):
             return masking.keyed(array, key, digest)
         case Name():
-            return masking.name(array)
+            return masking.ends(array, first=1, last=0, shortest=2)
         case IdentityNumber():
             return masking.ends(array, first=6, last=4, shortest=15)
         case Mobile():
@@ -226,9 +230,9 @@ def apply(mask: Mask, array: pa.Array, key: bytes) -> pa.Array:
         case CreditCode():
             return masking.credit_code(array)
         case Truncate(length=length):
-            return pc.utf8_slice_codeunits(array, 0, length)
-        case Period(unit=unit):
-            return masking.period(array, unit)
+            return masking.beginning(array, length)
+        case _:
+            return masking.period(array, mask.unit)
 
 
 def masked_field(mask: Mask, field: pa.Field) -> pa.Field:
@@ -293,9 +297,10 @@ def proposed(item: Item, *, key: bool = False, digest: Literal["sha256", "sm3"] 
             return IdentityNumber()
         if item.check == "credit_code":
             return CreditCode()
-        for pattern, mask in _PROPOSED:
-            if pattern.search(item.label) or pattern.search(item.name):
-                return mask  # type: ignore[return-value]  # every member is one of the union
+        for word in (item.label, item.name):
+            for pattern, mask in _PROPOSED:
+                if pattern.search(word):
+                    return mask
     return Period(unit="year") if item.type in "DT" else Null()
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import unicodedata
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, TypeAdapter, ValidationError
+from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 
 from exchange.errors import Invalid, Problem
 
@@ -15,10 +16,15 @@ T = TypeVar("T")
 TAG = "form:"
 """Tags of discriminated unions begin with this, so that they do not show in a path."""
 
+_UNSEEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+
+_UNREADABLE = "含有看不见的字符或残缺的字符"
+
 _MESSAGES = {
     "missing": "缺少这一项",
     "extra_forbidden": "多余或不认识的键",
     "string_type": "应为文本（数字、日期请加引号）",
+    "string_unicode": _UNREADABLE,
     "string_too_short": "不能为空",
     "string_too_long": "文本过长",
     "string_pattern_mismatch": "写法不对",
@@ -44,13 +50,21 @@ _MESSAGES = {
 
 def printable(text: str) -> str:
     """Refuse what no database or message would carry unharmed."""
-    if any((ord(c) < 0x20 and c not in "\t\n\r") or ord(c) == 0x7F or 0xD800 <= ord(c) < 0xE000 for c in text):
-        raise ValueError("含有控制字符或残缺的字符")
+    if any(unicodedata.category(letter) in _UNSEEN and letter not in "\t\n\r" for letter in text):
+        raise ValueError(_UNREADABLE)
     return text
 
 
+def askable(name: str) -> bool:
+    """Whether a name can be asked for at all: what no database can hold stands in none."""
+    return all(unicodedata.category(letter) not in _UNSEEN for letter in name)
+
+
 Text = Annotated[str, AfterValidator(printable)]
-"""Text without control characters other than tab and line ends."""
+"""Text without controls, direction marks and half characters; tab and line ends may stand in it."""
+
+
+_SENTENCES: TypeAdapter[list[str]] = TypeAdapter(list[Annotated[Text, Field(max_length=2000)]])
 
 
 def read(adapter: TypeAdapter[T], data: Any, where: str) -> T:
@@ -87,6 +101,16 @@ def problems_of(error: ValidationError, where: str) -> list[Problem]:
         remedy = f"可选：{expected}" if detail["type"] == "literal_error" and expected else ""
         found.setdefault(path, Problem(where=" › ".join([where, *path]), message=message, remedy=remedy))
     return list(found.values())
+
+
+def sentences(texts: Sequence[str], where: str) -> list[str]:
+    """What people wrote to give their reasons, without empty ones.
+
+    Raises:
+        Invalid: Something in it cannot be read by others.
+    """
+    found = [text.strip() for text in read(_SENTENCES, list(texts), where)]
+    return [text for text in found if text]
 
 
 def near(name: str, known: Iterable[str]) -> str:

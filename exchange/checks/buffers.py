@@ -41,6 +41,15 @@ def content(values: pa.Array) -> npt.NDArray[np.uint8]:
     return data[offsets[0] : offsets[-1]]
 
 
+def byte_lengths(values: pa.Array) -> npt.NDArray[np.int32]:
+    """Length in bytes of every text or binary value, -1 for null."""
+    offsets, _ = text_parts(values)
+    lengths = np.diff(offsets)
+    if values.null_count:
+        lengths[mask(pc.is_null(values))] = -1
+    return lengths
+
+
 def holds_only(values: pa.Array, allowed: npt.NDArray[np.bool_]) -> bool:
     """Whether every byte of a text column is among 256 flags' true ones."""
     return bool(allowed[content(values)].all())
@@ -53,16 +62,33 @@ def byte_set(characters: bytes) -> npt.NDArray[np.bool_]:
     return flags
 
 
-def mask(flags: pa.BooleanArray) -> Mask:
+def mask(chosen: pa.BooleanArray) -> Mask:
     """A boolean column as numpy flags; null is false."""
-    if flags.null_count:
-        flags = pc.fill_null(flags, False)  # noqa: FBT003 - the value to fill in
-    return np.asarray(flags.to_numpy(zero_copy_only=False), np.bool_)
+    if chosen.null_count:
+        chosen = pc.fill_null(chosen, False)  # noqa: FBT003 - the value to fill in
+    return np.asarray(chosen.to_numpy(zero_copy_only=False), np.bool_)
 
 
-def rows_where(flags: pa.BooleanArray | Mask) -> Rows:
+def flags(chosen: Mask) -> pa.BooleanArray:
+    """Numpy flags as a boolean column."""
+    bits = pa.py_buffer(np.packbits(chosen, bitorder="little"))
+    return pa.Array.from_buffers(pa.bool_(), len(chosen), [None, bits])
+
+
+def column(numbers: npt.NDArray[np.int32] | npt.NDArray[np.int64], kind: pa.DataType, null: Mask) -> pa.Array:
+    """Numpy numbers as a column of a type of their width, null where flagged."""
+    valid = pa.py_buffer(np.packbits(~null, bitorder="little")) if null.any() else None
+    return pa.Array.from_buffers(kind, len(numbers), [valid, pa.py_buffer(np.ascontiguousarray(numbers))])
+
+
+def indices(rows: Rows) -> pa.Int64Array:
+    """Row numbers as a column, for ``take``."""
+    return pa.Array.from_buffers(pa.int64(), len(rows), [None, pa.py_buffer(np.ascontiguousarray(rows))])
+
+
+def rows_where(chosen: pa.BooleanArray | Mask) -> Rows:
     """Numbers of the rows whose flag is true."""
-    chosen = flags if isinstance(flags, np.ndarray) else mask(flags)
+    chosen = chosen if isinstance(chosen, np.ndarray) else mask(chosen)
     return np.flatnonzero(chosen).astype(np.int64, copy=False)
 
 
@@ -70,15 +96,15 @@ def blank(values: pa.Array, rows: Rows) -> pa.Array:
     """The same column with null in the rows given."""
     if len(rows) == 0:
         return values
-    flags = np.zeros(len(values), np.bool_)
-    flags[rows] = True
-    return pc.if_else(pa.array(flags), pa.scalar(None, values.type), values)
+    chosen = np.zeros(len(values), np.bool_)
+    chosen[rows] = True
+    return pc.if_else(flags(chosen), pa.scalar(None, values.type), values)
 
 
 def matrix(values: pa.StringArray, width: int) -> tuple[Rows, npt.NDArray[np.uint8]]:
     """The values of exactly so many bytes: their rows, and their bytes as ``width`` contiguous lines."""
-    chosen = pc.equal(pc.binary_length(values), width)
+    chosen = byte_lengths(values) == width
     rows = rows_where(chosen)
     if len(rows) < len(values):
-        values = values.filter(chosen, null_selection_behavior="drop")
+        values = values.filter(flags(chosen))
     return rows, np.ascontiguousarray(content(values).reshape(len(rows), width).T)

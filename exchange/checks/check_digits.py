@@ -23,7 +23,7 @@ import pyarrow.compute as pc
 from stdnum.cn import uscc
 from stdnum.iso7064 import mod_11_2, mod_11_10, mod_37_36
 
-from exchange.checks.buffers import matrix, rows_where
+from exchange.checks.buffers import byte_lengths, matrix, rows_where
 from exchange.errors import Invalid
 
 LICENCE_ROOT = "1.2.156.3005.2."
@@ -31,7 +31,8 @@ LICENCE_ROOT = "1.2.156.3005.2."
 
 _CREDIT_ALPHABET = "0123456789ABCDEFGHJKLMNPQRTUWXY"
 _LICENCE_ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-_LICENCE_FORM = r"^1\.2\.156\.3005\.2\.[0-9A-Z]{21}\.[0-9A-Z]+\.[0-9A-Z]+\.[0-9]{3}\.[0-9A-Z]$"
+_ROOT = np.frombuffer(LICENCE_ROOT.encode(), np.uint8)[:, np.newaxis]
+_SHORTEST_LICENCE = len(LICENCE_ROOT + "T" * 21 + ".I.S.VVV.C")
 _OLD_PROJECT_YEARS = (15, 20)
 
 Lines = npt.NDArray[np.uint8]
@@ -148,7 +149,7 @@ def _project_digits(characters: Lines) -> Verdicts:
     digits = characters - 48
     numeric = digits.max(axis=0, initial=0) <= 9
     figures = np.where(numeric, digits, np.uint8(0))
-    check = figures[19] == (11 - _hybrid(figures[:19], _HYBRID_10)) % 10
+    check = figures[19] == (11 - _hybrid(figures[:19], 10)) % 10
     century, rest = (figures[0] * 10 + figures[1]), (figures[2] * 10 + figures[3])
     new = (rest >= 1) & (rest <= 12)
     old = (century == 20) & (rest >= _OLD_PROJECT_YEARS[0]) & (rest <= _OLD_PROJECT_YEARS[1])
@@ -163,16 +164,27 @@ def licence_identifiers(values: pa.StringArray) -> Verdicts:
     """Look at a column of e-licence identifiers; null is fine."""
     verdicts = np.full(len(values), Verdict.SHAPE, np.uint8)
     verdicts[rows_where(pc.is_null(values))] = Verdict.FINE
-    shaped = rows_where(pc.match_substring_regex(values, _LICENCE_FORM))
-    values = values.take(pa.array(shaped))
-    for width in pc.unique(pc.binary_length(values)).to_pylist():
-        rows, characters = matrix(values, width)
-        numbers = _LICENCE_VALUES[characters[len(LICENCE_ROOT) :]]
-        expected = (37 - _hybrid(numbers[:-1], _HYBRID_36)) % 36
-        verdicts[shaped[rows]] = np.where(
-            numbers[-1] == expected, np.uint8(Verdict.FINE), np.uint8(Verdict.CHECK_DIGIT)
-        )
+    for width in np.unique(byte_lengths(values)).tolist():
+        if width >= _SHORTEST_LICENCE:
+            rows, characters = matrix(values, width)
+            verdicts[rows] = _licence_characters(characters)
     return verdicts
+
+
+def _licence_characters(characters: Lines) -> Verdicts:
+    root = (characters[: len(_ROOT)] == _ROOT).all(axis=0)
+    numbers = _LICENCE_VALUES[characters[len(_ROOT) :]]
+    dots = numbers == _DOT
+    # Dots stand after the type, one between issuer and serial, and around the version; nowhere else.
+    between = ~dots[22] & ~dots[-7] & (dots[22:-6].sum(axis=0) == 1)
+    parted = dots[21] & between & dots[-6] & dots[-2] & (dots.sum(axis=0) == 4)
+    shaped = root & parted & (numbers[-5:-2].max(axis=0, initial=0) <= 9)
+    expected = (37 - _hybrid(numbers[:-1], 36, dots)) % 36
+    return np.select(
+        [~shaped, numbers.max(axis=0, initial=0) > _DOT, numbers[-1] != expected],
+        [np.uint8(v) for v in (Verdict.SHAPE, Verdict.ALPHABET, Verdict.CHECK_DIGIT)],
+        np.uint8(Verdict.FINE),
+    )
 
 
 def verdicts(check: str, values: pa.StringArray, today: date) -> Verdicts:
@@ -187,6 +199,9 @@ def _start(values: pa.StringArray, width: int) -> tuple[Verdicts, npt.NDArray[np
     if values.null_count:
         verdicts[rows_where(pc.is_null(values))] = Verdict.FINE
     rows, characters = matrix(values, width)
+    if len(rows) + values.null_count < len(values):
+        # As many characters as there should be, but not so many bytes: the length is not what is wrong.
+        verdicts[rows_where(pc.equal(pc.utf8_length(values), pa.scalar(width, pa.int32())))] = Verdict.ALPHABET
     return verdicts, rows, characters
 
 
@@ -209,30 +224,24 @@ def _values(alphabet: str, other: int) -> Lines:
     return table
 
 
-_SKIPPED = 36
 _CREDIT_VALUES = _values(_CREDIT_ALPHABET, 255)
-_LICENCE_VALUES = _values(_LICENCE_ALPHABET, _SKIPPED)
+_DOT, _STRANGE = 36, 37
+_LICENCE_VALUES = _values(_LICENCE_ALPHABET, _STRANGE)
+_LICENCE_VALUES[ord(".")] = _DOT
 
 
-def _hybrid_table(modulus: int, symbols: int) -> Lines:
-    """Next state of an ISO 7064 hybrid system for every state and symbol; a further symbol changes nothing."""
-    table = np.zeros((modulus + 1, symbols + 1), np.uint8)
-    for state in range(modulus + 1):
-        for symbol in range(symbols):
-            table[state, symbol] = ((state + symbol) % symbols or symbols) * 2 % modulus
-        table[state, symbols] = state
-    return table
-
-
-def _hybrid(numbers: Lines, table: Lines) -> npt.NDArray[np.int64]:
-    state = np.full(numbers.shape[1], table.shape[1] - 1, np.uint8)
-    for line in numbers:
-        state = table[state, line]
+def _hybrid(numbers: Lines, symbols: int, skipped: npt.NDArray[np.bool_] | None = None) -> npt.NDArray[np.int64]:
+    """State of an ISO 7064 hybrid system (MOD M+1,M) after some lines; ``skipped`` places change nothing."""
+    modulus = symbols + 1
+    state = np.full(numbers.shape[1], symbols, np.uint8)
+    for place, line in enumerate(numbers):
+        # A remainder without division: below zero a byte wraps to something large, and the smaller one is it.
+        following = state + line - 1
+        following = (np.minimum(following, following - symbols) + 1) * 2
+        following = np.minimum(following, following - modulus)
+        state = following if skipped is None else np.where(skipped[place], state, following)
     return state.astype(np.int64)
 
-
-_HYBRID_10 = _hybrid_table(11, 10)
-_HYBRID_36 = _hybrid_table(37, 36)
 
 _UNDATED: dict[str, Callable[[pa.StringArray], Verdicts]] = {
     "credit_code": credit_codes,

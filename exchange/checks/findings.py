@@ -96,7 +96,7 @@ class Sheet:
         kept: Names of the items looked at in every row: key and version.
     """
 
-    def __init__(self, rows: int, spared: Mask, kept: Collection[str]) -> None:
+    def __init__(self, rows: int, spared: Mask, kept: Collection[str | None]) -> None:
         self._rows = rows
         self._spared = spared
         self._kept = kept

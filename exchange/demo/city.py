@@ -209,7 +209,7 @@ class City:
             masks={"identity_number": clear, "birth_date": clear, "name": {"mask": "name"}},
         )  # fmt: skip
         self._application(
-            "许可证目录给住建局", HOUSING, LICENCE, "housing-drop", "licence", way="file",
+            "许可证目录给住建局", HOUSING, LICENCE, "housing-drop", "licence_*.csv", way="file",
             items=["certificate_source_id", "certificate_name", "issue_dept", "certificate_validate_end", "trust_level",
                    "update_time"],
         )  # fmt: skip

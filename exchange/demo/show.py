@@ -7,10 +7,12 @@ import sys
 import tempfile
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -18,12 +20,18 @@ from exchange.demo.city import NAMES, City
 from exchange.engine import RunResult
 from exchange.errors import Denied
 from exchange.receipts import balanced
-from schemas import record_class
 
 REVOKED = "办件结果给税务局"
 COUNTS = ("read", "filtered", "refused", "unchanged", "superseded", "written", "deleted")
-WAYS = {"database": "前置库表", "webservice": "Web Service", "file": "文件"}
-KINDS = {"synchronisation": "归集", "sharing": "共享"}
+WAYS = {"database": "库表", "webservice": "服务", "file": "文件"}
+CLASSES = {
+    "natural_person": "自然人",
+    "legal_person": "法人",
+    "licence": "证照",
+    "investment_project": "投资项目",
+    "service_item": "服务事项",
+    "case": "办件",
+}
 
 
 def run(*, as_json: bool = False, home: Path | None = None) -> int:
@@ -41,7 +49,7 @@ def run(*, as_json: bool = False, home: Path | None = None) -> int:
         home = Path(tempfile.mkdtemp(prefix=f"shutong-demo-{stamp}"))
     home = home.absolute()
     screen = Console(file=sys.stderr if as_json else sys.stdout, highlight=False)
-    say: Callable[[str], None] = screen.print
+    say = partial(screen.print, soft_wrap=True)
     say(f"演示城市建在 {home}（保留，可随时查看）")
     city = City(home)
     try:
@@ -109,25 +117,23 @@ def _entry(result: RunResult) -> dict[str, Any]:
 
 def _tables(screen: Console, city: City, first: list[RunResult], second: list[RunResult], stopped: list[str]) -> None:
     for title, results in (("第一轮：全部", first), ("第二轮：只有变化", second)):
-        table = Table(title=title, title_justify="left")
-        for heading in ("类型", "方式", "数据", "提供", "接收"):
+        table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
+        for heading in ("方式", "数据", "提供→接收"):
             table.add_column(heading, no_wrap=True)
-        for heading in ("读取", "授权外", "拒收", "未变", "旧版本", "写入", "其中删除", "秒"):
+        for heading in ("读取", "授权外", "拒收", "未变", "旧版", "写入", "删除"):
             table.add_column(heading, justify="right", no_wrap=True)
         for result in results:
             plan = result.plan
             recipient = "基础库" if plan.kind == "synchronisation" else NAMES[plan.recipient]
             table.add_row(
-                KINDS[plan.kind],
                 WAYS[plan.way],
-                record_class(plan.record_class).label,
-                NAMES[plan.provider],
-                recipient,
+                CLASSES[plan.record_class],
+                f"{NAMES[plan.provider]}→{recipient}",
                 *(str(result.counts[name]) for name in COUNTS),
-                f"{result.seconds:.1f}",
             )
         screen.print(table)
+    screen.print("读取 = 授权外 + 拒收 + 未变 + 旧版 + 写入；删除含在写入内。\n")
     for title, reasons in city.refused.items():
-        screen.print(f"未同意 “{title}”：{'；'.join(reasons)}")
+        screen.print(f"未同意“{title}”：{'；'.join(reasons)}", soft_wrap=True)
     for reason in stopped:
-        screen.print(f"不再送达 “{REVOKED}”：{reason}")
+        screen.print(f"不再送达“{REVOKED}”：{reason}", soft_wrap=True)

@@ -12,6 +12,7 @@ import socket
 import threading
 
 from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from exchange.db import HubDatabase, clock
@@ -35,8 +36,7 @@ def acquire(session: Session, exchange: str, *, owner: str, seconds: float, at_l
     row = session.scalar(select(LeaseRow).where(LeaseRow.exchange == exchange).with_for_update())
     moment = clock(session)
     if row is None:
-        row = LeaseRow(exchange=exchange, epoch=0, owner=None, expires=0.0)
-        session.add(row)
+        row = _first(session, exchange)
     elif row.owner is not None and row.expires > moment:
         left = row.expires - moment
         raise Busy(f"交换 {exchange} 正由 {row.owner} 执行", remedy=f"{left:.0f} 秒内无心跳则可接管，届时重试")
@@ -45,6 +45,17 @@ def acquire(session: Session, exchange: str, *, owner: str, seconds: float, at_l
     row.expires = moment + seconds
     session.flush()
     return row.epoch
+
+
+def _first(session: Session, exchange: str) -> LeaseRow:
+    """The row of an exchange that was never run; of two who make it at the same moment, one does."""
+    row = LeaseRow(exchange=exchange, epoch=0, owner=None, expires=0.0)
+    try:
+        with session.begin_nested():
+            session.add(row)
+    except IntegrityError as error:
+        raise Busy(f"交换 {exchange} 刚由其他执行者开始", remedy="稍后重试") from error
+    return row
 
 
 def holds(session: Session, exchange: str, *, owner: str, epoch: int) -> bool:
@@ -69,7 +80,7 @@ def owner_name() -> str:
 class Heartbeat:
     """Renews a lease on a thread and a connection of its own until stopped.
 
-    ``lost`` becomes true when the lease is no longer ours, or could not be renewed in time.
+    ``lost`` becomes true when a beat finds that the lease is no longer ours.
     """
 
     def __init__(self, database: HubDatabase, exchange: str, *, owner: str, epoch: int, seconds: float) -> None:

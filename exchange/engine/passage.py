@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from datetime import date
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -16,6 +17,7 @@ import pyarrow.compute as pc
 from adapters import DELETE, OPERATION, PUT, REFERENCE, Sink
 from exchange.authorisation import expression, masks
 from exchange.checks import Examined, examine, key_hashes
+from exchange.checks.buffers import plain
 from exchange.engine.manifest import REFUSED, ROWS
 from exchange.plan import Plan
 from schemas import arrow_schema
@@ -110,7 +112,7 @@ class Passage:
         for name in self._plan.deliver:
             column = accepted.column(name)
             columns.append(masks.apply(self._masks[name], column, self._mask_key) if name in self._masks else column)
-        return pa.record_batch(columns, names=list(self._plan.deliver))
+        return pa.record_batch(columns, schema=pa.schema([self.schema.field(name) for name in self._plan.deliver]))
 
     def _leaving(self, masked: pa.RecordBatch, put: pa.BooleanArray, granted: pa.BooleanArray) -> pa.BooleanArray:
         """Rows to take away from the recipient: deleted, or no longer covered by the grant."""
@@ -144,7 +146,7 @@ class Passage:
         if refused.num_rows == 0:
             return pa.RecordBatch.from_pylist([], schema=REFUSED)
         place = {row: index for index, row in enumerate(seen.refused_rows.to_pylist())}
-        contents = [json.dumps(row, ensure_ascii=False, default=str) for row in refused.to_pylist()]
+        contents = _contents(refused)
         hashes = key_hashes(refused, self._plan.key, self._hash_key)
         references = refused.column(REFERENCE).to_pylist()
         told: set[int] = set()
@@ -164,3 +166,22 @@ class Passage:
             )
             told.add(index)
         return pa.RecordBatch.from_pylist(rows, schema=REFUSED)
+
+
+def _contents(rows: pa.RecordBatch) -> list[str]:
+    """Each row as JSON, as its source gave it; bytes that are no text are shown by their numbers."""
+    names = [name for name in rows.schema.names if name not in (OPERATION, REFERENCE)]
+    columns = [_legible(plain(rows.column(name))) for name in names]
+    return [json.dumps(dict(zip(names, row, strict=True)), ensure_ascii=False) for row in zip(*columns, strict=True)]
+
+
+def _legible(column: pa.Array) -> list[Any]:
+    """Values as JSON can hold them; what the source calls text may be no text at all."""
+    if pa.types.is_binary(column.type):
+        return [None if value is None else value.hex() for value in column.to_pylist()]
+    if not pa.types.is_string(column.type):
+        column = column.cast(pa.string())
+    return [
+        None if value is None else value.decode("utf-8", "backslashreplace")
+        for value in column.cast(pa.binary()).to_pylist()
+    ]

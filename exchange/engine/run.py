@@ -19,7 +19,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -28,7 +28,18 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from adapters import Acknowledgement, AdapterError, Claim, Endpoint, Selection, Sink, Source, Unavailable
+from adapters import (
+    Acknowledgement,
+    AdapterError,
+    Claim,
+    Endpoint,
+    Overtaken,
+    Restored,
+    Selection,
+    Sink,
+    Source,
+    Unbalanced,
+)
 from adapters import Manifest as CommitManifest
 from catalog import Catalog
 from exchange.audit import AuditLog, events
@@ -43,7 +54,8 @@ from exchange.engine.passage import Passage, delivered_schema
 from exchange.engine.promotion import Promotion
 from exchange.engine.settlement import Settlement
 from exchange.engine.states import UNFINISHED, RunState, moved
-from exchange.engine.subject import plan_exchange
+from exchange.engine.subject import plan_exchange, predecessors
+from exchange.engine.tidying import Tidying
 from exchange.errors import Busy, HubError, Red, Unknown
 from exchange.identity import Actor
 from exchange.plan import End, Plan
@@ -90,9 +102,19 @@ class _Work:
     previous: str | None
     position: dict[str, Any] | None
     state: str
-    redeliver: bool
+    fresh: bool
+    """Nothing was ever delivered to this target under this hub, as far as both sides know."""
+    in_doubt: bool
+    """An earlier owner may have committed already."""
+    asked: bool
+    """It is the run that was asked for, and not an unfinished one carried to its end."""
     observe: Observer
     started: float
+
+
+def _stand(row: ExchangeRow, run: RunRow | None) -> tuple[Any, ...]:
+    """Where an exchange stands; a plan holds only as long as this does."""
+    return row.shape, row.last_delivery, run and run.id, run and run.state
 
 
 class Engine:
@@ -117,6 +139,7 @@ class Engine:
         self.vault = Vault(settings.home / "payload", keyring.derive("payload"))
         self._promotion = Promotion(settings, keyring, audit, authorisation)
         self._settlement = Settlement(database, audit, catalog)
+        self._tidying = Tidying(database, self._endpoint)
 
     # --- the run -------------------------------------------------------------------------------
 
@@ -135,9 +158,10 @@ class Engine:
             exchange: Id of the exchange.
             by: Who asked for it.
             observe: Told about every step.
-            redeliver: Deliver everything again, after the target lost what it had.
+            redeliver: Deliver everything again, after the target lost what it had. An unfinished run that
+                may have reached the target is carried to its end first, any other is given up.
             after_restore: The hub itself was restored from a backup: give unfinished runs up and go on
-                above the epoch the target has seen.
+                above the epoch the target has seen, comparing everything with what is there.
 
         Raises:
             Busy: Somebody else is at it.
@@ -145,26 +169,25 @@ class Engine:
             Failed: An endpoint could not be used.
             Invalid: The registration does not allow it; every reason is listed.
         """
-        with ExitStack() as stack:
-            work, source_end, target_end = self._begin(
-                exchange, by, observe, redeliver=redeliver, after_restore=after_restore
-            )
+        while True:
+            self._tidying.tidy(exchange)
+            work, ends = self._begin(exchange, by, observe, redeliver=redeliver, after_restore=after_restore)
             observe("2.leased", {"run": work.run, "epoch": work.epoch})
-            beat = stack.enter_context(
-                lease.Heartbeat(
-                    self._database,
-                    exchange,
-                    owner=work.owner,
-                    epoch=work.epoch,
-                    seconds=self._settings.lease_seconds,
-                )
-            )
             try:
-                return self._carry(work, source_end, target_end, beat)
+                with self._heartbeat(work) as beat:
+                    result = self._carry(work, *ends, beat)
             finally:
                 with self._database.transaction() as session:
                     lease.release(session, exchange, owner=work.owner, epoch=work.epoch)
+                self._tidying.tidy(exchange)
                 self._audit.seal()
+            if work.asked or not redeliver:
+                return result
+
+    def _heartbeat(self, work: _Work) -> lease.Heartbeat:
+        seconds = self._settings.lease_seconds
+        exchange = work.plan.exchange
+        return lease.Heartbeat(self._database, exchange, owner=work.owner, epoch=work.epoch, seconds=seconds)
 
     def _carry(self, work: _Work, source_end: Endpoint, target_end: Endpoint, beat: lease.Heartbeat) -> RunResult:
         """Take a run from where it stands to its end."""
@@ -174,12 +197,12 @@ class Engine:
         with sink, self._source(source_end, plan) as source:
             if work.state == RunState.PLANNED:
                 self._guard_target(work, sink)
-                with self._failing(work):
+                with self._failing(work, sink):
                     stopped = self._read(work, source, sink, source_end, beat)
                 if stopped:
                     return self._result(work)
             beat.check()
-            if work.state == RunState.STAGED and not self._gate(work, sink):
+            if work.state == RunState.STAGED and not self._gate(work):
                 return self._result(work)
             if work.state == RunState.COMMITTING:
                 self._commit(work, sink)
@@ -192,8 +215,8 @@ class Engine:
     def _source(self, end: Endpoint, plan: Plan) -> Iterator[Source]:
         with translated(f"来源端 {plan.source.endpoint}"):
             source = end.source(binding(plan.source, plan.key, plan.version))
-            with source:
-                yield source
+        with source:
+            yield source
 
     # --- steps 1 and 2 -------------------------------------------------------------------------
 
@@ -205,20 +228,27 @@ class Engine:
         *,
         redeliver: bool,
         after_restore: bool,
-    ) -> tuple[_Work, Endpoint, Endpoint]:
+    ) -> tuple[_Work, tuple[Endpoint, Endpoint]]:
         """Plan, take the lease and make run and delivery key durable, before the first read."""
+        anew = redeliver or after_restore
         with self._database.reading() as session:
             row = session.get(ExchangeRow, exchange)
             if row is None:
                 raise Unknown(f"没有交换 {exchange}", remedy="用 shutong status 查看已有的交换")
-            standing = None if after_restore else self._unfinished(session, exchange)
-            if standing is not None:
+            standing = self._unfinished(session, exchange)
+            stands = _stand(row, standing)
+            given_up = standing is not None and (
+                after_restore or (redeliver and standing.state in (RunState.PLANNED, RunState.STAGED))
+            )
+            if standing is not None and not given_up:
                 plan = Plan(**standing.plan)
                 ends = self._endpoint(session, plan.source), self._endpoint(session, plan.target)
             else:
                 ends = self._endpoint(session, End(**row.source)), self._endpoint(session, End(**row.target))
                 able = ends[0].capabilities, ends[1].capabilities
-                plan = plan_exchange(session, row, *able, self._settings, self._catalog, redeliver=redeliver)
+                plan = plan_exchange(session, row, *able, self._settings, self._catalog, redeliver=anew)
+            known = row.last_delivery is not None or row.shape is not None
+            delivered = known or bool(predecessors(session, row))
         observe("1.planned", {"plan": plan.digest()})
         target = binding(plan.target, plan.key, plan.version)
         with translated(f"目标端 {plan.target.endpoint}"), ends[1].sink(target) as sink:
@@ -238,35 +268,50 @@ class Engine:
                     remedy=f"确认后执行 shutong run {exchange} --after-restore，已送达的行会计为未变化",
                 )
             row = session.get_one(ExchangeRow, exchange)
-            unfinished = self._unfinished(session, exchange)
-            if unfinished is not None and after_restore:
-                self._abandon(session, unfinished, by)
-                unfinished = None
-            elif (unfinished and unfinished.id) != (standing and standing.id):
+            run = self._unfinished(session, exchange)
+            if _stand(row, run) != stands:
                 raise Busy(f"交换 {exchange} 刚由其他执行者推进", remedy="稍后重试")
-            if unfinished is None:
-                unfinished = self._new_run(session, plan, epoch, by)
+            if run is not None and given_up:
+                self._abandon(session, run, by, restored=after_restore)
+                run = None
+            if run is None:
+                run = self._new_run(session, plan, epoch, by)
+                if anew:
+                    self._forget_delivered(session, row, run, by, lost=redeliver)
+                asked = True
             else:
-                unfinished.epoch = epoch
-                self._event(session, events.RunTakenOver(epoch=epoch, state=unfinished.state), by, unfinished)
+                asked = False
+                run.epoch = epoch
+                self._event(session, events.RunTakenOver(epoch=epoch, state=run.state), by, run)
             work = _Work(
-                run=unfinished.id,
-                plan=Plan(**unfinished.plan),
-                delivery=unfinished.delivery,
+                run=run.id,
+                plan=Plan(**run.plan),
+                delivery=run.delivery,
                 owner=owner,
                 epoch=epoch,
                 by=by,
-                previous=None if redeliver else row.last_delivery,
+                previous=row.last_delivery,
                 position=row.position,
-                state=unfinished.state,
-                redeliver=redeliver,
+                state=run.state,
+                fresh=not delivered and not seen,
+                in_doubt=run.state == RunState.COMMITTING,
+                asked=asked,
                 observe=observe,
                 started=time.monotonic(),
             )
-        return work, *ends
+        return work, ends
 
     def _unfinished(self, session: Session, exchange: str) -> RunRow | None:
-        return session.scalar(select(RunRow).where(RunRow.exchange == exchange, RunRow.state.in_(UNFINISHED)))
+        unfinished = select(RunRow).where(RunRow.exchange == exchange, RunRow.state.in_(UNFINISHED))
+        return session.scalar(unfinished.order_by(RunRow.started_at, RunRow.id).limit(1))
+
+    def _forget_delivered(self, session: Session, row: ExchangeRow, run: RunRow, by: Actor, *, lost: bool) -> None:
+        """What the recipient has is no longer known: until this is done, every run is a full pass."""
+        row.shape = ""
+        if lost and row.last_delivery is not None:
+            event = events.TargetRedelivered(lost=row.last_delivery, delivery=run.delivery)
+            self._event(session, event, by, run)
+            row.last_delivery = None
 
     def _endpoint(self, session: Session, end: End) -> Endpoint:
         spec = self._catalog.endpoint(session, end.endpoint)
@@ -290,11 +335,14 @@ class Engine:
         self._event(session, events.RunStarted(plan=digest, delivery=run.delivery), by, run)
         return run
 
-    def _abandon(self, session: Session, run: RunRow, by: Actor) -> None:
+    def _abandon(self, session: Session, run: RunRow, by: Actor, *, restored: bool) -> None:
+        """Give an unfinished run up; one that was committed stays, since it still owes something."""
         if run.state != RunState.COMMITTED:
             run.state = moved(run.state, RunState.ABANDONED)
             run.ended_at = now(session)
-        self._event(session, events.HubRecovered(run=run.id), by, run)
+            self._tidying.owe(session, run)
+        event = events.HubRecovered(run=run.id) if restored else events.RunAborted(reason="改为重新送达")
+        self._event(session, event, by, run)
 
     # --- steps 3 to 5 --------------------------------------------------------------------------
 
@@ -322,7 +370,7 @@ class Engine:
             mask_key=self._keyring.derive("grant", plan.grant),
             hash_key=self._keyring.derive("quarantine", plan.resource),
             today=datetime.now(ZoneInfo("Asia/Shanghai")).date(),
-            sink=sink if work.previous is not None else None,
+            sink=None if work.fresh else sink,
         )
         digest = Digest(plan.digest_algorithm, key=plan.key)
         header = Header(delivery=work.delivery)
@@ -370,9 +418,6 @@ class Engine:
                 self._promotion.quarantine(session, run, self._manifest_of(run), {})
                 self._end(session, run, reason, work.by)
             work.state = run.state
-        if stop:
-            with translated(f"目标端 {plan.target.endpoint}"):
-                delivery.abort()
         work.observe("5.manifest", {"stopped": stop})
         return stop
 
@@ -382,7 +427,7 @@ class Engine:
 
     # --- step 6 --------------------------------------------------------------------------------
 
-    def _gate(self, work: _Work, sink: Sink) -> bool:
+    def _gate(self, work: _Work) -> bool:
         """Let the delivery through if the grant still allows it, by compare-and-set; else drop it."""
         plan = work.plan
         work.observe("6.gate", {})
@@ -395,15 +440,12 @@ class Engine:
             if reasons:
                 run.error = "；".join(reasons)
                 run.ended_at = now(session)
+                self._tidying.owe(session, run)
                 self._event(session, events.RunRefusedAtGate(reasons=tuple(reasons)), work.by, run)
             else:
                 self._event(session, events.RunGated(grant=plan.grant, version=plan.grant_version), work.by, run)
             work.state = run.state
-            claim = self._claim(run)
         work.observe("6.gated", {"reasons": list(reasons)})
-        if reasons:
-            with translated(f"目标端 {plan.target.endpoint}"):
-                sink.resume(claim, delivered_schema(plan)).abort()
         return not reasons
 
     # --- steps 7, 8 and 10 ---------------------------------------------------------------------
@@ -430,11 +472,12 @@ class Engine:
                     head=head,
                 )
             )
-        except Unavailable:
-            # In doubt: only committing again under the same key can tell. The state says so already.
-            with translated(f"目标端 {plan.target.endpoint}"):
-                raise
         except AdapterError as error:
+            # Unless the target's own books say no, an answer that was lost may have been a yes: then only
+            # committing again under the same key can tell, and the state says so already.
+            if not isinstance(error, Overtaken | Restored | Unbalanced) and (error.retry or work.in_doubt):
+                with translated(f"目标端 {plan.target.endpoint}"):
+                    raise
             failure = Red(f"目标端 {plan.target.endpoint}: {error.message}", remedy=error.remedy)
             self._redden(work, failure, release=True)
             raise failure from error
@@ -475,17 +518,27 @@ class Engine:
             yield session, run
 
     @contextmanager
-    def _failing(self, work: _Work) -> Iterator[None]:
+    def _failing(self, work: _Work, sink: Sink) -> Iterator[None]:
         """Record why reading failed; nothing was delivered, so the next run plans anew."""
         try:
             yield
         except Busy:
+            self._drop_stale(work, sink)
             raise
         except HubError as error:
             with self._owned(work) as (session, run):
                 run.state = moved(run.state, RunState.RED if isinstance(error, Red) else RunState.FAILED)
                 self._end(session, run, error.message, work.by)
             raise
+
+    def _drop_stale(self, work: _Work, sink: Sink) -> None:
+        """Take away what was staged under a lost lease, unless it became the run's own before."""
+        with self._database.reading() as session:
+            if session.get_one(RunRow, work.run).stage_epoch == work.epoch:
+                return
+        with suppress(AdapterError):
+            claim = Claim(key=work.delivery, exchange=work.plan.exchange, epoch=work.epoch)
+            sink.resume(claim, delivered_schema(work.plan)).abort()
 
     def _redden(self, work: _Work, error: Red, *, release: bool = False, counts: dict[str, int] | None = None) -> None:
         with self._owned(work) as (session, run):
@@ -498,6 +551,7 @@ class Engine:
     def _end(self, session: Session, run: RunRow, reason: str, by: Actor) -> None:
         run.error = reason
         run.ended_at = now(session)
+        self._tidying.owe(session, run)
         self._event(session, events.RunReddened(state=run.state, reason=reason), by, run)
 
     def _event(self, session: Session, event: Any, by: Actor, run: RunRow) -> None:

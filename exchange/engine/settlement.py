@@ -6,7 +6,7 @@ payment is repeatable.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -69,10 +69,10 @@ class Settlement:
             found[number] = f"{found[number]}；{reason}" if number in found else reason
         return found
 
-    def _attempt(self, run: str, kind: str, payment: object, endpoint: str) -> None:
+    def _attempt(self, run: str, kind: str, payment: Callable[[], object], endpoint: str) -> None:
         """Pay one debt; a failure is noted with the debt and raised."""
         try:
-            payment()  # type: ignore[operator]
+            payment()
         except AdapterError as error:
             with self._database.transaction() as session:
                 debt = self._debt(session, run, kind)

@@ -30,6 +30,8 @@ MOVES: dict[RunState, frozenset[RunState]] = {
 }
 
 UNFINISHED = tuple(MOVES)
+UNDELIVERED = (RunState.FAILED, RunState.STOPPED, RunState.BARRED, RunState.RED, RunState.ABANDONED)
+"""Ended without a receipt: what was staged is of no use any more."""
 
 
 def moved(before: str, after: RunState) -> str:

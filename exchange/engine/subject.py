@@ -71,6 +71,7 @@ def plan_exchange(
         source,
         target,
         rival_readers=_rivals(session, row),
+        rival_writers=_rival_writers(session, row),
         redeliver=redeliver,
         batch_rows=settings.batch_rows,
         tolerance=Tolerance(rows=settings.tolerance_rows, share=settings.tolerance_share),
@@ -90,3 +91,27 @@ def _rivals(session: Session, row: ExchangeRow) -> list[str]:
         if (other.source["endpoint"], other.source["object"], other.source.get("capture"))
         == (here["endpoint"], here["object"], "outbox")
     ]
+
+
+def predecessors(session: Session, row: ExchangeRow) -> list[ExchangeRow]:
+    """Other exchanges that delivered into the same rows: the same object, under the same fixed values."""
+    others = session.scalars(
+        select(ExchangeRow).where(ExchangeRow.id != row.id, ExchangeRow.recipient == row.recipient)
+    )
+    return [other for other in others if other.last_delivery is not None and _place(other) == _place(row)]
+
+
+def _rival_writers(session: Session, row: ExchangeRow) -> list[str]:
+    """Other living exchanges whose grants still hold and that deliver into the same rows."""
+    others = session.execute(
+        select(ExchangeRow, GrantRow.state)
+        .join(GrantRow, GrantRow.id == ExchangeRow.grant)
+        .where(ExchangeRow.id != row.id, ExchangeRow.state != "ended")
+    )
+    return [other.id for other, state in others if state in ("active", "suspended") and _place(other) == _place(row)]
+
+
+def _place(row: ExchangeRow) -> tuple[object, ...]:
+    """Where an exchange delivers to; rows of other fixed values are none of its business."""
+    target = row.target
+    return target["endpoint"], target["object"], tuple(sorted(target.get("fixed", {}).items()))

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import yaml
 from sqlalchemy.orm import Session
 
+from catalog import Resource
 from catalog.errors import CatalogError, Rejected, UnknownEntry
 from exchange.audit import events
 from exchange.authorisation.application import parse as parse_application
@@ -107,7 +108,7 @@ class Configuration:
             content = {
                 "departments": [_plain(department) for department in hub.catalog.departments(session)],
                 "endpoints": [_plain(endpoint) for endpoint in hub.catalog.endpoints(session)],
-                "resources": [_plain(resource, leave_out={"published_on", "provider"}) for resource in resources],
+                "resources": [_plain_resource(resource) for resource in resources],
                 "applications": [
                     {
                         "id": row.id,
@@ -181,7 +182,7 @@ class Configuration:
         if before is None or before != after:
             event = events.DepartmentRegistered(code=after.code, name=after.name)
             hub.audit.record(session, event, by=by, department=after.code)
-        return _change("部门", entry.name, before and _plain(before), _plain(after))
+        return _change("部门", entry.name, _plain(before) if before else None, _plain(after))
 
     def _put_endpoints(self, session: Session, entry: _Described, by: Actor) -> Change:
         hub = self._hub
@@ -196,7 +197,7 @@ class Configuration:
         if before is None or before != after:
             event = events.EndpointRegistered(name=after.name, kind=after.kind)
             hub.audit.record(session, event, by=by, department=after.department)
-        return _change("端点", entry.name, before and _plain(before), _plain(after))
+        return _change("端点", entry.name, _plain(before) if before else None, _plain(after))
 
     def _put_resources(self, session: Session, entry: _Described, by: Actor) -> Change:
         hub = self._hub
@@ -235,6 +236,14 @@ class _Plain(yaml.SafeDumper):
 def _plain(model: Any, *, leave_out: set[str] | None = None) -> dict[str, Any]:
     """A registered thing as plain values, without what was left at its default."""
     values: dict[str, Any] = model.model_dump(mode="json", exclude_defaults=True, exclude=leave_out or set())
+    return values
+
+
+def _plain_resource(resource: Resource) -> dict[str, Any]:
+    values = _plain(resource, leave_out={"published_on", "provider"})
+    if resource.offer is not None:
+        # Left out, it would be that of the table family, which need not be the one registered.
+        values["offer"]["capture"] = resource.offer.capture
     return values
 
 

@@ -14,12 +14,19 @@ from exchange.db import HubDatabase
 from exchange.engine import Endpoints, Engine
 from exchange.errors import Denied, Invalid, Misplaced, Problem, Unknown
 from exchange.hub.configuration import Configuration
+from exchange.hub.directory import Directory
 from exchange.hub.oversight import Oversight
 from exchange.hub.registration import Registration
 from exchange.hub.sharing import Sharing
 from exchange.identity import Actor, require
-from exchange.secrets import Keyring
+from exchange.secrets import Keyring, with_password
 from exchange.settings import Role, Settings
+from schemas import SchemaError, use_folders
+
+
+def hub_database(settings: Settings) -> HubDatabase:
+    """The hub's own database, with its password if it has one."""
+    return HubDatabase(with_password(settings.database_url, settings.database_password, settings.home))
 
 
 class Hub:
@@ -30,14 +37,16 @@ class Hub:
         sharing: Applications, decisions, grants and exchanges (共享).
         oversight: Runs, receipts, quarantine and the log (监管).
         configuration: All of it described in files (配置文件).
+        directory: Looking things up, each to those who may see it (查阅).
     """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.database = HubDatabase(settings.database_url)
+        self._use_schemas()
+        self.database = hub_database(settings)
         self.keyring = Keyring(settings)
         self.audit = AuditLog(self.database, self.keyring, settings)
-        self.catalog = Catalog(settings.code_pattern)
+        self.catalog = Catalog(code_pattern=settings.code_pattern)
         self.authorisation = Authorisation(self.audit, settings, self.catalog)
         self.endpoints = Endpoints(settings, self.catalog)
         self.engine = Engine(
@@ -52,6 +61,15 @@ class Hub:
         self.sharing = Sharing(self)
         self.oversight = Oversight(self)
         self.configuration = Configuration(self)
+        self.directory = Directory(self)
+
+    def _use_schemas(self) -> None:
+        """Read the folders of further classes, code lists and profiles that the settings name."""
+        try:
+            use_folders(self.settings.schema_folders)
+        except SchemaError as error:
+            problems = [Problem(where="schema_folders", message=str(text)) for text in error.problems]
+            raise Invalid("附加的数据类、代码表或前置库格式有误", problems) from error
 
     def close(self) -> None:
         """Seal what is unsealed and let go of the database."""
@@ -65,7 +83,7 @@ class Hub:
             yield
         except told_by_catalog.Rejected as error:
             problems = [Problem(where=p.where, message=p.message, remedy=p.remedy) for p in error.problems]
-            raise Invalid(str(error), problems) from error
+            raise Invalid(error.message, problems) from error
         except told_by_catalog.UnknownEntry as error:
             raise Unknown(error.message, remedy=error.remedy) from error
         except told_by_catalog.WrongState as error:

@@ -9,9 +9,8 @@ from sqlalchemy import make_url
 
 from catalog import Department, EndpointSpec
 from exchange.audit import events
-from exchange.db import HubDatabase
 from exchange.errors import Misplaced
-from exchange.hub.core import Hub
+from exchange.hub.core import Hub, hub_database
 from exchange.identity import Actor
 from exchange.library import LIBRARY
 from exchange.secrets import create_keys
@@ -26,9 +25,10 @@ def open_hub(home: Path | None = None) -> Hub:
         Invalid: Its settings are wrong; every problem is listed.
     """
     settings = load_settings(home)
-    hub = Hub(settings)
-    if not settings.home.joinpath("keys").is_dir():
+    keys = [reference.partition(":") for reference in (settings.master_key, settings.audit_key)]
+    if not all(kind == "env" or (settings.home / Path(name).expanduser()).exists() for kind, _, name in keys):
         raise Misplaced(f"{settings.home} 里还没有枢纽", remedy="先执行 shutong init")
+    hub = Hub(settings)
     hub.database.migrate()
     return hub
 
@@ -43,7 +43,7 @@ def create_home(home: Path, department: Department, *, by: Actor) -> Hub:
     """
     settings = load_settings(home)
     create_keys(settings)
-    database = HubDatabase(settings.database_url)
+    database = hub_database(settings)
     database.migrate()
     database.close()
     hub = Hub(settings)
@@ -66,7 +66,7 @@ def _library_options(settings: Settings) -> dict[str, Any]:
     """The base library's address as options of a database endpoint."""
     url = make_url(settings.library_url)
     product = url.get_backend_name()
-    if product == "sqlite":
+    if url.host is None:
         return {"product": product, "path": url.database}
     options = {"host": url.host, "port": url.port, "database": url.database, "user": url.username}
     options["password"] = settings.library_password

@@ -170,7 +170,7 @@ class Oversight:
             has = session.scalar(select(ReceiptRow.id).where(ReceiptRow.run == run.id))
             document = receipt(session, has, key=hub.keyring.derive("receipt")) if has else None
             notices = session.scalars(select(NoticeRow).where(NoticeRow.run == run.id).order_by(NoticeRow.id))
-            told = {
+            told: dict[str, Any] = {
                 "run": run.id,
                 "exchange": run.exchange,
                 "state": run.state,

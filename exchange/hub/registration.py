@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from catalog import MOVES, Department, EndpointSpec, Registered, Resource, file_name
+from catalog import MOVES, Department, EndpointSpec, Form, Registered, Resource
+from catalog.codes import file_name
+from catalog.reading import read_resource
 from exchange.audit import events
 from exchange.db import now
 from exchange.db.tables import ExchangeRow, GrantRow
@@ -80,7 +83,7 @@ class Registration:
 
     # --- resources -----------------------------------------------------------------------------
 
-    def register(self, resource: Resource, *, by: Actor) -> Registered:
+    def register(self, given: Resource | Form | Mapping[str, Any], *, by: Actor) -> Registered:
         """Register a resource, or a new version of it, as a draft (资源登记).
 
         Returns:
@@ -91,6 +94,7 @@ class Registration:
             Denied: It belongs to another department.
         """
         hub = self._hub
+        resource = read_resource(given).resource
         about = {"resource": resource.code, "department": resource.provider_code}
         with hub.permitted(by, Role.CLERK, action=f"登记资源 {resource.code}", **about):
             if by.department != resource.provider_code:
@@ -100,7 +104,7 @@ class Registration:
                 hub.denied(by, f"登记资源 {resource.code}", error, **about)
                 raise error
             with hub.told(), hub.database.transaction() as session:
-                told = hub.catalog.register(session, resource, by.name, by.department)
+                told = hub.catalog.register(session, given, by.name, by.department)
                 event = events.ResourceRegistered(code=resource.code, version=told.entry.version, name=resource.name)
                 hub.audit.record(session, event, by=by, **about)
         return told
@@ -114,7 +118,7 @@ class Registration:
             The new state.
         """
         hub = self._hub
-        step = MOVES.get(action)
+        step = next((move for name, move in MOVES.items() if name == action), None)
         if step is None:
             known = "、".join(name for name, move in MOVES.items() if not move.follows)
             raise Unknown(f"没有办理步骤 {action}", remedy=f"可用：{known}")
@@ -161,13 +165,14 @@ class Registration:
             if resource.offer is None:
                 return
             self._alone(session, resource)
-            check = {"key": resource.key, "version": resource.version_item}
-            misfits = hub.endpoints.check_source(session, offer_end(resource), items=resource.items, **check)
+            key, version = resource.key, resource.version_item
+            offered = offer_end(resource)
+            misfits = hub.endpoints.check_source(session, offered, items=resource.items, key=key, version=version)
             if misfits:
                 raise Invalid(f"资源 {code} 的挂接与来源端不符", misfits)
             schema = library_schema(resource)
             whole = library_end(resource, names=tuple(schema.names))
-            hub.endpoints.install(session, whole, schema=schema, **check)
+            hub.endpoints.install(session, whole, schema=schema, key=key, version=version)
 
     def _publish(self, session: Session, code: str, by: Actor) -> None:
         """Grant the collection into the base library and set the synchronisation up."""

@@ -107,6 +107,8 @@ class Sharing:
         resource = hub.catalog.resource(session, grant.resource, version=grant.resource_version).resource
         source = library_end(resource)
         name = f"share-{grant.id}"
+        if session.get(ExchangeRow, name) is not None:
+            return grant.id  # the same application came again
         row = ExchangeRow(
             id=name,
             kind="sharing",

@@ -67,15 +67,17 @@ def _content(path: Path) -> str:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise Invalid(f"密钥文件 {path} 打不开：{error.strerror}", remedy="核对路径，并由运行数通的用户持有") from error
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):
             raise Invalid(f"{path} 不是普通文件", remedy="密钥引用应指向一个文本文件")
         if found.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
             raise Invalid(f"密钥文件 {path} 能被其他用户读写，拒绝使用", remedy=f"chmod 600 {path}；如已外泄请更换")
-        if found.st_size > _LARGEST:
-            raise Invalid(f"密钥文件 {path} 过大", remedy=f"口令和密钥不超过 {_LARGEST} 字节")
-        content = file.read()
+        content = os.read(descriptor, _LARGEST + 1)
+    finally:
+        os.close(descriptor)
+    if len(content) > _LARGEST:
+        raise Invalid(f"密钥文件 {path} 过大", remedy=f"口令和密钥不超过 {_LARGEST} 字节")
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError:

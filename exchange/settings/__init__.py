@@ -9,6 +9,7 @@ from __future__ import annotations
 from exchange.settings.loading import load_settings
 from exchange.settings.model import (
     ADMINISTRATORS,
+    FILE,
     NATIONAL_DEADLINES,
     PLATFORM_NAME,
     REFERENCE,
@@ -18,7 +19,6 @@ from exchange.settings.model import (
     Role,
     Settings,
     Step,
-    Tolerance,
     default_home,
     make_home,
 )
@@ -26,6 +26,7 @@ from exchange.settings.template import write_default
 
 __all__ = [
     "ADMINISTRATORS",
+    "FILE",
     "NATIONAL_DEADLINES",
     "PLATFORM_NAME",
     "REFERENCE",
@@ -35,7 +36,6 @@ __all__ = [
     "Role",
     "Settings",
     "Step",
-    "Tolerance",
     "default_home",
     "load_settings",
     "make_home",

@@ -23,7 +23,6 @@ from exchange.settings.model import (
     Retention,
     Settings,
     Step,
-    Tolerance,
     default_home,
 )
 
@@ -120,7 +119,7 @@ def _problem(detail: ErrorDetails, file: Path) -> Problem:
 
 def _known(path: list[str]) -> Iterable[str]:
     """Names allowed where the last part of the path stands."""
-    parts: dict[str, type[BaseModel]] = {"actors": ActorEntry, "tolerance": Tolerance, "retention": Retention}
+    parts: dict[str, type[BaseModel]] = {"actors": ActorEntry, "retention": Retention}
     if len(path) == 1:
         return Settings.model_fields
     if path[0] == "deadlines":

@@ -122,15 +122,6 @@ class ActorEntry(_Part):
         return name
 
 
-class Tolerance(_Part):
-    """How many refused rows a run may have before it is stopped (容错)."""
-
-    refused_share: float = Field(default=0.05, ge=0, le=1)
-    """Refused rows as a share of the rows read."""
-    refused_rows: int | None = Field(default=None, ge=0)
-    """Refused rows at most, however many were read; unset: no such limit."""
-
-
 class Deadline(_Part):
     """Working days for one step, and where the number comes from (时限)."""
 
@@ -209,7 +200,10 @@ class Settings(BaseSettings):
     """A run without a heartbeat for so long may be taken over."""
     batch_rows: int = Field(default=16384, gt=0)
     """Rows of a batch between stages."""
-    tolerance: Tolerance = Tolerance()
+    tolerance_share: float = Field(default=0.05, ge=0, le=1)
+    """Refused rows as a share of the rows read, above which a run is stopped (容错)."""
+    tolerance_rows: int | None = Field(default=None, ge=0)
+    """Refused rows at most, however many were read; unset: no such limit."""
     code_pattern: Pattern = r"^[123]\d{2}\d{3}\d*/\d+$"
     """Grammar of resource codes (资源代码); some provinces have a longer one."""
     schema_folders: tuple[Path, ...] = ()
@@ -285,5 +279,4 @@ def _doubled_administrators(actors: Mapping[str, ActorEntry]) -> Iterable[str]:
 
 def make_home(home: Path) -> None:
     """Make the hub's home, open to its owner alone."""
-    if not home.exists():
-        home.mkdir(mode=0o700, parents=True)
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)

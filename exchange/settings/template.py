@@ -13,7 +13,7 @@ from exchange.settings.model import FILE, ActorEntry, make_home
 
 _DEFAULT = """\
 # 数通设置。每一项都可以用环境变量覆盖：SHUTONG_ 加大写的名称，下级用两个下划线分隔，
-# 如 SHUTONG_LEASE_SECONDS=60、SHUTONG_TOLERANCE__REFUSED_SHARE=0.01。
+# 如 SHUTONG_LEASE_SECONDS=60、SHUTONG_RETENTION__LOG_MONTHS=60。
 # 口令与密钥一律写引用：env:变量名 或 file:文件路径（相对路径在主目录下，文件权限须为 600）。
 
 # 平台管理单位的统一社会信用代码
@@ -48,9 +48,8 @@ demo = {demo}
 # schema_folders = ["schemas"]
 
 # 容错：拒收行占读取行的比例上限，以及可选的行数上限
-# [tolerance]
-# refused_share = 0.05
-# refused_rows = 1000
+# tolerance_share = 0.05
+# tolerance_rows = 1000
 
 # 日志留存月数：网络安全法第二十三条第三项不少于六个月；
 # 向他人提供个人信息或重要数据的记录，网络数据安全管理条例第十二条不少于三年

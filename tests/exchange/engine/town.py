@@ -243,7 +243,6 @@ def resource(**changes: Any) -> dict[str, Any]:
                 "share_condition": "依法履职需要，限本区数据",
                 "share_ways": ["database"],
                 "update_cycle": "daily",
-                "record_class": "natural_person",
                 "key": ["id_no"],
                 "version_item": "ver",
                 "offer": {

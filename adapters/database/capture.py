@@ -1,0 +1,157 @@
+"""How a table is read by each capture (读取方式): which rows, in what order, and where the next window starts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from adapters.base import DELETE, PUT, Binding, Position
+from adapters.database.dialects import Dialect
+from adapters.database.ledger import SERIAL, Ledger
+from adapters.database.shapes import Column, Expression, TableShape
+from adapters.errors import Malformed, Restored
+
+_TO_THE_SECOND = 19
+"""Characters of a date and time, as a text that a time can be subtracted from."""
+
+
+class Window:
+    """The rows of one pass over a table.
+
+    Args:
+        dialect: The product.
+        binding: The table and how it is captured.
+        shape: The table as it lies there.
+        overlap: Seconds that a window of operation batches reaches back.
+    """
+
+    def __init__(self, dialect: Dialect, binding: Binding, shape: TableShape, overlap: int) -> None:
+        self._dialect = dialect
+        self._binding = binding
+        self._shape = shape
+        self._overlap = timedelta(seconds=overlap)
+        self.table = shape.clause
+
+    @property
+    def identity(self) -> tuple[Column, ...]:
+        """The columns that tell a row, as it was read, from every other state of it."""
+        binding, profile = self._binding, self._binding.profile
+        names: list[str | None] = [binding.columns[item] for item in binding.key]
+        if profile is not None and binding.capture == "outbox":
+            names += [binding.columns[binding.version] if binding.version else None, profile.version]
+            names.append(profile.state.column if profile.state else None)
+        elif profile is not None and binding.capture == "batches":
+            names += [profile.time, profile.batch, profile.row]
+        return tuple(self._shape.columns[name] for name in dict.fromkeys(names) if name is not None)
+
+    def standing(self) -> list[Expression]:
+        """Conditions that do not depend on where the last window ended."""
+        conditions = [self._equals(name, text) for name, text in self._binding.fixed.items()]
+        profile = self._binding.profile
+        if self._binding.capture == "outbox" and profile is not None and profile.state is not None:
+            state, new = profile.state.column, profile.state.new
+            unread = [self._equals(state, text) for text in new if text is not None]
+            if None in new:
+                unread.append(self.table.c[state].is_(None))
+            conditions.append(sa.or_(sa.false(), *unread))
+        return conditions
+
+    def since(self, after: Position | None) -> list[Expression]:
+        """Conditions that leave out what the last window has surely seen."""
+        if after is None:
+            return []
+        if self._binding.capture == "journal":
+            return [self.table.c[SERIAL] > _serial(after)]
+        time = self._time
+        if time is None or "time" not in after:
+            return []
+        low = _earlier(str(after["time"]), self._overlap)
+        column = self.table.c[time.name]
+        if time.family == "text":
+            return [self._dialect.bytewise(column, time) >= sa.literal(low)]
+        return [column >= self._dialect.constant(low, time)]
+
+    def order(self) -> list[Expression]:
+        """Bytewise by key; operation batches in the order in which they were written."""
+        profile = self._binding.profile
+        if self._binding.capture == "batches" and profile is not None:
+            names = [name for name in (profile.time, profile.batch, profile.row) if name is not None]
+            columns = [self._shape.columns[name] for name in names]
+        else:
+            columns = list(self.identity)
+        return [self._dialect.bytewise(self.table.c[column.name], column) for column in columns]
+
+    def operation(self) -> Expression:
+        """PUT, or DELETE where the row's mark says so."""
+        mark = self._binding.profile.delete if self._binding.profile else None
+        if mark is None or self._binding.capture == "journal":
+            return sa.literal(PUT)
+        marked = sa.or_(sa.false(), *(self._equals(mark.column, text) for text in mark.values))
+        return sa.case((marked, DELETE), else_=PUT)
+
+    def reference(self) -> Expression:
+        """The identity as a JSON array of texts."""
+        texts = [self._dialect.as_text(self.table.c[column.name], column) for column in self.identity]
+        return self._dialect.json_array(texts)
+
+    def end(self, connection: sa.Connection, after: Position | None) -> Position | None:
+        """Where the next window starts, read in the snapshot of this one.
+
+        Raises:
+            Restored: the table's counter is behind the last window.
+        """
+        if self._binding.capture == "journal":
+            return self._journal_end(connection, after)
+        if self._binding.capture == "batches":
+            return self._batches_end(connection) or after
+        return None
+
+    def _journal_end(self, connection: sa.Connection, after: Position | None) -> Mapping[str, Any]:
+        serials = Ledger(self._dialect, self._shape.namespace).serials
+        query = sa.select(serials.c.value).where(serials.c.object == self._binding.object)
+        serial = int(connection.execute(query).scalar() or 0)
+        if after is not None and serial < _serial(after):
+            raise Restored(
+                f"表 {self._shape.name} 的交付序号比上次读到的小，可能恢复过备份", remedy="核实后重新全量读取"
+            )
+        return {"serial": serial}
+
+    def _batches_end(self, connection: sa.Connection) -> Mapping[str, Any] | None:
+        profile, time = self._binding.profile, self._time
+        if profile is None or time is None:
+            return None
+        parts = {"time": profile.time, "batch": profile.batch, "row": profile.row}
+        columns = {part: self._shape.columns[name] for part, name in parts.items() if name is not None}
+        texts = [self._dialect.as_text(self.table.c[each.name], each).label(part) for part, each in columns.items()]
+        last = [self._dialect.bytewise(self.table.c[each.name], each).desc() for each in columns.values()]
+        known = self.table.c[time.name].is_not(None)
+        query = sa.select(*texts).where(known, *self.standing()).order_by(*last).limit(1)
+        row = connection.execute(query).mappings().one_or_none()
+        return None if row is None else dict(row)
+
+    @property
+    def _time(self) -> Column | None:
+        profile = self._binding.profile
+        return self._shape.columns[profile.time] if profile is not None and profile.time is not None else None
+
+    def _equals(self, name: str, text: str) -> Expression:
+        return self._dialect.equals(self.table.c[name], self._shape.columns[name], text)
+
+
+def _serial(position: Position) -> int:
+    serial = position.get("serial")
+    if not isinstance(serial, int):
+        raise Malformed("读取位置不是交付序号", remedy="重新全量读取")
+    return serial
+
+
+def _earlier(text: str, overlap: timedelta) -> str:
+    if len(text) < _TO_THE_SECOND:
+        return text
+    try:
+        return (datetime.fromisoformat(text) - overlap).isoformat(sep=" ")
+    except (ValueError, OverflowError):
+        return text

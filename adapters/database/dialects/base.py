@@ -1,0 +1,270 @@
+"""What every database product must answer, and what most of them answer alike.
+
+Everything that is true of one product only stands in its own module beside this one.
+"""
+
+from __future__ import annotations
+
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import pyarrow as pa
+import sqlalchemy as sa
+
+from adapters.base import Probe
+from adapters.database.dialects.options import DatabaseOptions, Product
+from adapters.database.shapes import Column, Expression, Reading, TableShape
+from adapters.errors import AdapterError
+
+LOCK_SECONDS = 60
+"""How long a statement waits for somebody else's lock before it is told to come again later."""
+CONNECT_SECONDS = 10
+ROW_BYTES = 64 * 1024 * 1024
+"""A batch ends early at this size, so that attachments beside rows do not fill the memory."""
+
+Rows = sa.Select[*tuple[Any, ...]]
+Condition = Callable[[sa.FromClause], Expression]
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What a product's error means: the class to raise and, in words without values, what it said."""
+
+    error: type[AdapterError]
+    what: str = ""
+    remedy: str = ""
+
+
+class Dialect(ABC):
+    """One database product (数据库产品)."""
+
+    product: ClassVar[Product]
+    longest_name: ClassVar[int]
+    """Characters of the longest identifier; bytes where the product counts those."""
+    not_a_number: ClassVar[bool] = True
+    """A float column can hold NaN and the infinities."""
+    types_itself: ClassVar[bool] = True
+    """The place vouches for the types of its columns; otherwise everything is read as text."""
+    inline_comments: ClassVar[bool] = False
+    """Comments stand in CREATE TABLE; otherwise they are statements of their own, if there are any."""
+    comments: ClassVar[bool] = True
+
+    # Connections
+
+    @abstractmethod
+    def engine(self, options: DatabaseOptions, *, create: bool = False) -> sa.Engine:
+        """An engine that pools nothing; ``create`` makes the database where that is a file."""
+
+    def exists(self, options: DatabaseOptions) -> bool:
+        """Whether there is a place to connect to, as far as can be told without connecting."""
+        return True
+
+    @abstractmethod
+    def begin_snapshot(self, connection: sa.Connection) -> None:
+        """Begin reading one consistent state of the database."""
+
+    @abstractmethod
+    def begin_write(self, connection: sa.Connection) -> None:
+        """Begin a transaction whose every statement sees what others have committed before it."""
+
+    @abstractmethod
+    def version(self, connection: sa.Connection) -> str:
+        """Product and version in words."""
+
+    @abstractmethod
+    def clock(self) -> Expression:
+        """Seconds since 1970 by the place's clock."""
+
+    def probes(self, connection: sa.Connection) -> list[Probe]:
+        """What else is worth knowing about this product before the first run."""
+        return []
+
+    # What lies there
+
+    @abstractmethod
+    def column(self, found: Mapping[str, Any], extra: Mapping[str, Any]) -> Column:
+        """A reflected column in our terms; ``extra`` is what :meth:`extras` found about it."""
+
+    def extras(self, connection: sa.Connection, table: str, namespace: str | None) -> Mapping[str, Mapping[str, Any]]:
+        """What reflection does not tell about a table's columns, by column."""
+        return {}
+
+    def spelled(self, name: str) -> str:
+        """A reflected name as it is."""
+        return name
+
+    def shape(self, connection: sa.Connection, table: str, namespace: str | None) -> TableShape | None:
+        """A table or view of that name, None if there is none."""
+        inspector = sa.inspect(connection)
+        if not inspector.has_table(table, schema=namespace):
+            return None
+        with warnings.catch_warnings():
+            # A type that SQLAlchemy does not know is one that we read as text.
+            warnings.simplefilter("ignore", sa.exc.SAWarning)
+            found = inspector.get_columns(table, schema=namespace)
+            key = self._spelled(inspector.get_pk_constraint(table, schema=namespace)["constrained_columns"])
+            constraints = inspector.get_unique_constraints(table, schema=namespace)
+            unique = [self._spelled(each["column_names"]) for each in constraints]
+            for index in inspector.get_indexes(table, schema=namespace):
+                names = self._spelled(index["column_names"])
+                whole = len(names) == len(index["column_names"])
+                if index["unique"] and whole and not _in_part(index.get("dialect_options", {})):
+                    unique.append(names)
+            label = self._label(inspector, table, namespace)
+        extras = self.extras(connection, table, namespace)
+        for each in found:
+            each["name"] = self.spelled(each["name"])
+        columns = [self.column(each, extras.get(each["name"], {})) for each in found]
+        return TableShape(
+            name=table,
+            namespace=namespace,
+            columns={each.name: each for each in columns},
+            key=key or (unique[0] if unique else ()),
+            unique=frozenset(frozenset(names) for names in [*unique, key] if names),
+            label=label,
+        )
+
+    def _spelled(self, names: Iterable[str | None]) -> tuple[str, ...]:
+        return tuple(self.spelled(name) for name in names if name is not None)
+
+    def _label(self, inspector: sa.Inspector, table: str, namespace: str | None) -> str:
+        if not self.comments:
+            return ""
+        try:
+            return inspector.get_table_comment(table, schema=namespace)["text"] or ""
+        except sa.exc.NoSuchTableError:
+            return ""  # a view
+
+    def loses(self, field: pa.Field, column: Column, *, version: bool) -> str | None:
+        """What this product would change about an item's values in that column, in words."""
+        return None
+
+    # Reading
+
+    @abstractmethod
+    def reading(self, column: Column, expression: Expression, zone: str, *, as_text: bool) -> Reading:
+        """How a column is read; ``as_text`` for one that holds values Arrow cannot carry."""
+
+    def strange(self, column: Column, expression: Expression) -> Expression | None:
+        """True for a value that Arrow cannot carry in the column's type; None: there are none."""
+        return None
+
+    @abstractmethod
+    def read(
+        self, connection: sa.Connection, rows: Rows, readings: Sequence[Reading], batch_rows: int
+    ) -> Iterator[list[pa.Array]]:
+        """Stream the selected expressions in constant memory, as finished arrays."""
+
+    # Writing
+
+    def load(self, connection: sa.Connection, table: sa.TableClause, arrays: Mapping[str, pa.Array]) -> None:
+        """Insert many rows."""
+        names = [name for name in table.c.keys() if name in arrays]  # noqa: SIM118
+        rows = list(zip(*(arrays[name].to_pylist() for name in names), strict=True))
+        if rows:
+            statement = sa.insert(table).compile(dialect=connection.dialect, column_keys=names)
+            connection.exec_driver_sql(str(statement), rows)
+
+    @abstractmethod
+    def insert_absent(self, table: sa.TableClause, values: Mapping[str, Any]) -> sa.Executable:
+        """Insert a row unless its primary key is there; waits for a rival that is inserting it."""
+
+    def lock(self, connection: sa.Connection, target: sa.TableClause, condition: Expression) -> None:
+        """Lock the rows of the target that meet a condition until the transaction ends."""
+        rows = sa.select(sa.literal(1).label("one")).where(condition).with_for_update(of=target).subquery("locked")
+        connection.execute(sa.select(sa.func.count()).select_from(rows)).scalar_one()
+
+    def delete_matching(self, target: sa.TableClause, key: Sequence[str], condition: Condition) -> sa.Delete:
+        """Delete the rows of the target that meet a condition over several tables."""
+        return sa.delete(target).where(condition(target))
+
+    # Expressions
+
+    @abstractmethod
+    def bytewise(self, expression: Expression, column: Column) -> Expression:
+        """A text that is compared and ordered by its bytes in UTF-8; anything else as it is."""
+
+    def rank(self, expression: Expression, column: Column, type: pa.DataType) -> Expression:
+        """A version in the order of its versions."""
+        return self.bytewise(expression, column)
+
+    def same(self, one: Expression, other: Expression, column: Column) -> Expression:
+        """Two values of a column are the same, nulls too."""
+        if column.exact:
+            return one.is_not_distinct_from(other)
+        return self.bytewise(one, column).is_not_distinct_from(self.bytewise(other, column))
+
+    def same_key(self, one: Expression, other: Expression, column: Column) -> Expression:
+        """Two key values are the same, said so that an index on either can be used."""
+        if column.exact:
+            return one == other
+        return sa.and_(one == other, self.bytewise(one, column) == self.bytewise(other, column))
+
+    def equals(self, expression: Expression, column: Column, value: str) -> Expression:
+        """A column has this value, exactly."""
+        if column.family == "other":
+            return self.as_text(expression, column) == sa.literal(value)
+        plain = expression == self.constant(value, column)
+        if column.exact or column.family != "text":
+            return plain
+        return sa.and_(plain, self.bytewise(expression, column) == sa.literal(value))
+
+    @abstractmethod
+    def constant(self, value: str | None, column: Column) -> Expression:
+        """A text as a value of the column's type."""
+
+    @abstractmethod
+    def as_text(self, expression: Expression, column: Column) -> Expression:
+        """A value as the place writes it."""
+
+    @abstractmethod
+    def from_text(self, expression: Expression, column: Column) -> Expression:
+        """What :meth:`as_text` wrote, as a value again."""
+
+    @abstractmethod
+    def json_array(self, texts: Sequence[Expression]) -> Expression:
+        """A JSON array of texts, as text."""
+
+    @abstractmethod
+    def blank(self, what: str) -> Expression:
+        """A typed expression for a column of a table made from a query: ``integer``, ``key`` or ``text``."""
+
+    # Tables
+
+    @abstractmethod
+    def type_for(self, field: pa.Field, *, key: bool) -> sa.types.TypeEngine[Any]:
+        """The column type for an item; ``key`` when it stands in an index."""
+
+    @abstractmethod
+    def exact_text(self, length: int | None) -> sa.types.TypeEngine[Any]:
+        """A text type compared bytewise."""
+
+    def table_options(self) -> dict[str, Any]:
+        """Keywords for every table we make."""
+        return {}
+
+    @abstractmethod
+    def script_dialect(self) -> sa.Dialect:
+        """SQLAlchemy's dialect for text that people read: no sign in it is doubled for a driver."""
+
+    def preamble(self) -> tuple[str, ...]:
+        """Statements before the first table of a database of ours, outside any transaction."""
+        return ()
+
+    def run_preamble(self, connection: sa.Connection) -> None:
+        """Run them on a connection that has not done anything yet."""
+        for statement in self.preamble():
+            connection.exec_driver_sql(statement)
+
+    # Errors
+
+    @abstractmethod
+    def diagnose(self, error: BaseException) -> Diagnosis | None:
+        """What a driver's exception means; None: its class says enough."""
+
+
+def _in_part(options: Mapping[str, Any]) -> bool:
+    return any(name.endswith(("_where", "_length")) and value for name, value in options.items())

@@ -1,0 +1,379 @@
+"""PostgreSQL: the only module that knows it, and psycopg."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, ClassVar
+
+import psycopg
+import pyarrow as pa
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.dialects.postgresql.base import PGDialect
+
+from adapters.base import Probe
+from adapters.database.dialects import lines
+from adapters.database.dialects.base import CONNECT_SECONDS, LOCK_SECONDS, Diagnosis, Dialect, Rows
+from adapters.database.dialects.options import DatabaseOptions, Product
+from adapters.database.dialects.types import arrow_decimal, declared, from_zone, item_length, number_digits
+from adapters.database.shapes import Column, Expression, Family, Reading
+from adapters.errors import AdapterError, Misconfigured, Refused, Unavailable, Unsupported
+
+_TLS = {"prefer": "prefer", "require": "require", "verify": "verify-full", "disable": "disable"}
+
+# Our own habits for the session: what a role or database may have set otherwise would change values.
+_SESSION = (
+    "SET timezone = 'UTC'",
+    "SET datestyle = 'ISO, YMD'",
+    "SET intervalstyle = 'iso_8601'",
+    "SET bytea_output = 'hex'",
+    "SET extra_float_digits = 1",
+    f"SET lock_timeout = '{LOCK_SECONDS}s'",
+    "SET statement_timeout = 0",
+    "SET idle_in_transaction_session_timeout = 0",
+)
+
+_STATES: tuple[tuple[str, type[AdapterError], str], ...] = (
+    ("08", Unavailable, "连接中断"),
+    ("28", Refused, "账号或口令不被接受"),
+    ("3D000", Misconfigured, "没有这个数据库"),
+    ("3F", Misconfigured, "没有这个模式"),
+    ("42501", Refused, "账号没有所需的权限"),
+    ("42P01", Misconfigured, "缺少表"),
+    ("42703", Misconfigured, "缺少列"),
+    ("42704", Misconfigured, "缺少对象"),
+    ("23502", Refused, "不可为空的列没有值"),
+    ("23505", Refused, "违反唯一约束"),
+    ("23", Refused, "违反约束"),
+    ("22", Refused, "有值放不进目标列"),
+    ("54", Refused, "超出数据库的限制"),
+    ("25006", Refused, "数据库只读"),
+    ("0A", Unsupported, "数据库不支持此操作"),
+    ("40P01", Unavailable, "与其他事务互相等待"),
+    ("40", Unavailable, "与其他事务冲突"),
+    ("55", Unavailable, "被其他事务占用"),
+    ("53300", Unavailable, "连接数已满"),
+    ("53", Unavailable, "数据库资源不足"),
+    ("57", Unavailable, "数据库中断了操作"),
+    ("25P", Unavailable, "会话超时"),
+    ("58", Unavailable, "数据库系统错误"),
+    ("XX", Unavailable, "数据库内部错误"),
+)
+
+# While connecting, the server's answer comes as words only; these are what it says in English and Chinese.
+_GREETINGS: tuple[tuple[str, type[AdapterError], str], ...] = (
+    (
+        r"password authentication|no password supplied|认证失败|no pg_hba\.conf|没有用于主机",
+        Refused,
+        "账号或口令不被接受",
+    ),
+    (r"role .* (does not exist|is not permitted)|角色.*不存在", Refused, "账号不被接受"),
+    (r"permission denied for database|访问数据库.*权限不够", Refused, "账号没有所需的权限"),
+    (r"database .* does not exist|数据库.*不存在", Misconfigured, "没有这个数据库"),
+    (r"certificate|does not support SSL|root\.crt|SSL error", Refused, "加密连接没有建立"),
+    (r"translate host name|not known", Misconfigured, "主机名无法解析"),
+)
+
+
+class PostgreSQL(Dialect):
+    """PostgreSQL 13 and later."""
+
+    product: ClassVar[Product] = "postgresql"
+    longest_name: ClassVar[int] = 63
+
+    def engine(self, options: DatabaseOptions, *, create: bool = False) -> sa.Engine:
+        """An engine whose sessions all speak UTC, ISO dates and UTF-8."""
+        url = sa.URL.create(
+            "postgresql+psycopg",
+            username=options.user,
+            password=options.password.get_secret_value() if options.password else None,
+            host=options.host,
+            port=options.port or 5432,
+            database=options.database,
+        )
+        arguments: dict[str, Any] = {
+            "sslmode": _TLS[options.tls],
+            "connect_timeout": CONNECT_SECONDS,
+            "client_encoding": "UTF8",
+            "application_name": "shutong",
+            "prepare_threshold": None,  # a connection pooler between us and the server may not keep them
+        }
+        if options.tls == "verify":
+            arguments["sslrootcert"] = str(options.tls_ca or "system")
+        engine = sa.create_engine(url, poolclass=sa.NullPool, hide_parameters=True, connect_args=arguments)
+        sa.event.listen(engine, "connect", _set_up)
+        return engine
+
+    def begin_snapshot(self, connection: sa.Connection) -> None:
+        """Repeatable read, read only: the snapshot is taken by the first statement."""
+        connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        connection.execute(sa.select(sa.literal(1)))
+
+    def begin_write(self, connection: sa.Connection) -> None:
+        """Read committed, whatever the database's default is."""
+        connection.execution_options(isolation_level="READ COMMITTED")
+
+    def version(self, connection: sa.Connection) -> str:
+        """Product and version."""
+        return f"PostgreSQL {connection.exec_driver_sql('SHOW server_version').scalar_one()}"
+
+    def clock(self) -> Expression:
+        """The clock, not the start of the transaction."""
+        return sa.cast(sa.extract("epoch", sa.func.clock_timestamp()), sa.Double)
+
+    def probes(self, connection: sa.Connection) -> list[Probe]:
+        """Whether the database can hold every character."""
+        encoding = str(connection.exec_driver_sql("SHOW server_encoding").scalar_one())
+        return [
+            Probe(
+                "字符集", encoding == "UTF8", encoding, "" if encoding == "UTF8" else "生僻字存不进去，应改用 UTF8 的库"
+            )
+        ]
+
+    def extras(self, connection: sa.Connection, table: str, namespace: str | None) -> Mapping[str, Mapping[str, Any]]:
+        """Which columns have a collation that calls different texts equal, and the encoding."""
+        attribute = sa.table(
+            "pg_attribute", *map(sa.column, ("attrelid", "attname", "attcollation")), schema="pg_catalog"
+        )
+        collation = sa.table("pg_collation", *map(sa.column, ("oid", "collisdeterministic")), schema="pg_catalog")
+        name = connection.dialect.identifier_preparer.format_table(sa.table(table, schema=namespace))
+        query = (
+            sa.select(attribute.c.attname, collation.c.collisdeterministic)
+            .join(collation, collation.c.oid == attribute.c.attcollation)
+            .where(attribute.c.attrelid == sa.cast(sa.literal(name.replace("%%", "%")), postgresql.REGCLASS))
+        )
+        unicode = connection.exec_driver_sql("SHOW server_encoding").scalar_one() == "UTF8"
+        return {
+            row.attname: {"exact": row.collisdeterministic, "unicode": unicode} for row in connection.execute(query)
+        }
+
+    def column(self, found: Mapping[str, Any], extra: Mapping[str, Any]) -> Column:
+        """A reflected column; a domain counts as what it is based on."""
+        kind = found["type"]
+        while isinstance(kind, postgresql.DOMAIN):
+            kind = kind.data_type
+        family = _family(kind)
+        length, scale = number_digits(kind) if family in ("integer", "decimal") else (None, None)
+        precision = getattr(kind, "precision", None)
+        return Column(
+            name=found["name"],
+            family=family,
+            declared=declared(kind, self.script_dialect()),
+            length=getattr(kind, "length", None) if family == "text" else length,
+            scale=scale,
+            fraction=6 if precision is None or family not in ("time", "instant") else precision,
+            nullable=found["nullable"],
+            filled=found["default"] is not None or bool(found.get("identity")),
+            computed=bool(found.get("computed")) or (found.get("identity") or {}).get("always", False),
+            exact=extra.get("exact", True),
+            unicode=extra.get("unicode", True),
+            label=found.get("comment") or "",
+            type=kind,
+        )
+
+    def reading(self, column: Column, expression: Expression, zone: str, *, as_text: bool) -> Reading:
+        """Natively, as COPY writes it."""
+
+        def reading(expression: Expression, wire: pa.DataType, *finish: Any) -> Reading:
+            made, step = finish or (wire, None)
+            return Reading(expression, wire, made, step, column.name)
+
+        text = sa.cast(expression, sa.Text)
+        if as_text:
+            return reading(text, pa.string())
+        match column.family:
+            case "integer":
+                return reading(expression, pa.int64())
+            case "decimal" if (kind := arrow_decimal(column)) is not None:
+                return reading(expression, kind)
+            case "float":
+                return reading(expression, pa.float64())
+            case "boolean":
+                return reading(expression, pa.bool_())
+            case "date":
+                return reading(expression, pa.date32())
+            case "time":
+                return reading(expression, pa.timestamp("us"), *from_zone(zone))
+            case "instant":
+                return reading(sa.func.timezone("UTC", expression), pa.timestamp("us"), *from_zone("UTC"))
+            case "binary":
+                return reading(sa.func.encode(expression, "hex"), pa.string(), pa.binary(), lines.unhexed)
+            case _:
+                return reading(text, pa.string())
+
+    def strange(self, column: Column, expression: Expression) -> Expression | None:
+        """The infinities, years that four digits do not write, and what is not a number."""
+        if column.family in ("date", "time", "instant"):
+            least, beyond = (sa.cast(sa.literal(text), column.type) for text in ("0001-01-02", "9999-12-31"))
+            return sa.or_(sa.not_(sa.func.isfinite(expression)), expression < least, expression >= beyond)
+        if column.family == "decimal" and arrow_decimal(column) is not None:
+            return expression == sa.cast(sa.literal("NaN"), sa.Numeric)
+        return None
+
+    def read(
+        self, connection: sa.Connection, rows: Rows, readings: Sequence[Reading], batch_rows: int
+    ) -> Iterator[list[pa.Array]]:
+        """Through COPY, which the driver hands over row by row as the server sends them."""
+        statement, values = _compiled(connection, rows.with_only_columns(*(r.expression for r in readings)))
+        with _driver_errors(connection), _cursor(connection) as cursor:
+            query = f"COPY ({statement}) TO STDOUT (FORMAT csv)".encode()
+            with cursor.copy(query, values) as copy:
+                for group in lines.batched(map(bytes, copy), batch_rows):
+                    yield lines.parsed(group, readings)
+
+    def load(self, connection: sa.Connection, table: sa.TableClause, arrays: Mapping[str, pa.Array]) -> None:
+        """Through COPY."""
+        quote = connection.dialect.identifier_preparer
+        names = ", ".join(quote.quote(name) for name in arrays)
+        query = f"COPY {quote.format_table(table)} ({names}) FROM STDIN (FORMAT csv)".replace("%%", "%")
+        wire = {
+            name: lines.hexed(array, "\\x") if pa.types.is_binary(array.type) else array
+            for name, array in arrays.items()
+        }
+        with _driver_errors(connection), _cursor(connection) as cursor, cursor.copy(query.encode()) as copy:
+            copy.write(lines.written(wire))
+
+    def insert_absent(self, table: sa.TableClause, values: Mapping[str, Any]) -> sa.Executable:
+        """INSERT … ON CONFLICT DO NOTHING."""
+        return postgresql.insert(table).values(**values).on_conflict_do_nothing()
+
+    def bytewise(self, expression: Expression, column: Column) -> Expression:
+        """The collation of the bytes; without the padding of a fixed length."""
+        if column.family != "text":
+            return expression
+        return sa.collate(self.as_text(expression, column), "C")
+
+    def constant(self, value: str | None, column: Column) -> Expression:
+        """Cast to the column's type; a text is not, as that would cut it silently."""
+        if value is None:
+            return sa.null()
+        return sa.cast(sa.literal(value), sa.Text() if column.family == "text" else column.type)
+
+    def as_text(self, expression: Expression, column: Column) -> Expression:
+        """The cast drops the padding of a fixed length; an instant is written in UTC, without saying so."""
+        if column.family == "instant":
+            expression = sa.func.timezone("UTC", expression)
+        return sa.cast(expression, sa.Text)
+
+    def from_text(self, expression: Expression, column: Column) -> Expression:
+        """Cast back to the very type."""
+        return expression if column.family == "text" else sa.cast(expression, column.type)
+
+    def json_array(self, texts: Sequence[Expression]) -> Expression:
+        """JSON made by the server."""
+        return sa.cast(sa.func.json_build_array(*texts), sa.Text)
+
+    def blank(self, what: str) -> Expression:
+        """Casts, the key in the collation of the bytes."""
+        match what:
+            case "integer":
+                return sa.cast(sa.literal(0), sa.BigInteger)
+            case "key":
+                return sa.collate(sa.cast(sa.literal(""), sa.String(512)), "C")
+            case _:
+                return sa.cast(sa.literal(""), sa.Text)
+
+    def type_for(self, field: pa.Field, *, key: bool) -> sa.types.TypeEngine[Any]:
+        """The nearest type; times keep their zone."""
+        kind = field.type
+        if pa.types.is_decimal(kind):
+            return sa.Numeric(kind.precision, kind.scale)
+        if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+            length = item_length(field)
+            return sa.String(length) if length else sa.Text()
+        for holds, made in _DDL:
+            if holds(kind):
+                return made
+        raise Unsupported(f"信息项 {field.name} 的类型 {kind} 没有对应的列类型")
+
+    def exact_text(self, length: int | None) -> sa.types.TypeEngine[Any]:
+        """A text in the collation of the bytes."""
+        return sa.String(length, collation="C") if length else sa.Text()
+
+    def script_dialect(self) -> sa.Dialect:
+        """Without a driver."""
+        return PGDialect(paramstyle="named")  # type: ignore[no-untyped-call]
+
+    def diagnose(self, error: BaseException) -> Diagnosis | None:
+        """By SQLSTATE, and before there is a session by the words of the greeting."""
+        if not isinstance(error, psycopg.Error):
+            return None
+        state = error.sqlstate
+        if state is None:
+            for pattern, kind, what in _GREETINGS:
+                if re.search(pattern, str(error)):
+                    return Diagnosis(kind, what)
+            return None
+        for start, kind, what in _STATES:
+            if state.startswith(start):
+                return Diagnosis(kind, f"{what}{_names(error.diag)}")
+        return None
+
+
+_DDL: tuple[tuple[Any, sa.types.TypeEngine[Any]], ...] = (
+    (pa.types.is_boolean, sa.Boolean()),
+    (pa.types.is_integer, sa.BigInteger()),
+    (pa.types.is_floating, sa.Double()),
+    (pa.types.is_date, sa.Date()),
+    (pa.types.is_timestamp, postgresql.TIMESTAMP(timezone=True)),
+    (pa.types.is_binary, postgresql.BYTEA()),
+)
+
+
+def _family(type: sa.types.TypeEngine[Any]) -> Family:
+    kinds: tuple[tuple[Any, Family], ...] = (
+        (sa.Enum, "other"),
+        (postgresql.CITEXT, "other"),
+        (sa.Boolean, "boolean"),
+        (postgresql.OID, "other"),
+        (sa.Integer, "integer"),
+        (sa.Float, "float"),
+        (sa.Numeric, "decimal"),
+        (sa.Date, "date"),
+        (sa.LargeBinary, "binary"),
+        (sa.String, "text"),
+    )
+    if isinstance(type, sa.DateTime):
+        return "instant" if type.timezone else "time"
+    return next((family for kind, family in kinds if isinstance(type, kind)), "other")
+
+
+def _names(diag: Any) -> str:
+    found = (("表", diag.table_name), ("列", diag.column_name), ("约束", diag.constraint_name))
+    named = "，".join(f"{word} {name}" for word, name in found if name)
+    return f"（{named}）" if named else ""
+
+
+def _set_up(connection: Any, _record: Any) -> None:
+    with connection.cursor() as cursor:
+        for statement in _SESSION:
+            cursor.execute(statement)
+    connection.commit()
+
+
+def _compiled(connection: sa.Connection, rows: Rows) -> tuple[str, Mapping[str, Any]]:
+    compiled = rows.compile(dialect=connection.dialect, compile_kwargs={"render_postcompile": True})
+    text = str(compiled)
+    # COPY takes no parameters, so the driver puts them in, quoted; without any it leaves the text as it is.
+    return (text, compiled.params) if compiled.params else (text.replace("%%", "%"), {})
+
+
+@contextmanager
+def _cursor(connection: sa.Connection) -> Iterator[psycopg.Cursor[Any]]:
+    raw = connection.connection.driver_connection
+    assert isinstance(raw, psycopg.Connection)  # noqa: S101
+    with raw.cursor() as cursor:
+        yield cursor
+
+
+@contextmanager
+def _driver_errors(connection: sa.Connection) -> Iterator[None]:
+    """Errors of the bare driver, as SQLAlchemy would have raised them."""
+    try:
+        yield
+    except psycopg.Error as error:
+        raise sa.exc.DBAPIError.instance(
+            None, None, error, psycopg.Error, hide_parameters=True, dialect=connection.dialect
+        ) from error

@@ -1,0 +1,214 @@
+"""The endpoint kind ``database``: a department's front-end database (前置库)."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
+
+import pyarrow as pa
+import sqlalchemy as sa
+
+from adapters.base import (
+    Binding,
+    Capabilities,
+    Endpoint,
+    FoundColumn,
+    FoundObject,
+    Options,
+    Probe,
+    Sink,
+    Source,
+)
+from adapters.database.binding import table_options
+from adapters.database.check import sink_misfits, source_misfits
+from adapters.database.dialects import DatabaseOptions
+from adapters.database.ledger import PREFIX, SERIAL, Ledger
+from adapters.database.place import Place
+from adapters.database.script import definitions, error_table_name, script
+from adapters.database.shapes import TableShape
+from adapters.database.sink import DatabaseSink
+from adapters.database.source import DatabaseSource
+from adapters.errors import AdapterError, Misconfigured, Unsupported
+from adapters.options import read_options
+
+_CAPABILITIES = Capabilities(
+    way="database",
+    captures=frozenset({"snapshot", "outbox", "batches", "journal"}),
+    delivers=True,
+    transactional=True,
+    merges=True,
+    settles=True,
+)
+_CLOCK_SECONDS = 60.0
+_LETTERS = {
+    "integer": "I",
+    "decimal": "N",
+    "float": "B",
+    "boolean": "L",
+    "date": "D",
+    "time": "T",
+    "instant": "T",
+    "binary": "G",
+    "other": "C",
+}
+
+
+class DatabaseEndpoint(Endpoint):
+    """One database of a department, on any of the products we know."""
+
+    kind: ClassVar[str] = "database"
+    options_type: ClassVar[type[Options]] = DatabaseOptions
+
+    def __init__(self, options: DatabaseOptions | Mapping[str, Any], *, zone: str = "Asia/Shanghai") -> None:
+        read = (
+            options if isinstance(options, DatabaseOptions) else read_options(DatabaseOptions, options, "database 端点")
+        )
+        self._place = Place(read, zone)
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """Everything the port knows."""
+        return _CAPABILITIES
+
+    def test(self) -> list[Probe]:
+        """Connect, look at clock and character set, make a table and drop it, look for the ledger."""
+        steps: list[tuple[str, Callable[[sa.Connection], list[Probe]]]] = [
+            ("版本", lambda connection: [Probe("版本", passed=True, detail=self._place.dialect.version(connection))]),
+            ("时钟", self._clock),
+            ("字符集", self._place.dialect.probes),
+            ("读取", self._tables),
+            ("暂存", self._making),
+            ("台账", self._ledger),
+        ]
+        try:
+            with self._place.translating(), self._place.engine.connect():
+                probes = [Probe("连接", passed=True, detail=self._place.name)]
+        except AdapterError as error:
+            return [Probe("连接", passed=False, detail=error.message, remedy=error.remedy)]
+        for name, step in steps:
+            try:
+                with self._place.transaction() as connection:
+                    probes += step(connection)
+            except AdapterError as error:
+                probes.append(Probe(name, passed=False, detail=error.message, remedy=error.remedy))
+        return probes
+
+    def inspect(self, object: str | None = None) -> list[FoundObject]:
+        """Tables and views of the schema, ours left out; with a name, its columns too."""
+        with self._place.translating(), self._place.engine.connect() as connection:
+            if object is not None:
+                return [_found(self._place.shape(connection, object))]
+            inspector = sa.inspect(connection)
+            namespace = self._place.namespace
+            names = sorted([*inspector.get_table_names(namespace), *inspector.get_view_names(namespace)])
+            return [FoundObject(name) for name in names if not name.startswith(PREFIX)]
+
+    def prepare(self, binding: Binding, schema: pa.Schema) -> str:
+        """What the administrator runs: the ledger and the target, or the source's error-return table."""
+        return script(self._place, binding, schema)
+
+    def install(self, binding: Binding, schema: pa.Schema) -> None:
+        """Run that script: for a database that is the hub's own, which is made if it is a file."""
+        place = self._place
+        with place.translating():
+            engine = place.dialect.engine(place.options, create=True)
+            with engine.connect() as connection:
+                place.dialect.run_preamble(connection)
+            statements = definitions(place, binding, schema)
+            with engine.connect() as connection:
+                place.dialect.begin_write(connection)
+                for statement in statements:
+                    connection.execute(statement)
+                connection.commit()
+
+    def check(self, binding: Binding, schema: pa.Schema, *, sink: bool) -> list[str]:
+        """Everything that does not fit: table, columns, types, widths, keys, ledger."""
+        place = self._place
+        try:
+            options = table_options(binding)
+        except Misconfigured as error:
+            return [error.message]
+        with place.translating(), place.engine.connect() as connection:
+            shape = place.dialect.shape(connection, binding.object, place.namespace)
+            missing = Ledger(place.dialect, place.namespace).missing(connection)
+            name = error_table_name(binding)
+            errors = place.dialect.shape(connection, name, place.namespace) if name else None
+        if not sink:
+            if shape is None:
+                return [f"没有表 {binding.object}"]
+            problems = source_misfits(binding, shape)
+            problems += [
+                f"表 {shape.name} 没有按文本读取的列 {each}" for each in options.text if each not in shape.columns
+            ]
+            if name and binding.capture in ("outbox", "batches"):
+                problems += _error_misfits(binding, name, errors)
+            if binding.capture == "journal" and missing:
+                problems.append(f"缺少交付台账的表 {'、'.join(missing)}")
+            return problems
+        problems = [f"缺少交付台账的表 {'、'.join(missing)}"] if missing else []
+        if shape is None:
+            return [*problems, f"没有表 {binding.object}"]
+        if options.journal and SERIAL not in shape.columns:
+            problems.append(f"表 {shape.name} 没有交付序号列 {SERIAL}")
+        return problems + sink_misfits(binding, schema, shape, place.dialect)
+
+    def source(self, binding: Binding) -> Source:
+        """Read a table."""
+        if binding.capture not in _CAPABILITIES.captures:
+            raise Unsupported(
+                f"数据库端点不能以 {binding.capture} 方式读取", remedy="改用 snapshot、outbox、batches 或 journal"
+            )
+        return DatabaseSource(self._place, binding)
+
+    def sink(self, binding: Binding) -> Sink:
+        """Deliver to a table."""
+        table_options(binding)
+        return DatabaseSink(self._place, binding)
+
+    def _clock(self, connection: sa.Connection) -> list[Probe]:
+        apart = abs(float(connection.execute(sa.select(self._place.dialect.clock())).scalar_one()) - time.time())
+        passed = apart < _CLOCK_SECONDS
+        return [Probe("时钟", passed, f"与本机相差 {apart:.1f} 秒", "" if passed else "请对方校准数据库服务器的时钟")]
+
+    def _tables(self, connection: sa.Connection) -> list[Probe]:
+        names = sa.inspect(connection).get_table_names(self._place.namespace)
+        return [Probe("读取", passed=True, detail=f"{sum(not name.startswith(PREFIX) for name in names)} 张表")]
+
+    def _making(self, connection: sa.Connection) -> list[Probe]:
+        """A target's stage is a table of its own in each delivery."""
+        metadata = sa.MetaData(schema=self._place.namespace)
+        table = sa.Table(f"{PREFIX}probe_{secrets.token_hex(8)}", metadata, sa.Column("probe", sa.Integer))
+        connection.execute(sa.schema.CreateTable(table))
+        connection.execute(sa.schema.DropTable(table))
+        return [Probe("暂存", passed=True, detail="可以建表和删表")]
+
+    def _ledger(self, connection: sa.Connection) -> list[Probe]:
+        missing = Ledger(self._place.dialect, self._place.namespace).missing(connection)
+        if not missing:
+            return [Probe("台账", passed=True, detail="齐全")]
+        remedy = "作为交付目标时，先由对方管理员执行 endpoint prepare --sql 打印的脚本"
+        return [Probe("台账", passed=False, detail=f"缺少表 {'、'.join(missing)}", remedy=remedy)]
+
+
+def _found(shape: TableShape) -> FoundObject:
+    columns = tuple(
+        FoundColumn(
+            column.name,
+            ("C" if column.length else "M") if column.family == "text" else _LETTERS[column.family],
+            length=column.length if column.family in ("text", "decimal") else None,
+            scale=column.scale if column.family == "decimal" else None,
+            nullable=column.nullable,
+            label=column.label,
+        )
+        for column in shape.columns.values()
+    )
+    return FoundObject(shape.name, columns, shape.key, shape.label)
+
+
+def _error_misfits(binding: Binding, name: str, errors: TableShape | None) -> list[str]:
+    if errors is None:
+        return [f"没有错误回传表 {name}"]
+    reason = binding.profile.error_column if binding.profile else ""
+    return [] if reason in errors.columns else [f"错误回传表 {name} 没有异常说明列 {reason}"]

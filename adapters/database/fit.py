@@ -1,0 +1,153 @@
+"""Does an item fit a column, and what is written there: one table from item type to column family.
+
+Values that a column would change are refused, never bent: the fit is judged once by declarations
+(:func:`misfit`) and, where these do not decide, again for each batch (:func:`fitted`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from adapters.base import OPERATION, REFERENCE
+from adapters.database.dialects import Dialect
+from adapters.database.dialects.types import item_length
+from adapters.database.shapes import FAMILIES, Column
+from adapters.errors import Refused, Unsupported
+
+_UNDECLARED = 255
+"""Characters that a column needs for a text whose length was not registered."""
+_WHOLE = 9
+"""Digits that a column needs for a whole number, which is registered without a length."""
+_ITEM_FAMILIES: tuple[tuple[Callable[[pa.DataType], bool], str, frozenset[str]], ...] = (
+    (pa.types.is_boolean, "逻辑", frozenset({"boolean", "integer", "text"})),
+    (pa.types.is_integer, "整数", frozenset({"integer", "decimal", "text"})),
+    (pa.types.is_decimal, "数值", frozenset({"decimal", "integer", "text"})),
+    (pa.types.is_floating, "浮点数", frozenset({"float"})),
+    (pa.types.is_date, "日期", frozenset({"date", "text"})),
+    (pa.types.is_timestamp, "日期时间", frozenset({"time", "instant", "text"})),
+    (pa.types.is_string, "文本", frozenset({"text"})),
+    (pa.types.is_large_string, "文本", frozenset({"text"})),
+    (pa.types.is_binary, "二进制", frozenset({"binary"})),
+)
+
+
+def misfit(field: pa.Field, column: Column, dialect: Dialect, *, key: bool, version: bool) -> str | None:
+    """Why values of an item cannot all be kept unchanged in a column, in words; None: they can."""
+    word, families = _families(field.type)
+    if column.computed:
+        return "由数据库计算，写不进去"
+    if column.family not in families:
+        return f"是{FAMILIES[column.family]}（{column.declared}），装不下{word}"
+    if (key or version) and pa.types.is_floating(field.type):
+        return "是浮点数，不能作业务主键或版本"
+    if key and pa.types.is_binary(field.type):
+        return "是二进制，不能作业务主键"
+    if column.family == "text":
+        needed = _characters(field)
+        if column.length is not None and column.length < needed:
+            return f"只容 {column.length} 个字符，需要 {needed} 个"
+        if pa.types.is_string(field.type) and not column.unicode:
+            return "的字符集装不下生僻字"
+        if version and not pa.types.is_string(field.type) and not pa.types.is_timestamp(field.type):
+            return None if not dialect.types_itself else "是文本，不能比较数值版本的高低"
+    if column.family in ("integer", "decimal") and (narrow := _too_few_digits(field.type, column)):
+        return narrow
+    lost = dialect.loses(field, column, version=version)
+    return f"（{column.declared}）{lost}" if lost else None
+
+
+def fitted(values: pa.Array, column: Column, dialect: Dialect, zone: str) -> pa.Array:
+    """Values as they are written into a column: text, 64-bit numbers or bytes.
+
+    Raises:
+        Refused: a value would become another one there; names the column.
+    """
+    kind = values.type
+    if pa.types.is_timestamp(kind):
+        return _time(values, column, zone)
+    if pa.types.is_date(kind):
+        return pc.cast(values, pa.string())
+    if pa.types.is_decimal(kind):
+        return decimal_text(values)
+    if pa.types.is_boolean(kind):
+        number = pc.cast(values, pa.int8())
+        return pc.cast(number, pa.string()) if column.family == "text" else number
+    if pa.types.is_integer(kind):
+        return pc.cast(values, pa.string() if column.family == "text" else pa.int64())
+    if pa.types.is_floating(kind):
+        number = pc.cast(values, pa.float64())
+        if not dialect.not_a_number and pc.any(pc.invert(pc.is_finite(number))).as_py():
+            raise Refused(f"列 {column.name} 存不下无穷大或非数字的值", remedy="在校验中拒收这样的行")
+        return number
+    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+        return values
+    text = pc.cast(values, pa.string())
+    if pc.any(pc.match_substring(text, "\x00")).as_py():
+        raise Refused(f"列 {column.name} 的文本中有空字符（NUL）", remedy="在校验中拒收这样的行")
+    return text
+
+
+def decimal_text(values: pa.Array) -> pa.Array:
+    """Decimals in plain digits."""
+    if values.type.scale > 6:
+        # From here on Arrow writes small ones with an exponent.
+        return pa.array([None if value is None else f"{value:f}" for value in values.to_pylist()], pa.string())
+    return pc.cast(values, pa.string())
+
+
+def plain(values: pa.Array) -> pa.Array:
+    """Fitted values as text."""
+    return values if pa.types.is_string(values.type) else pc.cast(values, pa.string())
+
+
+def fields_of(schema: pa.Schema) -> Mapping[str, pa.Field]:
+    """The items of a schema, without the reserved columns."""
+    return {field.name: field for field in schema if field.name not in (OPERATION, REFERENCE)}
+
+
+def _families(kind: pa.DataType) -> tuple[str, frozenset[str]]:
+    for holds, word, families in _ITEM_FAMILIES:
+        if holds(kind):
+            return word, families
+    raise Unsupported(f"数据库端点不认识数据类型 {kind}")
+
+
+def _characters(field: pa.Field) -> int:
+    kind = field.type
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        return item_length(field) or _UNDECLARED
+    if pa.types.is_decimal(kind):
+        return int(kind.precision) + (2 if kind.scale else 1)
+    if pa.types.is_timestamp(kind):
+        return 19
+    if pa.types.is_date(kind):
+        return 10
+    return 1 if pa.types.is_boolean(kind) else _WHOLE + 1
+
+
+def _too_few_digits(kind: pa.DataType, column: Column) -> str | None:
+    if column.length is None or pa.types.is_boolean(kind):
+        return None
+    scale = column.scale or 0
+    whole, after = (kind.precision - kind.scale, kind.scale) if pa.types.is_decimal(kind) else (_WHOLE, 0)
+    if column.length - scale < whole or scale < after:
+        return f"（{column.declared}）只容 {column.length - scale} 位整数、{scale} 位小数，需要 {whole} 位、{after} 位"
+    return None
+
+
+def _time(values: pa.Array, column: Column, zone: str) -> pa.Array:
+    moment = pc.cast(values, pa.timestamp("us", tz=values.type.tz or "UTC"))
+    local = pc.local_timestamp(pc.cast(moment, pa.timestamp("us", tz="UTC" if column.family == "instant" else zone)))
+    if column.family != "text" and column.fraction < 6:
+        grain = 10 ** (6 - column.fraction)
+        ticks = pc.cast(local, pa.int64())
+        coarse = pc.multiply(pc.divide(ticks, grain), grain)
+        if pc.any(pc.not_equal(ticks, coarse)).as_py():
+            raise Refused(
+                f"列 {column.name}（{column.declared}）的秒只留 {column.fraction} 位小数，数据比它细",
+                remedy="请对方把该列改为六位小数，或在来源处截到整秒",
+            )
+    return pc.replace_substring_regex(pc.cast(local, pa.string()), r"\.0{6}$", "")

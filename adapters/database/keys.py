@@ -1,0 +1,58 @@
+"""Business keys as one text: a JSON array of what is written in the key columns, in order.
+
+It identifies a row bytewise whatever the collations of its columns are, and can be read back.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from adapters.database.fit import plain
+from adapters.errors import Malformed, Misconfigured, Refused
+
+KEY_LENGTH = 512
+_CONTROL = r"[\x00-\x1f]"
+
+
+def key_text(columns: Sequence[pa.Array], names: Sequence[str]) -> pa.Array:
+    """The key text of each row, from the fitted values of its key columns.
+
+    Raises:
+        Malformed: a key value is null.
+        Refused: a key is longer than the tables beside the target can hold.
+    """
+    for values, name in zip(columns, names, strict=True):
+        if values.null_count:
+            raise Malformed(f"业务主键 {name} 为空", remedy="在校验中拒收没有业务主键的行")
+    quoted = [_quoted(plain(values)) for values in columns]
+    if not quoted:
+        raise Misconfigured("挂接没有业务主键", remedy="写明业务主键")
+    joined = pc.binary_join_element_wise(*quoted, ",") if len(quoted) > 1 else quoted[0]
+    text = pc.binary_join_element_wise(pa.scalar("["), joined, pa.scalar("]"), "")
+    longest = pc.max(pc.utf8_length(text)).as_py()
+    if longest is not None and longest > KEY_LENGTH:
+        raise Refused(f"业务主键超过 {KEY_LENGTH} 个字符", remedy="缩短业务主键，或换用流水号作主键")
+    return text
+
+
+def key_values(texts: Iterable[str], names: Sequence[str]) -> Mapping[str, pa.Array]:
+    """The texts of the key values again, by name."""
+    rows = [json.loads(text) for text in texts]
+    return {name: pa.array([row[place] for row in rows], pa.string()) for place, name in enumerate(names)}
+
+
+def scope_text(fixed: Mapping[str, str]) -> str:
+    """Constant columns that belong to the key, as one text."""
+    return json.dumps(dict(sorted(fixed.items())), ensure_ascii=False, separators=(",", ":"))
+
+
+def _quoted(texts: pa.Array) -> pa.Array:
+    if pc.any(pc.match_substring_regex(texts, _CONTROL)).as_py():
+        return pa.array([json.dumps(text, ensure_ascii=False) for text in texts.to_pylist()], pa.string())
+    for plain_text, escaped in (("\\", "\\\\"), ('"', '\\"')):
+        texts = pc.replace_substring(texts, plain_text, escaped)
+    return pc.binary_join_element_wise(pa.scalar('"'), texts, pa.scalar('"'), "")

@@ -1,0 +1,199 @@
+"""How the items of one delivery lie in the target's table, and the stage (暂存表) shaped after it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import pyarrow as pa
+import sqlalchemy as sa
+from sqlalchemy.schema import CreateTableAs
+
+from adapters.base import OPERATION, Binding, Claim
+from adapters.database.dialects import Dialect
+from adapters.database.fit import fitted, plain
+from adapters.database.keys import key_text
+from adapters.database.ledger import PREFIX
+from adapters.database.shapes import Column, Expression, TableShape
+
+ROW, OPERATION_COLUMN, KEY = "row_number", "operation", "key_text"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Items and columns of one target, found to fit.
+
+    Attributes:
+        binding: Where the resource lies.
+        shape: The target's table.
+        fields: The items of the delivery, in order.
+    """
+
+    binding: Binding
+    shape: TableShape
+    fields: Mapping[str, pa.Field]
+
+    def column(self, item: str) -> Column:
+        """The column of an item."""
+        return self.shape.columns[self.binding.columns[item]]
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """The columns of all items, in order."""
+        return tuple(self.column(item) for item in self.fields)
+
+    @property
+    def key_columns(self) -> tuple[str, ...]:
+        """All columns that identify a row: those of the fixed values, then those of the key."""
+        return (*self.binding.fixed, *(self.binding.columns[item] for item in self.binding.key))
+
+
+@dataclass(frozen=True)
+class Copy:
+    """A table of ours with columns of the very types of some columns of another table.
+
+    Attributes:
+        create: The statement that makes it.
+        table: The table for statements; copied columns are named ``c0``, ``c1``…
+    """
+
+    create: CreateTableAs
+    table: sa.TableClause
+
+    def __getitem__(self, place: int) -> Expression:
+        return self.table.c[f"c{place}"]
+
+
+def copy_of(
+    dialect: Dialect,
+    name: str,
+    shape: TableShape,
+    columns: Sequence[Column],
+    service: Mapping[str, str],
+    *,
+    temporary: bool = False,
+) -> Copy:
+    """A table made from a query, as only that copies a type with its length, collation and all.
+
+    Args:
+        dialect: The product.
+        name: Name of the new table.
+        shape: The table to copy from.
+        columns: Which of its columns.
+        service: Further columns, by name: ``integer``, ``key`` or ``text``.
+        temporary: It lives as long as the connection.
+    """
+    # The outer join takes NOT NULL off the copies: a deletion carries its key only.
+    one, source = sa.select(sa.literal(1).label("one")).subquery("one"), shape.clause
+    names = [f"c{number}" for number in range(len(columns))]
+    blanks = [dialect.blank(what).label(label) for label, what in service.items()]
+    copies = [source.c[column.name].label(label) for column, label in zip(columns, names, strict=True)]
+    query = sa.select(*blanks, *copies).select_from(one.outerjoin(source, sa.false())).where(sa.false())
+    namespace = None if temporary else shape.namespace
+    return Copy(
+        CreateTableAs(query, name, schema=namespace, temporary=temporary),
+        sa.table(name, *map(sa.column, (*service, *names)), schema=namespace),
+    )
+
+
+class Stage:
+    """What one claim has staged: rows numbered in the order of staging, from 0.
+
+    Args:
+        dialect: The product.
+        layout: Where the rows are going.
+        claim: Delivery key and the epoch staged under.
+    """
+
+    def __init__(self, dialect: Dialect, layout: Layout, claim: Claim) -> None:
+        self.name = f"{stage_prefix(claim.key)}{claim.epoch}"
+        self._dialect = dialect
+        self._layout = layout
+        self._places = {item: number for number, item in enumerate(layout.fields)}
+        service = {ROW: "integer", OPERATION_COLUMN: "integer", KEY: "key"}
+        self.copy = copy_of(dialect, self.name, layout.shape, layout.columns, service)
+
+    @property
+    def table(self) -> sa.TableClause:
+        """The table for statements."""
+        return self.copy.table
+
+    def item(self, item: str, table: sa.FromClause | None = None) -> Expression:
+        """The staged column of an item."""
+        return (self.table if table is None else table).c[f"c{self._places[item]}"]
+
+    def create(self, connection: sa.Connection) -> None:
+        """Make it, with no row twice."""
+        connection.execute(self.copy.create)
+        row = sa.Table(self.name, sa.MetaData(), sa.Column(ROW, sa.BigInteger), schema=self.table.schema)
+        connection.execute(sa.schema.CreateIndex(sa.Index(f"{self.name}_row", row.c[ROW], unique=True)))
+
+    def load(self, connection: sa.Connection, batch: pa.RecordBatch, first: int, zone: str) -> None:
+        """Put a batch's rows behind the ones that are there; what a lost answer left in doubt goes first."""
+        connection.execute(sa.delete(self.table).where(self.table.c[ROW] >= first))
+        values = {
+            item: fitted(batch.column(item), self._layout.column(item), self._dialect, zone) for item in self._places
+        }
+        key = self._layout.binding.key
+        arrays = {
+            ROW: pa.array(range(first, first + batch.num_rows), pa.int64()),
+            OPERATION_COLUMN: batch.column(OPERATION),
+            KEY: key_text([values[item] for item in key], key),
+        }
+        arrays |= {f"c{number}": values[item] for item, number in self._places.items()}
+        self._dialect.load(connection, self.table, arrays)
+
+    def exists(self, connection: sa.Connection) -> bool:
+        """Whether the table is there."""
+        return sa.inspect(connection).has_table(self.name, schema=self.table.schema)
+
+    def count(self, connection: sa.Connection) -> int:
+        """How many rows are there."""
+        return int(connection.execute(sa.select(sa.func.count()).select_from(self.table)).scalar_one())
+
+
+def stage_prefix(key: str) -> str:
+    """What the names of all stages of a delivery key begin with."""
+    return f"{PREFIX}stage_{hashlib.sha256(key.encode()).hexdigest()[:16]}_"
+
+
+def drop_stages(connection: sa.Connection, namespace: str | None, claim: Claim) -> None:
+    """Drop what the claim's key staged under its epoch and lower ones."""
+    prefix = stage_prefix(claim.key)
+    for name in sa.inspect(connection).get_table_names(schema=namespace):
+        epoch = name.removeprefix(prefix)
+        if name.startswith(prefix) and epoch.isdigit() and int(epoch) <= claim.epoch:
+            table = sa.Table(name, sa.MetaData(), schema=namespace)
+            connection.execute(sa.schema.DropTable(table, if_exists=True))
+
+
+def stamps(binding: Binding, shape: TableShape, dialect: Dialect, zone: str, *, new: bool) -> dict[str, Expression]:
+    """What the family of the target's table wants written beside the items: state, time, marks, constants.
+
+    Args:
+        binding: The target.
+        shape: Its table.
+        dialect: The product.
+        zone: Zone of its zone-less times.
+        new: For rows that are inserted, not for rows that are replaced.
+    """
+    profile = binding.profile
+    if profile is None:
+        return {}
+    texts: dict[str, str | None] = dict(profile.constants)
+    if profile.delete is not None and profile.delete.column not in binding.columns.values():
+        mark = profile.delete.inserted if new else profile.delete.updated
+        texts |= {} if mark is None else {profile.delete.column: mark}
+    if profile.state is not None:
+        texts[profile.state.column] = profile.state.fresh
+    if profile.written_at is not None:
+        texts[profile.written_at] = now_text(shape.columns[profile.written_at], dialect, zone)
+    return {name: dialect.constant(text, shape.columns[name]) for name, text in texts.items()}
+
+
+def now_text(column: Column, dialect: Dialect, zone: str) -> str:
+    """This second, as it is written into a column."""
+    now = pa.array([datetime.now(UTC).replace(microsecond=0)], pa.timestamp("us", tz="UTC"))
+    return str(plain(fitted(now, column, dialect, zone))[0].as_py())

@@ -1,0 +1,182 @@
+"""What has to exist before the first delivery or settlement, as statements of definition (DDL)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+
+import pyarrow as pa
+import sqlalchemy as sa
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.schema import CreateIndex, CreateTable, SetColumnComment, SetTableComment
+
+from adapters.base import Binding
+from adapters.database.binding import table_options
+from adapters.database.dialects import Dialect
+from adapters.database.dialects.types import item_label
+from adapters.database.fit import fields_of
+from adapters.database.ledger import PREFIX, SERIAL, Ledger
+from adapters.database.place import Place
+from adapters.database.shapes import TableShape
+
+_STATE_LENGTH = 16
+
+
+def script(place: Place, binding: Binding, schema: pa.Schema) -> str:
+    """The statements as text, for a person with the rights to run them."""
+    with place.translating():
+        dialect = place.dialect.script_dialect()
+        lines = [f"-- 数通：表 {' '.join(binding.object.split())} 交换前的准备，由数据库管理员执行", ""]
+        lines += [f"{statement};" for statement in place.dialect.preamble()]
+        lines += [f"{str(each.compile(dialect=dialect)).strip()};" for each in definitions(place, binding, schema)]
+    return "\n".join(lines) + "\n"
+
+
+def definitions(place: Place, binding: Binding, schema: pa.Schema) -> list[sa.schema.ExecutableDDLElement]:
+    """The statements; what is there already is left alone.
+
+    A binding that settles its source (capture ``outbox`` or ``batches``) needs its error-return table;
+    any other is taken for a target and needs the ledger, and the table itself.
+    """
+    found = _found(place, binding)
+    if binding.capture in ("outbox", "batches"):
+        return list(_error_table(place, binding, found))
+    statements: list[sa.schema.ExecutableDDLElement] = []
+    for table in Ledger(place.dialect, place.namespace).tables:
+        statements += _creation(table, place.dialect)
+    if found is None:
+        statements += _creation(_target(place, binding, schema), place.dialect)
+    else:
+        statements += _additions(binding, found)
+    return statements
+
+
+def error_table_name(binding: Binding) -> str | None:
+    """Name of the error-return table of a bound table, None if its family has none."""
+    profile = binding.profile
+    if profile is None or profile.error_table is None:
+        return None
+    stem = binding.object.removeprefix(profile.strip)
+    return profile.error_table.replace("{table}", binding.object).replace("{stem}", stem)
+
+
+def _found(place: Place, binding: Binding) -> TableShape | None:
+    if not place.dialect.exists(place.options):
+        return None
+    with place.translating(), place.engine.connect() as connection:
+        return place.dialect.shape(connection, binding.object, place.namespace)
+
+
+def _creation(table: sa.Table, dialect: Dialect) -> Iterator[sa.schema.ExecutableDDLElement]:
+    yield CreateTable(table, if_not_exists=True)
+    for index in sorted(table.indexes, key=lambda index: str(index.name)):
+        yield CreateIndex(index, if_not_exists=True)
+    if dialect.comments and not dialect.inline_comments:
+        if table.comment:
+            yield SetTableComment(table)
+        yield from (SetColumnComment(column) for column in table.columns if column.comment)
+
+
+def _target(place: Place, binding: Binding, schema: pa.Schema) -> sa.Table:
+    dialect, fields = place.dialect, fields_of(schema)
+    columns = [sa.Column(name, dialect.exact_text(64), primary_key=True, autoincrement=False) for name in binding.fixed]
+    for item in [*binding.key, *(item for item in fields if item not in binding.key)]:
+        if item in fields and item in binding.columns:
+            key = item in binding.key
+            kind = dialect.type_for(fields[item], key=key)
+            label = item_label(fields[item]) or None
+            name = binding.columns[item]
+            columns.append(sa.Column(name, kind, primary_key=key, nullable=not key, autoincrement=False, comment=label))
+    bound = {column.name for column in columns}
+    columns += [column for name, column in _state_columns(dialect, binding).items() if name not in bound]
+    metadata = sa.MetaData(schema=place.namespace)
+    table = sa.Table(binding.object, metadata, *columns, **dialect.table_options())
+    if table_options(binding).journal:
+        table.append_column(_serial_column())
+        sa.Index(_index_name(binding, "serial"), table.c[SERIAL])
+    return table
+
+
+def _state_columns(dialect: Dialect, binding: Binding) -> Mapping[str, sa.Column[object]]:
+    profile = binding.profile
+    if profile is None:
+        return {}
+    time = dialect.type_for(pa.field("time", pa.timestamp("us", tz="UTC")), key=False)
+    texts: dict[str, tuple[str, int]] = {
+        name: ("表族常量", max(_STATE_LENGTH, len(text))) for name, text in profile.constants.items()
+    }
+    if profile.state is not None:
+        texts[profile.state.column] = ("同步标志", _STATE_LENGTH)
+    if profile.delete is not None:
+        texts[profile.delete.column] = ("操作或有效标志", _STATE_LENGTH)
+    if profile.error_text is not None:
+        texts[profile.error_text] = ("同步错误原因", profile.error_length)
+    made: dict[str, sa.Column[object]] = {
+        name: sa.Column(name, dialect.type_for(_text_field(name, length), key=False), comment=label)
+        for name, (label, length) in texts.items()
+    }
+    for name, label in ((profile.written_at, "写入时间"), (profile.read_at, "读取时间")):
+        if name is not None:
+            made[name] = sa.Column(name, time, comment=label)
+    if profile.version is not None:
+        made.setdefault(profile.version, sa.Column(profile.version, sa.BigInteger(), comment="重报版本"))
+    return made
+
+
+def _additions(binding: Binding, found: TableShape) -> Iterator[sa.schema.ExecutableDDLElement]:
+    key = [*binding.fixed, *(binding.columns[item] for item in binding.key)]
+    names = list(found.columns)
+    table = sa.Table(
+        found.name, sa.MetaData(schema=found.namespace), *(sa.Column(name, found.columns[name].type) for name in names)
+    )
+    if all(name in found.columns for name in key) and frozenset(key) not in found.unique:
+        index = sa.Index(_index_name(binding, "key"), *(table.c[name] for name in key), unique=True)
+        yield CreateIndex(index, if_not_exists=True)
+    if table_options(binding).journal and SERIAL not in found.columns:
+        table.append_column(_serial_column())
+        yield AddColumn(table.c[SERIAL])
+        yield CreateIndex(sa.Index(_index_name(binding, "serial"), table.c[SERIAL]), if_not_exists=True)
+
+
+def _error_table(place: Place, binding: Binding, found: TableShape | None) -> Iterator[sa.schema.ExecutableDDLElement]:
+    name, profile = error_table_name(binding), binding.profile
+    if name is None or profile is None or found is None:
+        return
+    columns = [sa.Column(each.name, each.type, comment=each.label or None) for each in found.columns.values()]
+    if profile.error_column not in found.columns:
+        reason = place.dialect.type_for(_text_field(profile.error_column, profile.error_length), key=False)
+        columns.append(sa.Column(profile.error_column, reason, nullable=False, comment="异常说明"))
+    metadata = sa.MetaData(schema=place.namespace)
+    table = sa.Table(name, metadata, *columns, comment="错误回传表", **place.dialect.table_options())
+    yield from _creation(table, place.dialect)
+
+
+def _serial_column() -> sa.Column[int]:
+    return sa.Column(SERIAL, sa.BigInteger(), nullable=False, server_default=sa.text("0"), comment="交付序号")
+
+
+def _text_field(name: str, length: int) -> pa.Field:
+    return pa.field(name, pa.string(), metadata={"length": str(length)})
+
+
+def _index_name(binding: Binding, what: str) -> str:
+    # Hashed, as a name that is cut for its length could fall on another table's index.
+    return f"{PREFIX}{what}_{hashlib.sha256(binding.object.encode()).hexdigest()[:16]}"
+
+
+class AddColumn(sa.schema.ExecutableDDLElement):
+    """ALTER TABLE … ADD COLUMN, which SQLAlchemy leaves to migration tools.
+
+    Args:
+        column: A column of a table that has it already in its definition.
+    """
+
+    def __init__(self, column: sa.Column[int]) -> None:
+        self.column = column
+
+
+@compiles(AddColumn)
+def _add_column(element: AddColumn, compiler: sa.sql.compiler.DDLCompiler, **_: object) -> str:
+    column = element.column
+    table = compiler.preparer.format_table(column.table)
+    return f"ALTER TABLE {table} ADD COLUMN {compiler.get_column_specification(column)}"

@@ -1,0 +1,152 @@
+"""A table to deliver to: stage beside it, then merge in one transaction with the ledger."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+import sqlalchemy as sa
+
+from adapters.base import Acknowledgement, Binding, Claim, Delivery, Manifest, Sink
+from adapters.database.check import sink_misfits
+from adapters.database.fit import fields_of, fitted
+from adapters.database.layout import ROW, Layout, Stage, copy_of, drop_stages
+from adapters.database.ledger import Ledger
+from adapters.database.merge import Merge
+from adapters.database.place import Place
+from adapters.errors import Misconfigured, Overtaken, Unbalanced
+
+
+class DatabaseSink(Sink):
+    """One table of a department's database, as the hub delivers to it.
+
+    Args:
+        place: The database.
+        binding: The table and its columns.
+    """
+
+    def __init__(self, place: Place, binding: Binding) -> None:
+        self._place = place
+        self._binding = binding
+        self._ledger = Ledger(place.dialect, place.namespace)
+
+    def begin(self, claim: Claim, schema: pa.Schema) -> Delivery:
+        """Make an empty stage.
+
+        Raises:
+            Misconfigured: the table does not fit or the ledger is missing; names all that is wrong.
+        """
+        layout = self._layout(schema)
+        with self._place.transaction() as connection:
+            drop_stages(connection, self._place.namespace, claim)
+            Stage(self._place.dialect, layout, claim).create(connection)
+        return DatabaseDelivery(self._place, layout, claim, self._ledger, staged=0)
+
+    def resume(self, claim: Claim, schema: pa.Schema) -> Delivery:
+        """Take up what is staged under the claim; commit says so if nothing is."""
+        return DatabaseDelivery(self._place, self._layout(schema), claim, self._ledger)
+
+    def settled(self, key: str) -> Acknowledgement | None:
+        """What the ledger says of a key."""
+        with self._place.translating(), self._place.engine.connect() as connection:
+            self._ledger.demand(connection, self._place.name)
+            return self._ledger.acknowledgement(connection, key)
+
+    def epoch(self, exchange: str) -> int:
+        """The highest epoch that committed here."""
+        with self._place.translating(), self._place.engine.connect() as connection:
+            self._ledger.demand(connection, self._place.name)
+            return self._ledger.seen(connection, exchange)
+
+    def holds(self, keys: pa.RecordBatch) -> pa.BooleanArray:
+        """Look all keys up at once, through a temporary table of them."""
+        layout = self._layout(pa.schema([keys.schema.field(item) for item in self._binding.key]), whole=False)
+        dialect, items = self._place.dialect, self._binding.key
+        copy = copy_of(dialect, "shutong_keys", layout.shape, layout.columns, {ROW: "integer"}, temporary=True)
+        arrays = {ROW: pa.array(range(keys.num_rows), pa.int64())}
+        for number, item in enumerate(items):
+            arrays[f"c{number}"] = fitted(keys.column(item), layout.column(item), dialect, self._place.zone)
+        target = layout.shape.clause
+        condition = [
+            dialect.same_key(target.c[layout.column(item).name], copy[number], layout.column(item))
+            for number, item in enumerate(items)
+        ]
+        condition += [
+            dialect.equals(target.c[name], layout.shape.columns[name], text)
+            for name, text in self._binding.fixed.items()
+        ]
+        with self._place.translating(), self._place.engine.connect() as connection:
+            connection.execute(copy.create)
+            dialect.load(connection, copy.table, arrays)
+            found = set(connection.execute(sa.select(copy.table.c[ROW]).where(*condition)).scalars())
+        return pa.array([number in found for number in range(keys.num_rows)], pa.bool_())
+
+    def _layout(self, schema: pa.Schema, *, whole: bool = True) -> Layout:
+        with self._place.translating(), self._place.engine.connect() as connection:
+            self._ledger.demand(connection, self._place.name)
+            shape = self._place.shape(connection, self._binding.object)
+        misfits = sink_misfits(self._binding, schema, shape, self._place.dialect, whole=whole)
+        if misfits:
+            raise Misconfigured(
+                f"{self._place.name}：{'；'.join(misfits)}",
+                remedy="请对方改表，或改正挂接；可用 endpoint prepare --sql 核对",
+            )
+        return Layout(self._binding, shape, fields_of(schema))
+
+
+class DatabaseDelivery(Delivery):
+    """A stage of its own table, and the one transaction that empties it into the target."""
+
+    def __init__(self, place: Place, layout: Layout, claim: Claim, ledger: Ledger, staged: int | None = None) -> None:
+        self._place = place
+        self._layout = layout
+        self._claim = claim
+        self._ledger = ledger
+        self._stage = Stage(place.dialect, layout, claim)
+        self._staged = staged
+
+    def stage(self, batch: pa.RecordBatch) -> None:
+        """Add a batch, committed by itself.
+
+        Raises:
+            Overtaken: a later owner has removed the stage.
+        """
+        with self._place.transaction() as connection:
+            if not self._stage.exists(connection):
+                raise Overtaken("暂存表已被更高纪元的任务清除", remedy="由当前持有租约的任务继续")
+            first = self._stage.count(connection) if self._staged is None else self._staged
+            self._stage.load(connection, batch, first, self._place.zone)
+        self._staged = first + batch.num_rows
+
+    def commit(self, manifest: Manifest) -> Acknowledgement:
+        """Claim, epoch, previous delivery, count, merge, answer: one transaction."""
+        place, ledger = self._place, self._ledger
+        with place.transaction() as connection:
+            if not ledger.claim(connection, manifest):
+                return ledger.answered(connection, manifest)
+            ledger.raise_epoch(connection, manifest)
+            ledger.demand_previous(connection, manifest)
+            self._demand_rows(connection, manifest)
+            binding = self._layout.binding
+            serial = ledger.next_serial(connection, binding.object)
+            merge = Merge(place.dialect, self._layout, self._stage, ledger, overwrite=manifest.overwrite)
+            counts = merge.decide(connection)
+            if counts.rows != manifest.rows:
+                raise Unbalanced(
+                    f"{place.name}：暂存 {manifest.rows} 行，只判定了 {counts.rows} 行", remedy="放弃此次暂存，重新读取"
+                )
+            merge.carry_out(connection, place.zone, serial, manifest.claim.key)
+            ledger.settle(connection, manifest, counts, binding.object)
+            return ledger.answered(connection, manifest)
+
+    def abort(self) -> None:
+        """Drop the stage and older ones of the same key."""
+        with self._place.transaction() as connection:
+            drop_stages(connection, self._place.namespace, self._claim)
+
+    def _demand_rows(self, connection: sa.Connection, manifest: Manifest) -> None:
+        if not self._stage.exists(connection):
+            raise Unbalanced(f"{self._place.name}：暂存表不在了，清单记 {manifest.rows} 行", remedy="重新读取")
+        staged = self._stage.count(connection)
+        if staged != manifest.rows:
+            raise Unbalanced(
+                f"{self._place.name}：暂存 {staged} 行，清单记 {manifest.rows} 行", remedy="放弃此次暂存，重新读取"
+            )

@@ -1,0 +1,1 @@
+"""What the bytes of a file mean; a format knows nothing of where they come from."""

@@ -1,0 +1,73 @@
+"""What the network, HTTP and SOAP say, in the words of the port; never with a text of the reply."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+import requests
+import urllib3
+
+from adapters.errors import AdapterError, Malformed, Misconfigured, Refused, Unavailable
+
+_LATER = "稍后再试；一直如此请联系对方"
+
+TRANSPORT: tuple[tuple[type[Exception], type[AdapterError], str, str], ...] = (
+    # The order is from the particular to the general: SSLError is a ConnectionError.
+    (requests.exceptions.SSLError, Refused, "的证书不被信任或 TLS 握手失败", "核对 ca 选项和对方的证书"),
+    (requests.exceptions.ProxyError, Unavailable, "的代理不可用", _LATER),
+    (requests.exceptions.Timeout, Unavailable, "没有及时应答", _LATER),
+    (requests.exceptions.InvalidURL, Misconfigured, "的地址写错", "核对 url 和 address"),
+    (requests.exceptions.InvalidSchema, Misconfigured, "的地址写错", "核对 url 和 address"),
+    (requests.exceptions.MissingSchema, Misconfigured, "的地址写错", "核对 url 和 address"),
+    (requests.exceptions.InvalidHeader, Misconfigured, "的请求头写错", "核对操作名"),
+    (requests.exceptions.UnrewindableBodyError, Unavailable, "中断了连接", _LATER),
+    (requests.exceptions.ContentDecodingError, Malformed, "的应答不能解码", "由提供方改正"),
+    (requests.exceptions.InvalidJSONError, Malformed, "的应答不能解码", "由提供方改正"),
+    (requests.exceptions.TooManyRedirects, Refused, "要求转到别处", "登记最终的地址"),
+    (requests.exceptions.RequestException, Unavailable, "连接不上或连接中断", _LATER),
+    (urllib3.exceptions.SSLError, Refused, "的证书不被信任或 TLS 握手失败", "核对 ca 选项和对方的证书"),
+    (urllib3.exceptions.TimeoutError, Unavailable, "没有及时应答", _LATER),
+    (urllib3.exceptions.HTTPError, Unavailable, "连接不上或连接中断", _LATER),
+)
+"""Exception of the driver to what it is for us, in words after the place, and the remedy."""
+
+
+def translated(error: Exception, place: str) -> AdapterError:
+    """The port's error for one of ``requests`` or ``urllib3``."""
+    for kind, made, words, remedy in TRANSPORT:
+        if isinstance(error, kind):
+            return made(f"{place} {words}", remedy=remedy)
+    return Unavailable(f"{place} 连接不上", remedy=_LATER)
+
+
+def of_status(status: int, place: str) -> AdapterError | None:
+    """The error an HTTP status means; None where the body decides: a fault comes with 500, or with 200."""
+    if status in (HTTPStatus.OK, HTTPStatus.INTERNAL_SERVER_ERROR):
+        return None
+    where = f"{place} 应答 HTTP {status}"
+    match status:
+        case 401 | 403 | 407:
+            return Refused(f"{where}：凭据或权限不足", remedy="核对 user 和 password，或请对方开通")
+        case 404 | 405 | 410:
+            return Misconfigured(f"{where}：那里没有这个服务", remedy="核对 url 和 address")
+        case 408 | 425 | 429 | 502 | 503 | 504:
+            return Unavailable(f"{where}：暂时不能服务", remedy=_LATER)
+        case 413:
+            return Refused(f"{where}：请求过大", remedy="减小每页行数")
+        case _ if 300 <= status < 400:
+            return Misconfigured(f"{where}：要求转到别处，不予跟随", remedy="登记最终的地址")
+        case _ if status >= 500:
+            return Unavailable(f"{where}：对方出错", remedy=_LATER)
+        case _ if status >= 400:
+            return Refused(f"{where}：对方不接受请求", remedy="核对操作和参数")
+        case _:
+            return Malformed(f"{where}：没有应答内容", remedy="由提供方改正")
+
+
+def of_fault(code: str, place: str) -> AdapterError:
+    """The error a SOAP fault means, by the last name of its code; its text may carry data and is left out."""
+    name = code.rpartition(":")[2]
+    where = f"{place} 应答 SOAP 错误 {name[:64] or '（无代码）'}"
+    if name.partition(".")[0] in ("Server", "Receiver"):
+        return Unavailable(where, remedy=_LATER)
+    return Refused(where, remedy="核对操作、参数和授权，或凭出错时间询问对方")

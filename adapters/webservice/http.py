@@ -1,0 +1,195 @@
+"""One guarded exchange over HTTP: a deadline for all of it, a limit of bytes, no detours.
+
+A read timeout alone does not end an answer that comes byte by byte; so a timer closes the connection.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+import urllib3
+from requests.adapters import HTTPAdapter
+
+from adapters.errors import Malformed, Unavailable
+from adapters.webservice.errors import of_status, translated
+
+CHUNK = 1 << 16
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How long one exchange may take in all (seconds), and how many bytes an answer may have."""
+
+    seconds: float = 60.0
+    largest: int = 32 << 20
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer that is whole: HTTP status, media type, charset of its header, body."""
+
+    status: int
+    media: str
+    charset: str | None
+    body: bytes
+
+
+class Line:
+    """The line to one service.
+
+    Args:
+        limits: For each exchange.
+        credentials: User and password for basic authentication.
+        ca: File of the certificates to trust instead of the public ones.
+    """
+
+    def __init__(self, limits: Limits, credentials: tuple[str, str] | None = None, ca: Path | None = None) -> None:
+        self._limits = limits
+        self._watch = _Watch()
+        self._session = requests.Session()
+        # Proxies, certificates and passwords come from the registration, not from the environment.
+        self._session.trust_env = False
+        self._session.auth = credentials
+        self._session.verify = str(ca) if ca else True
+        self._session.headers.update(
+            {"User-Agent": "shutong", "Accept-Encoding": "identity", "Connection": "close", "Accept": "text/xml, */*"}
+        )
+        adapter = _WatchedAdapter(self._watch)
+        self._session.mount("http://", adapter)
+        self._session.mount("https://", adapter)
+
+    def get(self, url: str) -> Reply:
+        """Fetch a document."""
+        return self._exchange("GET", url, None, {})
+
+    def post(self, url: str, content: bytes, headers: Mapping[str, str]) -> Reply:
+        """Send a message and take the answer."""
+        return self._exchange("POST", url, content, headers)
+
+    def close(self) -> None:
+        """Let go of the session."""
+        self._session.close()
+
+    def _exchange(self, method: str, url: str, content: bytes | None, headers: Mapping[str, str]) -> Reply:
+        place = _place(url)
+        with self._watch.until(self._limits.seconds):
+            try:
+                with self._session.request(
+                    method,
+                    url,
+                    data=content,
+                    headers=dict(headers),
+                    timeout=self._limits.seconds,
+                    allow_redirects=False,
+                    stream=True,
+                ) as response:
+                    if refusal := of_status(response.status_code, place):
+                        raise refusal
+                    body = self._body(response, place)
+            except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError) as error:
+                if self._watch.expired:
+                    raise self._late(place) from error
+                raise translated(error, place) from error
+            if self._watch.expired:
+                # An answer without length that was cut looks whole.
+                raise self._late(place)
+        media, _, rest = response.headers.get("Content-Type", "").partition(";")
+        name, _, charset = rest.strip().partition("=")
+        return Reply(
+            response.status_code,
+            media.strip().lower(),
+            charset.strip("\"' ") if name.strip().lower() == "charset" else None,
+            body,
+        )
+
+    def _late(self, place: str) -> Unavailable:
+        return Unavailable(f"{place} 没有在 {self._limits.seconds:g} 秒内答完", remedy="稍后再试，或减小每页行数")
+
+    def _body(self, response: requests.Response, place: str) -> bytes:
+        if response.headers.get("Content-Encoding", "identity").lower() != "identity":
+            raise Malformed(f"{place} 的应答带有压缩，没有要求它压缩", remedy="由提供方改正")
+        body = bytearray()
+        for chunk in response.raw.stream(CHUNK, decode_content=False):
+            body += chunk
+            if len(body) > self._limits.largest:
+                raise Malformed(f"{place} 的应答超过 {self._limits.largest} 字节", remedy="减小每页行数")
+        return bytes(body)
+
+
+class _Watch:
+    """Closes the sockets of an exchange when its time is up."""
+
+    def __init__(self) -> None:
+        self._sockets: list[socket.socket] = []
+        self._lock = threading.Lock()
+        self.expired = False
+
+    @contextmanager
+    def until(self, seconds: float) -> Iterator[None]:
+        self.expired = False
+        self._sockets.clear()
+        timer = threading.Timer(seconds, self._expire)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    def add(self, connected: socket.socket) -> None:
+        with self._lock:
+            self._sockets.append(connected)
+
+    def _expire(self) -> None:
+        self.expired = True
+        with self._lock:
+            for connected in self._sockets:
+                try:
+                    # The plain method: that of a TLS socket takes its state away under the reader's hands.
+                    socket.socket.shutdown(connected, socket.SHUT_RDWR)
+                except OSError:
+                    continue
+
+
+class _WatchedAdapter(HTTPAdapter):
+    """Opens connections that tell the watch their sockets."""
+
+    def __init__(self, watch: _Watch) -> None:
+        self._watch = watch
+        super().__init__(max_retries=0)
+
+    def init_poolmanager(self, *arguments: Any, **named: Any) -> None:
+        super().init_poolmanager(*arguments, **named)
+        watch = self._watch
+
+        class Plain(urllib3.connection.HTTPConnection):
+            def connect(self) -> None:
+                super().connect()
+                watch.add(self.sock)
+
+        class Secured(urllib3.connection.HTTPSConnection):
+            def connect(self) -> None:
+                super().connect()
+                watch.add(self.sock)
+
+        class PlainPool(urllib3.HTTPConnectionPool):
+            ConnectionCls = Plain
+
+        class SecuredPool(urllib3.HTTPSConnectionPool):
+            ConnectionCls = Secured
+
+        self.poolmanager.pool_classes_by_scheme = {"http": PlainPool, "https": SecuredPool}
+
+
+def _place(url: str) -> str:
+    """Host and path of a URL: a query may carry what is nobody's business."""
+    parts = urlsplit(url)
+    return f"{parts.hostname or ''}{f':{parts.port}' if parts.port else ''}{parts.path}"

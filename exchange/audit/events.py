@@ -1,0 +1,389 @@
+"""What the log can say (审计事件): one type for each thing that happens, in the past tense.
+
+Who, when, for which department, resource, exchange and run is written with every event; the fields
+here are what that one adds. No field ever holds a value of a record or a secret.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, ClassVar
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from exchange.errors import Invalid
+
+REGISTRY: dict[str, type[Event]] = {}
+"""Every type of event by its name."""
+
+
+class Event:
+    """Something that happened; its subclasses are frozen dataclasses."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(
+        use_attribute_docstrings=True,
+        extra="forbid",
+        strict=True,
+        revalidate_instances="always",
+    )
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        REGISTRY[cls.__name__] = cls
+
+    def body(self) -> dict[str, Any]:
+        """The fields as JSON has them.
+
+        Raises:
+            Invalid: A field is not of its type.
+        """
+        adapter = _adapter(type(self).__name__)
+        try:
+            plain = adapter.dump_python(adapter.validate_python(self), mode="json")
+        except ValidationError as error:
+            names = "、".join(sorted({str(detail["loc"][0]) for detail in error.errors()}))
+            # The library's message would repeat what the fields hold.
+            raise Invalid(f"审计事件 {type(self).__name__} 的字段类型不对：{names}") from None
+        return dict(plain)
+
+
+@cache
+def _adapter(name: str) -> TypeAdapter[Any]:
+    return TypeAdapter(REGISTRY[name])
+
+
+def json_schema(event: type[Event]) -> dict[str, Any]:
+    """JSON Schema of an event's fields."""
+    return _adapter(event.__name__).json_schema()
+
+
+@dataclass(frozen=True)
+class DepartmentRegistered(Event):
+    """A department was registered or changed (部门登记)."""
+
+    code: str
+    """Unified social credit code."""
+    name: str
+    """Its name."""
+
+
+@dataclass(frozen=True)
+class EndpointRegistered(Event):
+    """An endpoint was registered or changed (端点登记)."""
+
+    name: str
+    """Name of the endpoint."""
+    kind: str
+    """Kind of adapter that reaches it."""
+
+
+@dataclass(frozen=True)
+class EndpointTested(Event):
+    """It was tried whether an endpoint does what a run will need (连通测试)."""
+
+    name: str
+    """Name of the endpoint."""
+    passed: bool
+    """Whether everything tried worked."""
+
+
+@dataclass(frozen=True)
+class ResourceRegistered(Event):
+    """A version of a resource was written into the directory (资源编目)."""
+
+    code: str
+    """Code of the resource."""
+    version: int
+    """Number of the version."""
+    name: str
+    """Name of the resource."""
+
+
+@dataclass(frozen=True)
+class ResourceMoved(Event):
+    """A version of a resource moved in its workflow (资源流转)."""
+
+    code: str
+    """Code of the resource."""
+    action: str
+    """The move made."""
+    before: str
+    """State it left."""
+    after: str
+    """State it reached."""
+    opinion: str = ""
+    """What the person who made the move wrote (意见)."""
+
+
+@dataclass(frozen=True)
+class ApplicationSubmitted(Event):
+    """A department applied for the use of a resource (共享申请)."""
+
+    application: str
+    """Id of the application."""
+
+
+@dataclass(frozen=True)
+class ApplicationDecided(Event):
+    """An application was answered (申请审核)."""
+
+    application: str
+    """Id of the application."""
+    approved: bool
+    """The answer."""
+    reasons: tuple[str, ...]
+    """Every reason given."""
+
+
+@dataclass(frozen=True)
+class GrantIssued(Event):
+    """A use was granted (授权签发)."""
+
+    grant: str
+    """Id of the grant."""
+    kind: str
+    """``collection`` or ``sharing``."""
+    application: str | None = None
+    """The application it answers, if there was one."""
+
+
+@dataclass(frozen=True)
+class GrantSuspended(Event):
+    """A grant was suspended for the time being (授权中止)."""
+
+    grant: str
+    """Id of the grant."""
+    reason: str
+    """Why."""
+
+
+@dataclass(frozen=True)
+class GrantResumed(Event):
+    """A suspended grant came into force again (授权恢复)."""
+
+    grant: str
+    """Id of the grant."""
+    reason: str
+    """Why."""
+
+
+@dataclass(frozen=True)
+class GrantRevoked(Event):
+    """A grant was taken back for good (授权撤销)."""
+
+    grant: str
+    """Id of the grant."""
+    reason: str
+    """Why."""
+
+
+@dataclass(frozen=True)
+class GrantExpired(Event):
+    """The period of a grant ended (授权到期)."""
+
+    grant: str
+    """Id of the grant."""
+
+
+@dataclass(frozen=True)
+class AccessDenied(Event):
+    """Somebody was refused what he wanted to do (拒绝操作)."""
+
+    action: str
+    """What he wanted to do."""
+    reasons: tuple[str, ...]
+    """Every reason he was given."""
+
+
+@dataclass(frozen=True)
+class ExchangeConfigured(Event):
+    """A standing exchange was set up or changed (交换任务配置)."""
+
+    exchange: str
+    """Id of the exchange."""
+    kind: str
+    """``synchronisation`` or ``sharing``."""
+    grant: str
+    """The grant it serves."""
+
+
+@dataclass(frozen=True)
+class RunStarted(Event):
+    """A run began; its delivery key is fixed from here on (批次开始)."""
+
+    plan: str
+    """Digest of the plan."""
+    delivery: str
+    """Delivery key."""
+
+
+@dataclass(frozen=True)
+class RunTakenOver(Event):
+    """Another worker took over an unfinished run (批次接管)."""
+
+    epoch: int
+    """Epoch of the new owner's lease."""
+    state: str
+    """State in which it found the run."""
+
+
+@dataclass(frozen=True)
+class RunStaged(Event):
+    """All rows of a run were read, checked and staged in the target (批次就绪)."""
+
+    counts: dict[str, int]
+    """Rows read, filtered, refused and staged."""
+
+
+@dataclass(frozen=True)
+class RunGated(Event):
+    """A run passed the gate: its delivery was in order at that moment (放行)."""
+
+    grant: str
+    """Id of the grant."""
+    version: int
+    """Version of the grant that was compared."""
+
+
+@dataclass(frozen=True)
+class RunRefusedAtGate(Event):
+    """A run was stopped at the gate; nothing of it was delivered (拦截)."""
+
+    reasons: tuple[str, ...]
+    """Every reason."""
+
+
+@dataclass(frozen=True)
+class RunCommitted(Event):
+    """The target acknowledged a delivery and the receipt was issued (交付完成)."""
+
+    counts: dict[str, int]
+    """The books of the run."""
+    receipt: str
+    """Id of the receipt."""
+    digest: str
+    """Digest of the content delivered."""
+
+
+@dataclass(frozen=True)
+class RunSettled(Event):
+    """Everything owed after a delivery was done: status back, notification, errors back (批次办结)."""
+
+
+@dataclass(frozen=True)
+class RunReddened(Event):
+    """A run stopped because going on could lose or repeat something (批次红牌)."""
+
+    state: str
+    """State of the run."""
+    reason: str
+    """What did not hold."""
+
+
+@dataclass(frozen=True)
+class RunAborted(Event):
+    """A run was given up before its delivery (批次放弃)."""
+
+    reason: str
+    """Why."""
+
+
+@dataclass(frozen=True)
+class RevocationAfterDelivery(Event):
+    """A grant was revoked while its delivery had already passed the gate (撤销晚于放行)."""
+
+    grant: str
+    """Id of the grant."""
+    delivery: str
+    """Key of the delivery that still reached the recipient."""
+
+
+@dataclass(frozen=True)
+class RowsWithdrawn(Event):
+    """Rows the grant no longer covers were taken back from the recipient (撤回)."""
+
+    rows: int
+    """How many."""
+
+
+@dataclass(frozen=True)
+class QuarantineRead(Event):
+    """Somebody looked at refused rows (查看隔离数据)."""
+
+    rows: int
+    """How many were shown."""
+
+
+@dataclass(frozen=True)
+class LogRead(Event):
+    """Somebody searched the log (检索日志)."""
+
+    query: dict[str, str]
+    """What he searched for."""
+
+
+@dataclass(frozen=True)
+class LogExported(Event):
+    """A part of the log was written to a file (导出日志)."""
+
+    query: dict[str, str]
+    """Which part."""
+    format: str
+    """Format of the file."""
+
+
+@dataclass(frozen=True)
+class LogVerified(Event):
+    """It was verified whether the log is as it was written (核验日志)."""
+
+    verified: bool
+    """The result."""
+    faults: int
+    """How many places are not as they were written."""
+
+
+@dataclass(frozen=True)
+class LogRestored(Event):
+    """The end of the log was lost because the hub's database was restored from a backup (日志恢复)."""
+
+    kept: int
+    """Number of the last event the backup holds."""
+    lost: int
+    """Number of the last event that is known to have been sealed."""
+    head: str
+    """Seal of that event, from the file of heads."""
+
+
+@dataclass(frozen=True)
+class SettingsChanged(Event):
+    """Settings of the hub were changed (设置变更)."""
+
+    names: tuple[str, ...]
+    """Which ones."""
+
+
+@dataclass(frozen=True)
+class NoticeIssued(Event):
+    """A department was notified (告知)."""
+
+    department: str
+    """Credit code of the department."""
+
+
+@dataclass(frozen=True)
+class TargetRedelivered(Event):
+    """A target that had been restored from a backup was delivered to again, in full (重新交付)."""
+
+    lost: str
+    """Key of the delivery the target had lost."""
+    delivery: str
+    """Key of the new one."""
+
+
+@dataclass(frozen=True)
+class HubRecovered(Event):
+    """After the hub was restored from a backup, an unfinished run in it was given up (平台恢复)."""
+
+    run: str
+    """The run that was given up."""

@@ -1,0 +1,30 @@
+"""All commands, put together."""
+
+from __future__ import annotations
+
+from typer.main import get_command
+
+from exchange.cli import (
+    applications,
+    auditing,
+    descriptions,
+    following,
+    grants,
+    homes,
+    parties,
+    resources,
+    running,
+    searching,
+    trying,
+)
+from exchange.cli.root import app
+
+ROOMS = (
+    homes, descriptions, parties, resources, searching, applications, grants, running, following, auditing, trying,
+)  # fmt: skip
+"""Modules whose commands make up the program."""
+
+
+def main() -> None:
+    """Do what the words of this process say, and exit with the status that says how it went."""
+    get_command(app).main()

@@ -1,0 +1,110 @@
+"""``trace``, ``quarantine``, ``notices``: what became of what moved, and of what did not."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from exchange.cli.answers import Answer, Facts, Part, Table, Words, plain
+from exchange.cli.calling import Call, command, group
+from exchange.cli.messages import _
+from exchange.cli.root import EXCHANGE, OVERSEE, app
+from exchange.cli.words import BOOKS, RUN_STATES, word
+
+quarantine = group("quarantine", _("隔离：被拒收的行，只显示规则和原因。"), panel=OVERSEE, into=app)
+
+
+@command(
+    app,
+    "trace",
+    panel=OVERSEE,
+    help=_("追溯一次交付，从申请到回执：按批次、回执或交换的编号。\n写交换的编号，追溯它最近的批次。"),
+    example=_("shutong trace R0123456789abcdef01234567\nshutong trace share-G0123"),
+)
+def trace(call: Call, name: Annotated[str, typer.Argument(metavar="NAME", help=_("批次、回执或交换的编号"))]) -> Answer:
+    """One delivery from application to receipt."""
+    told = call.hub.oversight.trace(name, by=call.by)
+    return Answer(told, _followed(told))
+
+
+def _followed(told: dict[str, Any]) -> list[Part]:
+    plan, grant, receipt = told["plan"], told["grant"], told["receipt"]
+    counts = told["counts"] or {}
+    parts: list[Part] = [
+        Facts([
+            (_("批次"), told["run"]),
+            (_("交换"), told["exchange"]),
+            (_("状态"), word(RUN_STATES, told["state"])),
+            (_("开始"), told["started_at"]),
+            (_("结束"), told["ended_at"]),
+            (_("错误"), told["error"]),
+        ]),
+        Facts([
+            (_("资源"), _("{name}（{code}）").format(name=grant.resource_name, code=grant.resource)),
+            (_("提供部门"), plan["provider"]),
+            (_("使用部门"), plan["recipient"]),
+            (_("申请编号"), grant.application),
+            (_("授权编号"), grant.grant),
+            (_("使用依据"), grant.purpose.get("basis")),
+            (_("信息项"), list(plan["deliver"])),
+            (_("数据范围"), grant.rows),
+            (_("方案"), receipt["plan"] if receipt else None),
+            (_("交付编号"), told["delivery"]),
+        ], title=_("依据")),
+    ]  # fmt: skip
+    if counts:
+        parts.append(Table(tuple(BOOKS.values()), [tuple(counts.get(name) for name in BOOKS)], "", title=_("账目")))
+    if receipt:
+        acknowledgement = receipt["acknowledgement"]
+        parts.append(Facts([
+            (_("回执编号"), receipt["id"]),
+            (_("内容摘要"), f"{receipt['content']['algorithm']}:{receipt['content']['digest']}"),
+            (_("目标端确认"), _("{at}，{place}").format(at=acknowledgement["at"], place=acknowledgement["place"])),
+            (_("保证"), receipt["guarantee"]),
+            (_("日志链头"), receipt["audit_head"]),
+        ], title=_("回执")))  # fmt: skip
+    rows = [(event.at, event.type, event.actor) for event in reversed(told["events"])]
+    parts.append(Table((_("时间"), _("事件"), _("操作人")), rows, _("没有事件。"), title=_("经过")))
+    parts += [Words(_("通知 {department}：{text}").format(**note)) for note in told["notices"]]
+    return parts
+
+
+@command(
+    quarantine,
+    "list",
+    help=_(
+        "列出被拒收的行：批次、行号、信息项、规则和原因，没有内容。\n本部门提供的，和管理员可以查看；查看本身记入日志。"
+    ),
+    example=_("shutong quarantine list --exchange sync-101001001-0001"),
+)
+def list_quarantine(
+    call: Call,
+    exchange: Annotated[str | None, typer.Option("--exchange", metavar="ID", help=_("交换的编号"))] = None,
+    run: Annotated[str | None, typer.Option("--run", metavar="ID", help=_("批次的编号"))] = None,
+) -> Answer:
+    """Refused rows with rule and reason."""
+    found = call.hub.oversight.quarantine(by=call.by, exchange=exchange, run=run)
+    rows = [(each.at, each.exchange, each.run, each.number, each.item, each.rule, each.reason) for each in found]
+    columns = (_("时间"), _("交换"), _("批次"), _("行号"), _("信息项"), _("规则"), _("原因"))
+    return Answer({"rows": [plain(each) for each in found]}, [Table(columns, rows, _("没有被拒收的行。"))])
+
+
+@command(
+    app,
+    "notices",
+    panel=EXCHANGE,
+    help=_("列出给本部门的通知：有人申请、申请有了答复、数据已送达。"),
+    example=_("shutong notices"),
+)
+def notices(call: Call) -> Answer:
+    """Notifications to the actor's department."""
+    found = call.hub.oversight.notices(by=call.by)
+    rows = [(each.at, each.run, each.text) for each in found]
+    document = {
+        "notices": [
+            {"id": each.id, "department": each.department, "run": each.run, "text": each.text, "at": each.at}
+            for each in found
+        ]
+    }
+    return Answer(document, [Table((_("时间"), _("批次"), _("内容")), rows, _("没有通知。"))])

@@ -1,0 +1,75 @@
+"""The root of all commands: options that hold for each of them, and the headings they are listed under."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from exchange.cli.answers import Answer, Verbatim, Words
+from exchange.cli.calling import As, Given, Home, Json
+from exchange.cli.messages import _
+from exchange.cli.program import Program
+
+START = _("起步")
+REGISTER = _("登记")
+SHARE = _("共享")
+EXCHANGE = _("交换")
+OVERSEE = _("监管")
+
+HELP = _(
+    "数通：政务数据共享交换枢纽。登记资源，申请和授权，搬运数据，留下凭证。\n"
+    "时间一律以北京时间显示。退出状态：0 成功，2 填写有误，3 不允许，4 没有这个名称，5 状态不对，"
+    "6 正忙，7 告警停止，8 端点不可用，9 记录被改动，1 其他。"
+)
+EXAMPLE = _("shutong demo\nshutong init --department-code … --department-name … --division 321200 --actor 张三")
+
+
+ORDER = (
+    "demo", "init", "test",
+    "department", "endpoint", "resource", "plan", "apply", "export",
+    "search", "responsibility", "demand", "application", "grant", "explain",
+    "run", "status", "notices",
+    "trace", "quarantine", "audit",
+)  # fmt: skip
+"""The commands in the order in which people meet them."""
+
+
+class Root(Program):
+    """The root of all commands."""
+
+    def list_commands(self, ctx: object) -> list[str]:
+        """Words of the commands, in their order."""
+        return [name for name in ORDER if name in self.commands]
+
+
+app = typer.Typer(
+    cls=Root,
+    name="shutong",
+    help=HELP,
+    epilog=EXAMPLE,
+    add_completion=False,
+    rich_markup_mode=None,
+    invoke_without_command=True,
+)
+
+
+@app.callback()
+def root(
+    ctx: typer.Context,
+    *,
+    version: Annotated[bool, typer.Option("--version", help=_("显示版本"))] = False,
+    as_json: Json = False,
+    home: Home = None,
+    as_name: As = None,
+) -> Answer | None:
+    """Keep the options written before the command, for whichever command follows."""
+    ctx.obj = Given(as_json=as_json, home=home, as_name=as_name)
+    if version:
+        from importlib.metadata import version as installed
+
+        number = installed("shutong")
+        return Answer({"version": number}, [Words(_("数通 {number}").format(number=number))])
+    if ctx.invoked_subcommand is None:
+        return Answer({"help": ctx.get_help()}, [Verbatim(ctx.get_help() + "\n")])
+    return None

@@ -1,0 +1,165 @@
+"""``run`` and ``status``: carrying exchanges out, and how they stand."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from exchange.cli import progress
+from exchange.cli.answers import Answer, Facts, Part, Table, Words
+from exchange.cli.calling import Call, command
+from exchange.cli.failures import Failure, of_hub
+from exchange.cli.messages import _
+from exchange.cli.root import EXCHANGE, app
+from exchange.cli.words import BOOKS, EXCHANGE_KINDS, EXCHANGE_STATES, RUN_STATES, RUN_STATUS, word
+from exchange.errors import HubError, Invalid
+
+
+@command(
+    app,
+    "run",
+    panel=EXCHANGE,
+    help=_(
+        "立即执行一个交换，或全部到期的交换（--due）；没有办完的批次接着办完。\n"
+        "到期的一个失败不影响其他的；退出状态取第一个没有成功的。"
+    ),
+    example=_("shutong run sync-101001001-0001\nshutong run --due --json\nshutong run share-G0123 --redeliver"),
+)
+def run(
+    call: Call,
+    id: Annotated[str | None, typer.Argument(metavar="ID", help=_("交换的编号，见 shutong status"))] = None,
+    *,
+    due: Annotated[bool, typer.Option("--due", help=_("执行全部到期的交换"))] = False,
+    redeliver: Annotated[bool, typer.Option("--redeliver", help=_("目标端恢复过备份：全部重新交付"))] = False,
+    after_restore: Annotated[
+        bool, typer.Option("--after-restore", help=_("平台恢复过备份：放弃没有办完的批次，从目标端已有的之后继续"))
+    ] = False,
+) -> Answer:
+    """Run one exchange, or all that are due."""
+    if due == (id is not None):
+        raise Invalid(
+            _("不知道执行哪个交换"), remedy=_("写交换的编号，或写 --due 执行全部到期的；编号见 shutong status")
+        )
+    options: dict[str, Any] = {
+        name: True for name, wanted in (("redeliver", redeliver), ("after_restore", after_restore)) if wanted
+    }
+    if id is not None:
+        result = _run(call, id, options)
+        return Answer({"run": _document(result)}, _parts(result), status=RUN_STATUS.get(result.state, 1))
+    return _run_due(call, options)
+
+
+def _run(call: Call, exchange: str, options: dict[str, Any]) -> Any:
+    with progress.shown(exchange) as observe:
+        watched = {"observe": observe} if observe else {}
+        return call.hub.oversight.run(exchange, by=call.by, **watched, **options)
+
+
+def _run_due(call: Call, options: dict[str, Any]) -> Answer:
+    told: list[dict[str, Any]] = []
+    rows: list[tuple[Any, ...]] = []
+    troubles: list[Words] = []
+    status = 0
+    by = call.by
+    for exchange in call.hub.oversight.due():
+        try:
+            result = _run(call, exchange, options)
+        except HubError as error:
+            failure = of_hub(error)
+            told.append({"exchange": exchange, **failure.document()})
+            troubles += _trouble(exchange, failure)
+            status = status or failure.status
+            rows.append((exchange, _("未执行"), *[None] * len(BOOKS), None, None))
+            continue
+        told.append(_document(result))
+        status = status or RUN_STATUS.get(result.state, 1)
+        troubles += [Words(f"{exchange}: {reason}", "yellow") for reason in result.reasons]
+        counts = [result.counts.get(name) for name in BOOKS]
+        rows.append((exchange, word(RUN_STATES, result.state), *counts, f"{result.seconds:.1f}", result.receipt))
+    columns = (_("交换"), _("结果"), *BOOKS.values(), _("用时（秒）"), _("回执"))
+    table = Table(columns, rows, _("没有到期的交换。"))
+    return Answer({"runs": told, "by": by.name}, [table, *troubles], status=status)
+
+
+def _trouble(exchange: str, failure: Failure) -> list[Words]:
+    return [Words(f"{exchange}: {text.strip()}", tone) for text, tone in failure.lines()]
+
+
+def _document(result: Any) -> dict[str, Any]:
+    plan = result.plan
+    return {
+        "id": result.id,
+        "exchange": plan.exchange,
+        "kind": plan.kind,
+        "way": plan.way,
+        "class": plan.record_class,
+        "resource": plan.resource,
+        "grant": plan.grant,
+        "provider": plan.provider,
+        "recipient": plan.recipient,
+        "guarantee": plan.guarantee,
+        "state": result.state,
+        "counts": dict(result.counts),
+        "seconds": round(result.seconds, 3),
+        "receipt": result.receipt,
+        "reasons": list(result.reasons),
+        "owed": list(result.owed),
+    }
+
+
+def _parts(result: Any) -> list[Part]:
+    good = RUN_STATUS.get(result.state, 1) == 0
+    said = _("交换 {exchange}：{state}").format(exchange=result.plan.exchange, state=word(RUN_STATES, result.state))
+    counts = tuple(result.counts.get(name) for name in BOOKS)
+    parts: list[Part] = [
+        Words(said, "bold green" if good else "bold red"),
+        Facts([
+            (_("批次"), result.id),
+            (_("回执"), result.receipt),
+            (_("用时"), _("{seconds:.1f} 秒").format(seconds=result.seconds)),
+        ]),
+    ]  # fmt: skip
+    if result.counts:
+        parts.append(Table(tuple(BOOKS.values()), [counts], ""))
+    parts += [Words(f"  • {reason}") for reason in result.reasons]
+    parts += [Words(_("  待办：{owed}，下次执行时再办").format(owed=owed), "yellow") for owed in result.owed]
+    if result.receipt:
+        parts.append(Words(_("追溯：shutong trace {run}").format(run=result.id)))
+    return parts
+
+
+@command(
+    app,
+    "status",
+    panel=EXCHANGE,
+    help=_("列出全部交换：两端、状态、上一批次的结果、何时到期。"),
+    example=_("shutong status\nshutong status --json"),
+)
+def status(call: Call) -> Answer:
+    """Every exchange and how its last run ended."""
+    call.by  # noqa: B018 - nobody without a name reads it
+    found = call.hub.oversight.status()
+    rows = [
+        (
+            each.id,
+            word(EXCHANGE_KINDS, each.kind),
+            each.resource,
+            f"{each.provider} → {each.recipient}",
+            word(EXCHANGE_STATES, each.state),
+            word(RUN_STATES, each.run_state),
+            each.counts.get("read"),
+            each.counts.get("written"),
+            each.counts.get("refused"),
+            each.ended_at,
+            each.due_at,
+        )
+        for each in found
+    ]
+    columns = (
+        _("交换"), _("种类"), _("资源代码"), _("提供 → 使用"), _("状态"), _("上一批次"), _("读取"), _("写入"),
+        _("拒收"), _("结束时间"), _("下次到期"),
+    )  # fmt: skip
+    troubles = [Words(f"{each.id}: {each.error}", "yellow") for each in found if each.error]
+    table = Table(columns, rows, _("还没有交换；资源发布后有归集，申请获准后有共享。"))
+    return Answer({"exchanges": found}, [table, *troubles])

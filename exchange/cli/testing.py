@@ -1,0 +1,37 @@
+"""``shutong test``: the project's own tests, run from its source folder."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from exchange.errors import Misplaced
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def run_tests(arguments: list[str], long: bool) -> int:  # noqa: FBT001
+    """Install what the tests need where it is missing, then run them.
+
+    Args:
+        arguments: Handed to pytest as they are; paths are relative to the source folder.
+        long: Whether to run the tests marked ``long`` too.
+
+    Returns:
+        The exit status: pytest's, or 1 if something could not be installed.
+
+    Raises:
+        Misplaced: The project was installed without its source folder.
+    """
+    if not (ROOT / "tests").is_dir():
+        raise Misplaced(
+            f"{ROOT} 中没有 tests 目录，测试只能在源代码目录中运行",
+            remedy="请取得源代码，在其目录中运行 ./shutong test",
+        )
+    installed = subprocess.run([sys.executable, "-m", "tests.support.packages"], cwd=ROOT, check=False)
+    if installed.returncode:
+        return installed.returncode
+    selection = [] if long else ["-m", "not long"]
+    command = [sys.executable, "-m", "pytest", "-c", str(ROOT / "pyproject.toml"), *selection, *arguments]
+    return subprocess.run(command, cwd=ROOT, check=False).returncode  # noqa: S603

@@ -1,0 +1,64 @@
+"""The field's words for what the hub keeps in short ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from exchange.cli.messages import _
+
+EXCHANGE_KINDS: Mapping[str, str] = {"synchronisation": _("归集"), "sharing": _("共享")}
+GRANT_KINDS: Mapping[str, str] = {"collection": _("归集"), "sharing": _("共享")}
+EXCHANGE_STATES: Mapping[str, str] = {"active": _("启用"), "paused": _("暂停"), "ended": _("终止")}
+RUN_STATES: Mapping[str, str] = {
+    "planned": _("已计划"),
+    "staged": _("已暂存"),
+    "committing": _("提交中"),
+    "committed": _("已交付，有待办"),
+    "settled": _("已办结"),
+    "failed": _("失败，未交付"),
+    "stopped": _("拒收过多，未交付"),
+    "barred": _("授权不允许，未交付"),
+    "red": _("告警，待人工核查"),
+    "abandoned": _("已放弃"),
+}
+RUN_STATUS: Mapping[str, int] = {"settled": 0, "committed": 0, "stopped": 7, "barred": 3, "failed": 8, "red": 7}
+"""Exit status of a run by the state it ended in."""
+BOOKS: Mapping[str, str] = {
+    "read": _("读取"),
+    "filtered": _("过滤"),
+    "refused": _("拒收"),
+    "unchanged": _("未变"),
+    "superseded": _("过时"),
+    "written": _("写入"),
+    "deleted": _("其中删除"),
+}
+"""The terms of a delivery's books (账目)."""
+STEPS: Mapping[str, str] = {
+    "1.planned": _("制定方案"),
+    "2.leased": _("取得租约"),
+    "3.read": _("读取与检查"),
+    "5.staged": _("暂存完成"),
+    "5.manifest": _("清单落盘"),
+    "6.gate": _("放行检查"),
+    "6.gated": _("放行"),
+    "7.commit": _("目标端提交"),
+    "7.committed": _("目标端已提交"),
+    "8.promoted": _("签发回执"),
+    "9.settled": _("办结待办"),
+}
+"""Steps of a run as the engine tells them."""
+EFFECTS: Mapping[str, str] = {"create": _("新增"), "change": _("变更"), "same": _("不变")}
+"""What applying a description does."""
+ROLES: Mapping[str, str] = {
+    "clerk": _("部门经办员"),
+    "reviewer": _("审核员"),
+    "integrator": _("集成工程师"),
+    "system": _("系统管理员"),
+    "security": _("安全管理员"),
+    "audit": _("审计管理员"),
+}
+
+
+def word(words: Mapping[str, str], key: str | None) -> str:
+    """The field's word, or the short one where there is none."""
+    return words.get(key, key) if key else ""

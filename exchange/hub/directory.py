@@ -1,0 +1,488 @@
+"""Looking things up (查阅): what is registered, applied for and granted, each to those who may see it.
+
+Everyone may read the directory. Drafts are for their provider, the centre and the administrators;
+applications and grants for both parties and the administrators; the address of an endpoint for its
+department and the administrators. Nothing here changes anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from difflib import get_close_matches
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from catalog import (
+    Change,
+    Column,
+    DemandEntry,
+    Department,
+    EndpointSpec,
+    Entry,
+    Form,
+    Found,
+    Rejected,
+    Resource,
+    ResponsibilityList,
+    Step,
+    from_table,
+    read_sheet,
+    write_sheet,
+)
+from catalog.reading import read_department, read_resource
+from exchange.authorisation import APPLICATION_STATES, GRANT_STATES, Explanation
+from exchange.db.tables import ApplicationRow, DecisionRow, GrantRow
+from exchange.errors import Denied, Invalid, Problem, Unknown
+from exchange.identity import Actor
+from exchange.settings import Role
+from schemas import SchemaError, record_class
+
+if TYPE_CHECKING:
+    from exchange.hub.core import Hub
+
+OVERSEERS = frozenset({Role.INTEGRATOR, Role.SYSTEM, Role.SECURITY, Role.AUDIT})
+"""Who may see what concerns others: administrators, and who configures the exchanges."""
+
+
+@dataclass(frozen=True)
+class DecisionEntry:
+    """An answer to an application (审核意见)."""
+
+    approved: bool
+    decider: str
+    reasons: tuple[str, ...]
+    at: datetime
+
+
+@dataclass(frozen=True)
+class ApplicationEntry:
+    """An application as its parties see it (共享申请).
+
+    Attributes:
+        label: The state in words.
+        asked: What was asked for: items, filter, masks, purpose, way, period, target.
+        grant: Id of the grant it led to, if any.
+    """
+
+    id: str
+    resource: str
+    resource_name: str
+    provider: str
+    department: str
+    state: str
+    label: str
+    applicant: str
+    submitted_at: datetime
+    decided_at: datetime | None
+    asked: Mapping[str, Any]
+    decisions: tuple[DecisionEntry, ...]
+    grant: str | None
+
+
+@dataclass(frozen=True)
+class GrantEntry:
+    """A grant as its parties see it (授权).
+
+    Attributes:
+        kind: ``collection`` or ``sharing``.
+        label: The state in words.
+        granted: What may move: items, filter, masks, purpose, way, target.
+    """
+
+    id: str
+    kind: str
+    resource: str
+    resource_version: int
+    resource_name: str
+    provider: str
+    department: str
+    application: str | None
+    state: str
+    label: str
+    version: int
+    granted: Mapping[str, Any]
+    valid_from: datetime
+    valid_until: datetime | None
+    quota_rows: int | None
+    issued_at: datetime
+
+
+def described_department(given: Mapping[str, Any]) -> Department:
+    """A department as somebody wrote it, before there is a hub to register it at.
+
+    Raises:
+        Invalid: With everything that is wrong with it.
+    """
+    try:
+        return read_department(given)
+    except Rejected as error:
+        problems = [Problem(where=fault.where, message=fault.message, remedy=fault.remedy) for fault in error.problems]
+        raise Invalid(error.message, problems, remedy=error.remedy) from error
+
+
+class Directory:
+    """Answers what doors ask without changing anything."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+
+    # --- departments and endpoints -------------------------------------------------------------
+
+    def departments(self) -> tuple[Department, ...]:
+        """All departments, by credit code."""
+        with self._hub.told(), self._hub.database.reading() as session:
+            return self._hub.catalog.departments(session)
+
+    def department(self, name: str) -> Department:
+        """The department of a credit code, a name or a short name.
+
+        Raises:
+            Unknown: There is none.
+        """
+        with self._hub.told(), self._hub.database.reading() as session:
+            return self._hub.catalog.department(session, name)
+
+    def endpoints(self, *, by: Actor, department: str | None = None) -> list[EndpointSpec]:
+        """All endpoints or those of one department, by name; others' without their options."""
+        with self._hub.told(), self._hub.database.reading() as session:
+            code = self._code(session, department)
+            found = self._hub.catalog.endpoints(session, code)
+        return [
+            spec if self._concerns(by, spec.department) else spec.model_copy(update={"options": {}}) for spec in found
+        ]
+
+    def endpoint(self, name: str, *, by: Actor) -> EndpointSpec:
+        """An endpoint with its options; secrets in them are references.
+
+        Raises:
+            Unknown: There is none of that name.
+            Denied: It is another department's.
+        """
+        with self._hub.told(), self._hub.database.reading() as session:
+            spec = self._hub.catalog.endpoint(session, name)
+        self._must_concern(by, f"查看端点 {name} 的地址", spec.department)
+        return spec
+
+    # --- resources -----------------------------------------------------------------------------
+
+    def resources(
+        self,
+        *,
+        by: Actor,
+        provider: str | None = None,
+        state: str | None = None,
+        record_class: str | None = None,
+        published: bool = False,
+    ) -> list[Entry]:
+        """Resources by code: the newest version where the actor may see it, else the one in force."""
+        with self._hub.told(), self._hub.database.reading() as session:
+            code = self._code(session, provider)
+            look = partial(self._hub.catalog.resources, session, provider=code, record_class=record_class)
+            shown = {} if published else {entry.code: entry for entry in look() if self._sees_drafts(by, entry)}
+            standing = look(published=True)
+        for entry in standing:
+            shown.setdefault(entry.code, entry)
+        return [shown[code] for code in sorted(shown) if state in (None, shown[code].state)]
+
+    def resource(self, code: str, version: int | None = None, *, by: Actor) -> Entry:
+        """A resource: a given version, else the newest one the actor may see.
+
+        Raises:
+            Unknown: There is none under that code, or none the actor may see.
+        """
+        with self._hub.told(), self._hub.database.reading() as session:
+            return self._entry(session, code, version, by)
+
+    def history(self, code: str, *, by: Actor) -> tuple[Step, ...]:
+        """Every move of a resource, oldest first (流转记录), to its provider, the centre and the administrators."""
+        with self._hub.told(), self._hub.database.reading() as session:
+            entry = self._hub.catalog.resource(session, code)
+            steps = self._hub.catalog.history(session, code)
+        if not self._sees_drafts(by, entry):
+            self._refuse(by, f"查看资源 {code} 的流转记录", ["只有提供部门、平台管理单位和管理员可以查看"])
+        return steps
+
+    def difference(
+        self, code: str, old: int | None = None, new: int | None = None, *, by: Actor
+    ) -> tuple[Entry, Entry, tuple[Change, ...]]:
+        """Two versions of a resource and what differs; by default the one in force and the newest one."""
+        with self._hub.told(), self._hub.database.reading() as session:
+            after = self._entry(session, code, new, by)
+            before = self._entry(session, code, old or after.version_in_force or max(after.version - 1, 1), by)
+            return before, after, self._hub.catalog.difference(before.resource, after.resource)
+
+    def search(self, text: str = "", *, provider: str | None = None, **filters: Any) -> Found:
+        """Find published resources; the filters are those of the catalogue's search (目录检索)."""
+        with self._hub.told(), self._hub.database.reading() as session:
+            code = self._code(session, provider)
+            return self._hub.catalog.search(session, text, provider=code, **filters)
+
+    def responsibility(self, department: str, *, by: Actor) -> ResponsibilityList:
+        """What a department has to provide (责任清单); others see what is published."""
+        with self._hub.told(), self._hub.database.reading() as session:
+            found = self._hub.catalog.responsibility_list(session, department)
+        entries = tuple(entry for entry in found.resources if entry.in_force or self._sees_drafts(by, entry))
+        return ResponsibilityList(department=found.department, resources=entries, demands=found.demands)
+
+    def demands(
+        self, *, department: str | None = None, provider: str | None = None, state: Any = None
+    ) -> tuple[DemandEntry, ...]:
+        """The list of demand (需求清单), oldest first."""
+        with self._hub.told(), self._hub.database.reading() as session:
+            parties = {"department": self._code(session, department), "provider": self._code(session, provider)}
+            return self._hub.catalog.demands(session, **parties, state=state)
+
+    # --- registrations before they are made ----------------------------------------------------
+
+    def checked(self, given: Form | Mapping[str, Any]) -> Resource:
+        """A registration as written, as a resource.
+
+        Raises:
+            Invalid: With everything that is wrong with it.
+        """
+        with self._hub.told(), self._hub.database.reading() as session:
+            found = [problem for problem in self._hub.catalog.check(session, given) if problem.severity == "error"]
+            draft = read_resource(given)
+        if found:
+            problems = [Problem(where=fault.where, message=fault.message, remedy=fault.remedy) for fault in found]
+            raise Invalid(f"{draft.here} 登记有误，共 {len(problems)} 处", problems)
+        return draft.resource
+
+    def sheet(self, content: bytes) -> Form:
+        """A filled-in registration form (目录登记表), as :meth:`checked` takes it."""
+        return read_sheet(content)
+
+    def empty_sheet(self, of_class: str | None = None, table: str | None = None) -> bytes:
+        """The empty registration form, or one with the items of a class's table.
+
+        Raises:
+            Unknown: There is no such class or table.
+            Invalid: The class has several tables.
+        """
+        if of_class is None:
+            return write_sheet()
+        try:
+            tables = record_class(of_class).tables
+        except SchemaError as error:
+            raise Unknown(str(error)) from error
+        names = [known.name for known in tables]
+        if table is None and len(tables) > 1:
+            raise Invalid(f"数据类别 {of_class} 有多张数据表", remedy=f"指明其中一张：{'、'.join(names)}")
+        chosen = next((known for known in tables if table in (None, known.name)), None)
+        if chosen is None:
+            raise Unknown(f"数据类别 {of_class} 没有数据表 {table}", remedy=f"可选：{'、'.join(names)}")
+        return write_sheet(table=chosen)
+
+    def proposed(
+        self,
+        endpoint: str,
+        object: str,
+        *,
+        by: Actor,
+        code: str | None = None,
+        under: str | None = None,
+        name: str | None = None,
+    ) -> Resource:
+        """The draft of a resource over a table found at an endpoint (库表反向编目).
+
+        Args:
+            endpoint: Name of the endpoint.
+            object: Name of the table there.
+            by: Who asks.
+            code: Code of the resource to be.
+            under: Class whose next free code it gets, where no code is given.
+            name: Name of the resource to be; by default the table's own.
+
+        Raises:
+            Unknown: There is no such table there.
+            Invalid: Neither a code nor a class is given.
+        """
+        hub = self._hub
+        if code is None and under is None:
+            raise Invalid("缺少资源代码", remedy="指明资源代码，或指明信息资源分类以取得下一个代码")
+        found = hub.registration.inspect_endpoint(endpoint, object, by=by)
+        table = next((each for each in found if each.name == object), None)
+        if table is None:
+            near = get_close_matches(object, [each.name for each in found], n=3)
+            remedy = f"是否指 {'、'.join(near)}" if near else f"用 shutong endpoint inspect {endpoint} 查看有哪些表"
+            raise Unknown(f"端点 {endpoint} 没有 {object}", remedy=remedy)
+        columns = [
+            Column(c.name, c.type, length=c.length, scale=c.scale, nullable=c.nullable, label=c.label)
+            for c in table.columns
+        ]
+        with hub.told(), hub.database.reading() as session:
+            spec = hub.catalog.endpoint(session, endpoint)
+            chosen = code or hub.catalog.next_code(session, under or "")
+        return from_table(
+            columns,
+            code=chosen,
+            name=name or table.label or table.name,
+            provider_code=spec.department,
+            endpoint=endpoint,
+            object=object,
+            key=table.key,
+            product=str(spec.options.get("product") or ""),
+        )
+
+    # --- applications and grants ---------------------------------------------------------------
+
+    def applications(
+        self, *, by: Actor, state: str | None = None, resource: str | None = None
+    ) -> list[ApplicationEntry]:
+        """Applications the actor may see, newest first."""
+        query = select(ApplicationRow).order_by(ApplicationRow.submitted_at.desc(), ApplicationRow.id)
+        if state is not None:
+            query = query.where(ApplicationRow.state == state)
+        if resource is not None:
+            query = query.where(ApplicationRow.resource == resource)
+        with self._hub.told(), self._hub.database.reading() as session:
+            rows = session.scalars(query).all()
+            shown = self._applications(session, rows)
+        return [entry for entry in shown if self._concerns(by, entry.department, entry.provider)]
+
+    def application(self, name: str, *, by: Actor) -> ApplicationEntry:
+        """One application with its answers.
+
+        Raises:
+            Unknown: There is none of that id.
+            Denied: It concerns neither the actor's department nor his office.
+        """
+        with self._hub.told(), self._hub.database.reading() as session:
+            row = session.get(ApplicationRow, name)
+            found = self._applications(session, [row]) if row is not None else []
+        if not found:
+            raise Unknown(f"没有申请 {name}", remedy="用 shutong application list 查看")
+        self._must_concern(by, f"查看申请 {name}", found[0].department, found[0].provider)
+        return found[0]
+
+    def grants(
+        self, *, by: Actor, state: str | None = None, resource: str | None = None, kind: str | None = None
+    ) -> list[GrantEntry]:
+        """Grants the actor may see, newest first."""
+        query = select(GrantRow).order_by(GrantRow.issued_at.desc(), GrantRow.id)
+        for column, value in ((GrantRow.state, state), (GrantRow.resource, resource), (GrantRow.kind, kind)):
+            if value is not None:
+                query = query.where(column == value)
+        with self._hub.told(), self._hub.database.reading() as session:
+            shown = self._grants(session, session.scalars(query).all())
+        return [entry for entry in shown if self._concerns(by, entry.department, entry.provider)]
+
+    def grant(self, name: str, *, by: Actor) -> GrantEntry:
+        """One grant.
+
+        Raises:
+            Unknown: There is none of that id.
+            Denied: It concerns neither the actor's department nor his office.
+        """
+        with self._hub.told(), self._hub.database.reading() as session:
+            row = session.get(GrantRow, name)
+            found = self._grants(session, [row]) if row is not None else []
+        if not found:
+            raise Unknown(f"没有授权 {name}", remedy="用 shutong grant list 查看")
+        self._must_concern(by, f"查看授权 {name}", found[0].department, found[0].provider)
+        return found[0]
+
+    def explain(self, name: str, *, by: Actor) -> Explanation:
+        """Who may have what under a grant, an application or an exchange, why, and would it pass now.
+
+        Raises:
+            Unknown: There is nothing under that name.
+            Denied: It concerns neither the actor's department nor his office.
+        """
+        found = self._hub.sharing.explain(name, by=by)
+        self._must_concern(by, f"查看 {name}", found.department, found.provider)
+        return found
+
+    def _applications(self, session: Session, rows: Sequence[ApplicationRow]) -> list[ApplicationEntry]:
+        ids = [row.id for row in rows]
+        answers: dict[str, list[DecisionEntry]] = {}
+        for told in session.scalars(
+            select(DecisionRow).where(DecisionRow.application.in_(ids)).order_by(DecisionRow.id)
+        ):
+            entry = DecisionEntry(told.approved, told.decider, tuple(told.reasons), told.at)
+            answers.setdefault(told.application, []).append(entry)
+        grants = {
+            grant.application: grant.id
+            for grant in session.scalars(select(GrantRow).where(GrantRow.application.in_(ids)))
+        }
+        known = self._known(session, {row.resource for row in rows})
+        return [
+            ApplicationEntry(
+                id=row.id,
+                resource=row.resource,
+                resource_name=known[row.resource].resource.name,
+                provider=known[row.resource].resource.provider_code,
+                department=row.department,
+                state=row.state,
+                label=APPLICATION_STATES.get(row.state, row.state),
+                applicant=row.applicant,
+                submitted_at=row.submitted_at,
+                decided_at=row.decided_at,
+                asked=dict(row.body),
+                decisions=tuple(answers.get(row.id, ())),
+                grant=grants.get(row.id),
+            )
+            for row in rows
+        ]
+
+    def _grants(self, session: Session, rows: Sequence[GrantRow]) -> list[GrantEntry]:
+        known = self._known(session, {row.resource for row in rows})
+        return [
+            GrantEntry(
+                id=row.id,
+                kind=row.kind,
+                resource=row.resource,
+                resource_version=row.resource_version,
+                resource_name=known[row.resource].resource.name,
+                provider=known[row.resource].resource.provider_code,
+                department=row.department,
+                application=row.application,
+                state=row.state,
+                label=GRANT_STATES.get(row.state, row.state),
+                version=row.version,
+                granted=dict(row.body),
+                valid_from=row.valid_from,
+                valid_until=row.valid_until,
+                quota_rows=row.quota_rows,
+                issued_at=row.issued_at,
+            )
+            for row in rows
+        ]
+
+    def _known(self, session: Session, codes: Iterable[str]) -> dict[str, Entry]:
+        return {code: self._hub.catalog.resource(session, code) for code in codes}
+
+    # --- who may see what ----------------------------------------------------------------------
+
+    def _code(self, session: Session, department: str | None) -> str | None:
+        return None if department is None else self._hub.catalog.department(session, department).code
+
+    def _entry(self, session: Session, code: str, version: int | None, by: Actor) -> Entry:
+        newest = self._hub.catalog.resource(session, code)
+        if self._sees_drafts(by, newest):
+            return newest if version is None else self._hub.catalog.resource(session, code, version)
+        standing = newest.version_in_force
+        if standing is None or version not in (None, standing):
+            what = f"资源 {code} 的第 {version} 版" if version is not None and standing is not None else f"资源 {code}"
+            raise Unknown(f"{what}没有发布", remedy="只有提供部门、平台管理单位和管理员可以查看没有发布的内容")
+        return self._hub.catalog.resource(session, code, standing)
+
+    def _sees_drafts(self, by: Actor, entry: Entry) -> bool:
+        return self._concerns(by, entry.resource.provider_code, self._hub.settings.hub_department)
+
+    def _concerns(self, by: Actor, *parties: str) -> bool:
+        return by.department in parties or not OVERSEERS.isdisjoint(by.roles)
+
+    def _must_concern(self, by: Actor, what: str, *parties: str) -> None:
+        if not self._concerns(by, *parties):
+            self._refuse(by, what, ["只有当事部门和管理员可以查看"])
+
+    def _refuse(self, by: Actor, what: str, reasons: list[str]) -> None:
+        error = Denied(f"{by.name} 不能{what}", reasons)
+        self._hub.denied(by, what, error)
+        raise error

@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import inspect
+
+import pytest
+import requests
+import urllib3
+import zeep.exceptions
+
+from adapters.errors import AdapterError, Malformed, Misconfigured, Refused, Unavailable
+from adapters.webservice.client import of_contract
+from adapters.webservice.errors import TRANSPORT, of_fault, of_status, translated
+
+
+def _made(kind: type[Exception]) -> Exception:
+    made = kind.__new__(kind)
+    made.args = ("a secret value",)
+    return made
+
+
+DRIVER = [
+    kind
+    for module in (requests.exceptions, urllib3.exceptions)
+    for _, kind in inspect.getmembers(module, inspect.isclass)
+    if issubclass(kind, requests.exceptions.RequestException | urllib3.exceptions.HTTPError)
+]
+
+
+@pytest.mark.parametrize("kind", DRIVER, ids=lambda kind: f"{kind.__module__}.{kind.__name__}")
+def test_every_exception_of_the_driver_has_its_row(kind: type[Exception]) -> None:
+    assert any(issubclass(kind, known) for known, *_ in TRANSPORT)
+    error = translated(_made(kind), "archive.example")
+    assert isinstance(error, AdapterError)
+    assert "archive.example" in error.message
+    assert "secret" not in error.message + error.remedy
+    assert error.remedy
+
+
+def test_what_is_tried_again_and_what_is_not() -> None:
+    assert translated(requests.exceptions.ReadTimeout(), "x").retry
+    assert translated(requests.exceptions.ConnectionError(), "x").retry
+    assert translated(requests.exceptions.ChunkedEncodingError(), "x").retry
+    assert isinstance(translated(requests.exceptions.SSLError(), "x"), Refused)
+    assert isinstance(translated(urllib3.exceptions.SSLError(), "x"), Refused)
+
+
+@pytest.mark.parametrize(
+    "kind", [kind for _, kind in inspect.getmembers(zeep.exceptions, inspect.isclass)], ids=lambda kind: kind.__name__
+)
+def test_every_exception_of_zeep_about_a_contract(kind: type[Exception]) -> None:
+    assert isinstance(of_contract(_made(kind)), Malformed | Misconfigured)
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        (200, None),
+        (500, None),
+        (202, Malformed),
+        (204, Malformed),
+        (302, Misconfigured),
+        (307, Misconfigured),
+        (400, Refused),
+        (401, Refused),
+        (403, Refused),
+        (404, Misconfigured),
+        (408, Unavailable),
+        (413, Refused),
+        (418, Refused),
+        (429, Unavailable),
+        (501, Unavailable),
+        (502, Unavailable),
+        (503, Unavailable),
+        (504, Unavailable),
+    ],
+)
+def test_status(status: int, expected: type[AdapterError] | None) -> None:
+    found = of_status(status, "x")
+    assert found is None if expected is None else type(found) is expected
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ("soap:Server", Unavailable),
+        ("s:Server.Busy", Unavailable),
+        ("env:Receiver", Unavailable),
+        ("Server", Unavailable),
+        ("soap:Client", Refused),
+        ("env:Sender", Refused),
+        ("soap:MustUnderstand", Refused),
+        ("E1001", Refused),
+        ("", Refused),
+    ],
+)
+def test_fault(code: str, expected: type[AdapterError]) -> None:
+    assert type(of_fault(code, "x")) is expected
+
+
+def test_a_long_fault_code_is_cut() -> None:
+    assert len(of_fault("x" * 10_000, "x").message) < 200

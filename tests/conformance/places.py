@@ -1,0 +1,304 @@
+"""A place of every kind: what a test must do there beside the port, and what cannot be done there.
+
+A gap is written down with its reason and with the error it must end in; the test still runs, and a gap that
+has closed fails it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import uuid
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pyarrow as pa
+import sqlalchemy as sa
+
+from adapters.base import OPERATION, REFERENCE, Acknowledgement, Binding, Claim, Endpoint, Manifest, Selection, Sink
+from adapters.errors import AdapterError, Misconfigured, Unsupported
+from adapters.files.formats.csv import Layout, encode, header, text_of
+from adapters.memory import forget, store
+from adapters.registry import open_endpoint
+from exchange.checks.normalise import normalise
+from exchange.service import rows_service, serve
+from schemas import Item
+from tests.conformance.cases import Case
+
+ZONE = "Asia/Shanghai"
+_count = itertools.count(1)
+
+
+@dataclass(frozen=True)
+class Gap:
+    """Something that cannot be done at a place: how it must end, and why."""
+
+    ends: type[BaseException]
+    reason: str
+
+
+class Place(ABC):
+    """One endpoint and the hands of its department."""
+
+    kind: ClassVar[str]
+    gaps: ClassVar[Mapping[str, Gap]] = {}
+    """Capability or name of a case to the gap."""
+
+    def __init__(self, folder: Path, fixture: Callable[[str], Any]) -> None:
+        self.folder = folder
+        self.fixture = fixture
+        self.closing = ExitStack()
+        self.endpoint: Endpoint = self.open()
+
+    @abstractmethod
+    def open(self) -> Endpoint:
+        """The endpoint."""
+
+    @abstractmethod
+    def provide(self, case: Case) -> Binding:
+        """Let the rows of a case lie there, by the department's own hands, and say how they are read."""
+
+    @abstractmethod
+    def steal(self, claim: Claim) -> None:
+        """Take one row away from what is staged under a claim."""
+
+    def target(self, items: tuple[Item, ...], case: Case | None = None, **more: Any) -> Binding:
+        """A binding that can be delivered to, prepared as its administrator would."""
+        names = {item.name: item.name for item in items} | dict(case.columns if case else {})
+        given = {"object": self.object_name(case.object if case else ""), "columns": names, "key": ("number",)}
+        binding = Binding(**(given | more))
+        self.endpoint.install(binding, _schema_of(items))
+        return binding
+
+    def object_name(self, wanted: str) -> str:
+        """A name of a table that no other test uses."""
+        return f"{wanted or 't'}{next(_count)}"
+
+    def reading(self, binding: Binding) -> Binding:
+        """The binding that reads what was delivered under another."""
+        return binding
+
+    def rows(self, binding: Binding, items: tuple[Item, ...]) -> list[dict[str, Any]]:
+        """What can be read there now, typed by the hub's own hand, in the order of the keys."""
+        with self.endpoint.source(self.reading(binding)) as source:
+            typed = []
+            for batch in source.batches(Selection()):
+                found = normalise(batch, items, ZONE, key=binding.key, version=binding.version)
+                assert found.findings == []
+                typed += found.batch.to_pylist()
+        return sorted(_without(typed), key=lambda row: str(row["number"]))
+
+
+class Run:
+    """A delivery from beginning to end, under keys of its own."""
+
+    def __init__(self, sink: Sink, schema: pa.Schema, exchange: str | None = None) -> None:
+        self.sink = sink
+        self.schema = schema
+        self.claim = Claim(key=f"plan/{uuid.uuid4().hex}", exchange=exchange or f"E{uuid.uuid4().hex[:12]}", epoch=1)
+
+    def manifest(self, rows: int, **more: Any) -> Manifest:
+        """A manifest under the claim; ``epoch`` raises it."""
+        claim = replace(self.claim, epoch=more.pop("epoch", self.claim.epoch))
+        digest = hashlib.sha256(f"{self.claim.key}{rows}".encode()).hexdigest()
+        return Manifest(**({"claim": claim, "digest": digest, "rows": rows, "head": "1:a"} | more))
+
+    def deliver(self, *batches: pa.RecordBatch, **more: Any) -> Acknowledgement:
+        """Stage and commit."""
+        delivery = self.sink.begin(self.claim, self.schema)
+        for batch in batches:
+            delivery.stage(batch)
+        return delivery.commit(self.manifest(sum(batch.num_rows for batch in batches), **more))
+
+
+class MemoryPlace(Place):
+    """A store of this process."""
+
+    kind = "memory"
+
+    def open(self) -> Endpoint:
+        name = uuid.uuid4().hex
+        self.closing.callback(forget, name)
+        self._store = store(name)
+        return open_endpoint(self.kind, {"store": name})
+
+    def provide(self, case: Case) -> Binding:
+        binding = self.target(case.items, case)
+        fields = [case.schema.field(name).with_name(column) for name, column in binding.columns.items()]
+        rows = ({column: row.get(name) for name, column in binding.columns.items()} for row in case.rows)
+        self._store.create(binding.object, pa.schema(fields), *rows)
+        return binding
+
+    def steal(self, claim: Claim) -> None:
+        stage = self._store.stages[claim.key, claim.epoch]
+        stage[-1] = stage[-1].slice(1)
+
+
+class FilesPlace(Place):
+    """A directory of this machine."""
+
+    kind = "files"
+    gaps: ClassVar[Mapping[str, Gap]] = {
+        "merges": Gap(AssertionError, "a file of changes compares nothing: every staged row counts as written"),
+    }
+
+    def open(self) -> Endpoint:
+        return open_endpoint(self.kind, {"root": str(self.folder)})
+
+    def object_name(self, wanted: str) -> str:
+        return f"{super().object_name(wanted)}_*.csv"
+
+    def reading(self, binding: Binding) -> Binding:
+        return replace(binding, capture="batches", options={"operation": OPERATION})
+
+    def provide(self, case: Case) -> Binding:
+        binding = self.target(case.items, case)
+        batch = case.batch.drop_columns([OPERATION])
+        content = header(binding.columns.values(), Layout()) + encode(batch, Layout())
+        name = binding.object.replace("*", "1")
+        (self.folder / name).write_bytes(content)
+        manifest = {"rows": batch.num_rows, "sha256": hashlib.sha256(content).hexdigest()}
+        (self.folder / f"{name}.manifest.json").write_text(json.dumps(manifest))
+        return replace(binding, capture="batches")
+
+    def rows(self, binding: Binding, items: tuple[Item, ...]) -> list[dict[str, Any]]:
+        """Applies the files one after another, as their receiver would."""
+        there: dict[Any, dict[str, Any]] = {}
+        reading = self.reading(binding) if binding.capture != "batches" else binding
+        with self.endpoint.source(reading) as source:
+            for batch in source.batches(Selection()):
+                found = normalise(batch, items, ZONE, key=binding.key, version=binding.version)
+                assert found.findings == []
+                for row in found.batch.to_pylist():
+                    there.pop(row["number"], None)
+                    if not row[OPERATION]:
+                        there[row["number"]] = row
+        return sorted(_without([*there.values()]), key=lambda row: str(row["number"]))
+
+    def steal(self, claim: Claim) -> None:
+        [part] = self.folder.glob(f".*.{claim.epoch}.part")
+        part.write_bytes(b"".join(part.read_bytes().splitlines(keepends=True)[:-1]))
+
+
+class WebServicePlace(Place):
+    """A SOAP service of this machine."""
+
+    kind = "webservice"
+    gaps: ClassVar[Mapping[str, Gap]] = {
+        "delivers": Gap(Unsupported, "no way of writing is agreed with anybody"),
+        "blanks and quotes in names": Gap(Misconfigured, "names of elements have neither blanks nor quotes"),
+        "bare control characters": Gap(AdapterError, "XML has no way to write them"),
+    }
+
+    def open(self) -> Endpoint:
+        self._rows: list[dict[str, str | None]] = []
+        return self._serve(("number", "remark"))
+
+    def _serve(self, names: tuple[str, ...]) -> Endpoint:
+        def read(cursor: str | None, limit: int) -> tuple[list[dict[str, str | None]], str | None]:
+            start = int(cursor or 0)
+            return self._rows[start : start + limit], str(start + limit) if start + limit < len(self._rows) else None
+
+        server = self.closing.enter_context(serve(rows_service(f"S{next(_count)}", f"urn:x:{next(_count)}", names, read)))
+        return open_endpoint(self.kind, {"url": f"{server.url}?wsdl"})
+
+    def provide(self, case: Case) -> Binding:
+        names = {item.name: case.columns.get(item.name, item.name) for item in case.items}
+        self.endpoint = self._serve(tuple(names.values()))
+        texts = {column: text_of(case.batch.column(name)).to_pylist() for name, column in names.items()}
+        self._rows = [{name: texts[name][row] for name in texts} for row in range(len(case.rows))]
+        return Binding(object="Query", columns=names, key=("number",), options={"rows": 3})
+
+    def steal(self, claim: Claim) -> None:
+        raise Unsupported("nothing is staged at a service")
+
+
+class DatabasePlace(Place):
+    """A front-end database."""
+
+    kind = "database"
+
+    @abstractmethod
+    def url(self) -> str:
+        """Of the one database that all tests of the session share."""
+
+    def open(self) -> Endpoint:
+        parts = sa.make_url(self.url())
+        options: dict[str, Any] = {"product": parts.get_backend_name()}
+        if parts.host:
+            options |= {"host": parts.host, "port": parts.port, "user": parts.username, "database": parts.database}
+            options |= {"password": parts.password}
+        else:
+            options |= {"path": parts.database}
+        return open_endpoint(self.kind, options, zone=ZONE)
+
+    def provide(self, case: Case) -> Binding:
+        binding = self.target(case.items, case)
+        # By the port itself: the department's own hands write SQL, which differs by product.
+        Run(self.endpoint.sink(binding), case.schema).deliver(case.batch)
+        return binding
+
+    def steal(self, claim: Claim) -> None:
+        engine = sa.create_engine(self.url(), poolclass=sa.NullPool)
+        [stage] = [name for name in sa.inspect(engine).get_table_names() if name.startswith("shutong_stage_")]
+        table = sa.Table(stage, sa.MetaData(), autoload_with=engine)
+        with engine.begin() as connection:
+            number = connection.execute(sa.select(sa.func.max(table.c[ROW]))).scalar_one()
+            connection.execute(sa.delete(table).where(table.c[ROW] == number))
+
+
+ROW = "row_number"
+
+
+class SQLitePlace(DatabasePlace):
+    """A database that is a file."""
+
+    def url(self) -> str:
+        return f"sqlite:///{self.folder / 'front.db'}"
+
+
+class PostgreSQLPlace(DatabasePlace):
+    """A database on a server of the one product."""
+
+    def url(self) -> str:
+        return str(self.fixture("postgresql_database"))
+
+
+class MariaDBPlace(DatabasePlace):
+    """A database on a server of the other product."""
+
+    gaps: ClassVar[Mapping[str, Gap]] = {
+        "faces in names": Gap(AdapterError, "its names hold no characters beyond the first plane"),
+    }
+
+    def url(self) -> str:
+        return str(self.fixture("mariadb_database"))
+
+
+PLACES: dict[str, Mapping[str, type[Place]]] = {
+    "memory": {"memory": MemoryPlace},
+    "files": {"files": FilesPlace},
+    "webservice": {"webservice": WebServicePlace},
+    "database": {"sqlite": SQLitePlace, "postgresql": PostgreSQLPlace, "mariadb": MariaDBPlace},
+}
+"""Kind to its places; a kind that is registered and not here fails the collection."""
+
+
+@dataclass
+class Kept:
+    """Databases that are made once for a session."""
+
+    urls: dict[str, str] = field(default_factory=dict)
+
+
+def _without(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{name: value for name, value in row.items() if name not in (OPERATION, REFERENCE)} for row in rows]
+
+
+def _schema_of(items: tuple[Item, ...]) -> pa.Schema:
+    return Case("", items, ()).schema

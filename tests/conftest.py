@@ -1,0 +1,97 @@
+"""What all tests share: private database servers, a clean environment and a closed network."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.servers import MariaDBServer, PostgreSQLServer, Server
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session", autouse=True)
+def clean_environment() -> Iterator[None]:
+    """Hide the settings of whoever runs the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("SHUTONG_")]:
+            patch.delenv(name)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def loopback_only() -> Iterator[None]:
+    """Fail every test that reaches for another machine, or listens for one."""
+
+    def refuse_strangers(host: Any) -> None:
+        if isinstance(host, bytes):
+            host = host.decode()
+        if host in ("localhost", None):
+            return
+        try:
+            loopback = ipaddress.ip_address(host).is_loopback
+        except ValueError:
+            loopback = False
+        if not loopback:
+            pytest.fail(f"a test reached for {host!r}: only the loopback addresses are open to tests")
+
+    def guard(original: Callable[..., Any]) -> Callable[..., Any]:
+        def guarded(self: socket.socket, *arguments: Any) -> Any:
+            if self.family in (socket.AF_INET, socket.AF_INET6):
+                refuse_strangers(arguments[-1][0])
+            return original(self, *arguments)
+
+        return guarded
+
+    resolve = socket.getaddrinfo
+
+    def guarded_resolve(host: Any, *arguments: Any, **named: Any) -> Any:
+        refuse_strangers(host)
+        return resolve(host, *arguments, **named)
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("connect", "connect_ex", "bind", "sendto"):
+            patch.setattr(socket.socket, name, guard(getattr(socket.socket, name)))
+        patch.setattr(socket, "getaddrinfo", guarded_resolve)
+        yield
+
+
+def _running(server: Server, session: pytest.Session) -> Iterator[Server]:
+    try:
+        server.start()
+    except FileNotFoundError as error:
+        pytest.fail(str(error))
+    failed_before = session.testsfailed
+    yield server
+    logs = ROOT / ".pytest_cache" / "servers"
+    server.stop(keep_log_in=logs if session.testsfailed > failed_before else None)
+
+
+@pytest.fixture(scope="session")
+def postgresql_server(request: pytest.FixtureRequest) -> Iterator[Server]:
+    """A private PostgreSQL, started when first asked for."""
+    yield from _running(PostgreSQLServer(), request.session)
+
+
+@pytest.fixture(scope="session")
+def mariadb_server(request: pytest.FixtureRequest) -> Iterator[Server]:
+    """A private MariaDB, started when first asked for."""
+    yield from _running(MariaDBServer(), request.session)
+
+
+@pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The SQLAlchemy URL of a fresh, empty database, on each of the three products in turn."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'front.db'}"
+        return
+    server: Server = request.getfixturevalue(f"{request.param}_server")
+    url = server.new_database()
+    yield url
+    server.drop_database(url)

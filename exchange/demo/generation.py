@@ -74,7 +74,7 @@ class Generator:
         for number in range(first, first + count):
             district = self._random.choice(self.districts)
             code = self.identity_number(number, district)
-            row = {
+            row: Row = {
                 "identity_number": code,
                 "name": self.name(number),
                 "sex": "1" if int(code[16]) % 2 else "2",

@@ -95,6 +95,18 @@ class Sharing:
                 hub.denied(by, what, error)
                 raise
 
+    def withdraw(self, application: str, *, reason: str = "", by: Actor) -> None:
+        """Take back an application that has not been answered (撤回申请)."""
+        hub = self._hub
+        what = f"撤回申请 {application}"
+        with hub.permitted(by, Role.CLERK, action=what):
+            try:
+                with hub.told(), hub.database.transaction() as session:
+                    hub.authorisation.withdraw(session, by, application, reason)
+            except Denied as error:
+                hub.denied(by, what, error)
+                raise
+
     def _exchange(self, session: Session, application: str, by: Actor) -> str | None:
         """Set up the exchange that carries out the grant an application led to."""
         hub = self._hub

@@ -13,7 +13,7 @@ import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -21,6 +21,7 @@ import pyarrow as pa
 import sqlalchemy as sa
 
 from adapters.base import OPERATION, REFERENCE, Acknowledgement, Binding, Claim, Endpoint, Manifest, Selection, Sink
+from adapters.database.layout import ROW, stage_prefix
 from adapters.errors import AdapterError, Misconfigured, Unsupported
 from adapters.files.formats.csv import Layout, encode, header, text_of
 from adapters.memory import forget, store
@@ -192,7 +193,6 @@ class WebServicePlace(Place):
     gaps: ClassVar[Mapping[str, Gap]] = {
         "delivers": Gap(Unsupported, "no way of writing is agreed with anybody"),
         "blanks and quotes in names": Gap(Misconfigured, "names of elements have neither blanks nor quotes"),
-        "bare control characters": Gap(AdapterError, "XML has no way to write them"),
     }
 
     def open(self) -> Endpoint:
@@ -204,7 +204,9 @@ class WebServicePlace(Place):
             start = int(cursor or 0)
             return self._rows[start : start + limit], str(start + limit) if start + limit < len(self._rows) else None
 
-        server = self.closing.enter_context(serve(rows_service(f"S{next(_count)}", f"urn:x:{next(_count)}", names, read)))
+        server = self.closing.enter_context(
+            serve(rows_service(f"S{next(_count)}", f"urn:x:{next(_count)}", names, read))
+        )
         return open_endpoint(self.kind, {"url": f"{server.url}?wsdl"})
 
     def provide(self, case: Case) -> Binding:
@@ -245,14 +247,10 @@ class DatabasePlace(Place):
 
     def steal(self, claim: Claim) -> None:
         engine = sa.create_engine(self.url(), poolclass=sa.NullPool)
-        [stage] = [name for name in sa.inspect(engine).get_table_names() if name.startswith("shutong_stage_")]
-        table = sa.Table(stage, sa.MetaData(), autoload_with=engine)
+        table = sa.Table(f"{stage_prefix(claim.key)}{claim.epoch}", sa.MetaData(), autoload_with=engine)
         with engine.begin() as connection:
             number = connection.execute(sa.select(sa.func.max(table.c[ROW]))).scalar_one()
             connection.execute(sa.delete(table).where(table.c[ROW] == number))
-
-
-ROW = "row_number"
 
 
 class SQLitePlace(DatabasePlace):
@@ -287,13 +285,6 @@ PLACES: dict[str, Mapping[str, type[Place]]] = {
     "database": {"sqlite": SQLitePlace, "postgresql": PostgreSQLPlace, "mariadb": MariaDBPlace},
 }
 """Kind to its places; a kind that is registered and not here fails the collection."""
-
-
-@dataclass
-class Kept:
-    """Databases that are made once for a session."""
-
-    urls: dict[str, str] = field(default_factory=dict)
 
 
 def _without(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -1,0 +1,89 @@
+"""What the port says of reading, at every place."""
+
+from __future__ import annotations
+
+import json
+
+import pyarrow as pa
+
+from adapters.base import OPERATION, PUT, REFERENCE, Outcome, Selection
+from tests.conformance.cases import HOSTILE, NUMBER, REMARK, Case
+from tests.conformance.places import Place
+
+TEN = Case("ten", (NUMBER, REMARK), tuple({"number": f"{n:02}", "remark": str(n)} for n in range(10)))
+
+
+def test_what_lies_there_is_what_is_read(place: Place, case: Case) -> None:
+    binding = place.provide(case)
+    expected = case.batch.drop_columns([OPERATION]).to_pylist()
+    assert place.rows(binding, case.items) == sorted(expected, key=lambda row: str(row["number"]))
+
+
+def test_batches_have_the_schema_that_was_promised(place: Place, hostile: Case) -> None:
+    binding = place.provide(hostile)
+    with place.endpoint.source(binding) as source:
+        schema = source.schema()
+        assert schema.names == [*binding.columns, OPERATION, REFERENCE]
+        assert schema.field(OPERATION) == pa.field(OPERATION, pa.int8(), nullable=False)
+        assert schema.field(REFERENCE) == pa.field(REFERENCE, pa.string(), nullable=False)
+        batches = list(source.batches(Selection(batch_rows=2)))
+    assert all(batch.schema.equals(schema) and batch.num_rows <= 2 for batch in batches)
+    rows = [row for batch in batches for row in batch.to_pylist()]
+    assert len(rows) == len(hostile.rows)
+    assert {row[OPERATION] for row in rows} <= {PUT}
+    references = [row[REFERENCE] for row in rows]
+    assert None not in references
+    assert len(set(references)) == len(references)
+
+
+def test_a_source_can_be_read_again(place: Place) -> None:
+    binding = place.provide(TEN)
+    with place.endpoint.source(binding) as source:
+        for _ in range(2):
+            assert sum(batch.num_rows for batch in source.batches(Selection(batch_rows=3))) == 10
+    source.close()
+
+
+def test_a_reading_that_is_given_up_holds_nothing(place: Place) -> None:
+    binding = place.provide(TEN)
+    with place.endpoint.source(binding) as source:
+        batches = source.batches(Selection(batch_rows=2))
+        assert next(batches).num_rows == 2
+    del batches
+    assert len(place.rows(binding, TEN.items)) == 10
+
+
+def test_a_position_is_json(place: Place) -> None:
+    binding = place.provide(TEN)
+    with place.endpoint.source(binding) as source:
+        list(source.batches(Selection()))
+        position = source.position()
+        assert json.loads(json.dumps(position)) == position
+        if position is not None:
+            assert list(source.batches(Selection(after=position))) == []
+
+
+def test_settling_twice_changes_nothing_more(place: Place) -> None:
+    binding = place.provide(TEN)
+    with place.endpoint.source(binding) as source:
+        rows = [row for batch in source.batches(Selection()) for row in batch.to_pylist()]
+        outcomes = [Outcome(row[REFERENCE], None if number else "不对") for number, row in enumerate(rows)]
+        first = source.settle(outcomes)
+        assert 0 <= first <= 10
+        assert source.settle(iter(outcomes)) == 0
+
+
+def test_what_is_not_there_is_told_by_name(place: Place) -> None:
+    binding = place.provide(TEN)
+    wrong = type(binding)(**{**vars(binding), "columns": dict(binding.columns) | {"remark": "nothing_here"}})
+    problems = place.endpoint.check(wrong, TEN.schema, sink=False)
+    assert any("nothing_here" in problem for problem in problems)
+    assert place.endpoint.check(binding, TEN.schema, sink=False) == []
+
+
+def test_inspect_finds_it(place: Place) -> None:
+    case = next(one for one in HOSTILE if one.name == "one row")
+    binding = place.provide(case)
+    [found] = place.endpoint.inspect(binding.object)
+    assert {"number", "remark"} <= {column.name for column in found.columns}
+    assert all(probe.passed or probe.remedy for probe in place.endpoint.test())

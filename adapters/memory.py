@@ -172,12 +172,19 @@ class MemoryEndpoint(Endpoint):
                 if object in (None, name)
             ]
 
+    def install(self, binding: Binding, schema: pa.Schema) -> None:
+        """Make the table; a sink that finds none makes it too."""
+        with self._store.lock:
+            if binding.object not in self._store.tables:
+                self._store.create(binding.object, _columns(binding, _items(schema)))
+
     def check(self, binding: Binding, schema: pa.Schema, *, sink: bool) -> list[str]:
-        """The table and the columns that are not there; a sink makes its table itself."""
+        """The table and the columns that are not there, and the items that are not bound."""
         table = self._store.tables.get(binding.object)
+        problems = _unbound(binding, schema) if sink else []
         if table is None:
-            return [] if sink else [f"没有表 {binding.object}"]
-        return [
+            return problems if sink else [f"没有表 {binding.object}"]
+        return problems + [
             f"表 {binding.object} 没有列 {column}（信息项 {item}）"
             for item, column in binding.columns.items()
             if column not in table.schema.names
@@ -274,6 +281,8 @@ class MemorySink(Sink):
 
     def begin(self, claim: Claim, schema: pa.Schema) -> Delivery:
         """Start from nothing; what the key staged under lower epochs goes."""
+        if problems := _unbound(self._binding, schema):
+            raise Misconfigured("；".join(problems), remedy="改正挂接")
         with self._store.lock:
             for key, epoch in list(self._store.stages):
                 if key == claim.key and epoch <= claim.epoch:
@@ -309,7 +318,7 @@ class MemoryDelivery(Delivery):
         self._store = place
         self._binding = binding
         self._claim = claim
-        self._schema = pa.schema([column for column in schema if column.name not in (OPERATION, REFERENCE)])
+        self._schema = _items(schema)
 
     def stage(self, batch: pa.RecordBatch) -> None:
         """Keep a batch under the claim."""
@@ -492,6 +501,14 @@ def _index(table: Table, binding: Binding) -> dict[tuple[Any, ...], int]:
 def _columns(binding: Binding, schema: pa.Schema) -> pa.Schema:
     bound = [column.with_name(binding.columns[column.name]) for column in schema]
     return pa.schema([*bound, *(pa.field(name, pa.string()) for name in binding.fixed)])
+
+
+def _items(schema: pa.Schema) -> pa.Schema:
+    return pa.schema([column for column in schema if column.name not in (OPERATION, REFERENCE)])
+
+
+def _unbound(binding: Binding, schema: pa.Schema) -> list[str]:
+    return [f"信息项 {name} 没有挂接到列" for name in _items(schema).names if name not in binding.columns]
 
 
 def _texts(binding: Binding) -> pa.Schema:

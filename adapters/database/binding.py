@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from adapters.base import Binding, Options
+from adapters.database.keys import SCOPE_LENGTH, scope_text
 from adapters.database.ledger import PREFIX
 from adapters.errors import Misconfigured
 from adapters.options import read_options
@@ -37,6 +38,8 @@ def table_options(binding: Binding) -> TableOptions:
     if not binding.object or binding.object.startswith(PREFIX):
         problems.append(f"表名 {binding.object!r} 不能用于挂接")
     named = [*binding.key, *([binding.version] if binding.version else [])]
+    if len(scope_text(binding.fixed)) > SCOPE_LENGTH:
+        problems.append(f"固定值合起来超过 {SCOPE_LENGTH} 个字符")
     problems += [f"信息项 {item} 没有挂接到列" for item in dict.fromkeys(named) if item not in binding.columns]
     seen: dict[str, str] = {}
     for item, column in binding.columns.items():

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from adapters.database.fit import plain
 from adapters.errors import Malformed, Misconfigured, Refused
 
-KEY_LENGTH = 512
+KEY_LENGTH, SCOPE_LENGTH = 512, 120
 _CONTROL = r"[\x00-\x1f]"
 
 

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from adapters.base import Acknowledgement, Manifest, RefusedRow
 from adapters.database.dialects import Dialect
-from adapters.database.keys import KEY_LENGTH
+from adapters.database.keys import KEY_LENGTH, SCOPE_LENGTH
 from adapters.errors import Misconfigured, Overtaken, Restored, Unavailable, Unbalanced
 
 PREFIX = "shutong_"
@@ -83,7 +83,7 @@ class Ledger:
             "tombstone",
             "删除记号",
             key("object", short(64)),
-            key("scope", short(120)),
+            key("scope", short(SCOPE_LENGTH)),
             key("key_text", short(KEY_LENGTH)),
             sa.Column("version", long, comment="删除的版本"),
             sa.Column("serial", sa.BigInteger, nullable=False, comment="交付序号"),

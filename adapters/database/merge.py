@@ -45,6 +45,7 @@ class Merge:
         self._scope = scope_text(layout.binding.fixed)
         self._ranking = sa.table("shutong_ranking", sa.column(ROW), sa.column("winner"))
         self._verdict = sa.table("shutong_verdict", sa.column(ROW), sa.column("decision"))
+        self._many: Mapping[int, int] = {}
 
     def decide(self, connection: sa.Connection) -> Counts:
         """Lock what is concerned and decide about every staged row."""
@@ -165,7 +166,7 @@ class Merge:
     def _counted(self, connection: sa.Connection) -> Counts:
         decision = self._verdict.c.decision
         found = connection.execute(sa.select(decision, sa.func.count()).group_by(decision))
-        many = {row[0]: row[1] for row in found}
+        self._many = many = {row[0]: row[1] for row in found}
         return Counts(
             written=sum(many.get(each, 0) for each in (INSERT, REPLACE, REMOVE)),
             deleted=many.get(REMOVE, 0),
@@ -177,6 +178,8 @@ class Merge:
     # Changes
 
     def _insert(self, connection: sa.Connection, written: Mapping[str, Expression]) -> None:
+        if not self._any(INSERT):
+            return
         items = self._layout.fields
         values = {self._binding.columns[item]: self._stage.item(item) for item in items}
         for name, text in self._binding.fixed.items():
@@ -186,6 +189,8 @@ class Merge:
         connection.execute(sa.insert(self._target).from_select(list(values), query))
 
     def _replace(self, connection: sa.Connection, written: Mapping[str, Expression]) -> None:
+        if not self._any(REPLACE):
+            return
         values = {
             self._binding.columns[item]: self._stage.item(item)
             for item in self._layout.fields
@@ -197,6 +202,9 @@ class Merge:
             connection.execute(sa.update(self._target).values(values).where(condition))
 
     def _remove(self, connection: sa.Connection) -> None:
+        if not self._any(REMOVE):
+            return
+
         def condition(target: sa.FromClause) -> Expression:
             return sa.and_(self._decided(REMOVE), self._joined(target, self._stage.table))
 
@@ -204,6 +212,8 @@ class Merge:
 
     def _bury(self, connection: sa.Connection, serial: int) -> None:
         """A row that was written has no tombstone; a deletion leaves one, never a lower one."""
+        if not self._any(INSERT, REPLACE, REMOVE, ENTOMB):
+            return
         grave, rows = self._ledger.tombstones, self._stage.table
         clause = sa.table(grave.name, *(sa.column(name) for name in grave.c.keys()), schema=grave.schema)  # noqa: SIM118
 
@@ -214,6 +224,8 @@ class Merge:
             return sa.and_(sa.or_(self._decided(INSERT, REPLACE), gone), self._grave_of(rows, table))
 
         connection.execute(self._dialect.delete_matching(clause, ("object", "scope", KEY), condition))
+        if not self._any(REMOVE, ENTOMB):
+            return
         version: Expression = sa.null()
         if self._binding.version is not None:
             item = self._binding.version
@@ -231,6 +243,9 @@ class Merge:
         connection.execute(sa.insert(grave).from_select(names, query))
 
     # Parts of conditions
+
+    def _any(self, *decisions: int) -> bool:
+        return any(self._many.get(each) for each in decisions)
 
     def _decided(self, *decisions: int) -> Expression:
         return sa.and_(self._verdict.c[ROW] == self._stage.table.c[ROW], self._verdict.c.decision.in_(decisions))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import pyarrow as pa
 import sqlalchemy as sa
@@ -18,6 +19,7 @@ from adapters.database.fit import fields_of
 from adapters.database.ledger import PREFIX, SERIAL, Ledger
 from adapters.database.place import Place
 from adapters.database.shapes import TableShape
+from adapters.errors import Misconfigured
 
 _STATE_LENGTH = 16
 
@@ -37,7 +39,13 @@ def definitions(place: Place, binding: Binding, schema: pa.Schema) -> list[sa.sc
 
     A binding that settles its source (capture ``outbox`` or ``batches``) needs its error-return table;
     any other is taken for a target and needs the ledger, and the table itself.
+
+    Raises:
+        Misconfigured: a name is longer than the product allows.
     """
+    names = [binding.object, *binding.columns.values(), *binding.fixed, error_table_name(binding) or ""]
+    if long := [name for name in names if not place.dialect.fits(name)]:
+        raise Misconfigured(f"名称过长：{'、'.join(long)}", remedy=f"最长 {place.dialect.longest_name}")
     found = _found(place, binding)
     if binding.capture in ("outbox", "batches"):
         return list(_error_table(place, binding, found))
@@ -47,7 +55,7 @@ def definitions(place: Place, binding: Binding, schema: pa.Schema) -> list[sa.sc
     if found is None:
         statements += _creation(_target(place, binding, schema), place.dialect)
     else:
-        statements += _additions(binding, found)
+        statements += _additions(place, binding, schema, found)
     return statements
 
 
@@ -97,7 +105,7 @@ def _target(place: Place, binding: Binding, schema: pa.Schema) -> sa.Table:
     return table
 
 
-def _state_columns(dialect: Dialect, binding: Binding) -> Mapping[str, sa.Column[object]]:
+def _state_columns(dialect: Dialect, binding: Binding) -> Mapping[str, sa.Column[Any]]:
     profile = binding.profile
     if profile is None:
         return {}
@@ -111,7 +119,7 @@ def _state_columns(dialect: Dialect, binding: Binding) -> Mapping[str, sa.Column
         texts[profile.delete.column] = ("操作或有效标志", _STATE_LENGTH)
     if profile.error_text is not None:
         texts[profile.error_text] = ("同步错误原因", profile.error_length)
-    made: dict[str, sa.Column[object]] = {
+    made: dict[str, sa.Column[Any]] = {
         name: sa.Column(name, dialect.type_for(_text_field(name, length), key=False), comment=label)
         for name, (label, length) in texts.items()
     }
@@ -123,18 +131,22 @@ def _state_columns(dialect: Dialect, binding: Binding) -> Mapping[str, sa.Column
     return made
 
 
-def _additions(binding: Binding, found: TableShape) -> Iterator[sa.schema.ExecutableDDLElement]:
+def _additions(
+    place: Place, binding: Binding, schema: pa.Schema, found: TableShape
+) -> Iterator[sa.schema.ExecutableDDLElement]:
+    """What a table that is there lacks; what it has is not touched."""
+    columns = [sa.Column(each.name, each.type) for each in found.columns.values()]
+    table = sa.Table(found.name, sa.MetaData(schema=found.namespace), *columns)
+    for wanted in _target(place, binding, schema).columns:
+        if wanted.name not in found.columns:
+            added = _serial_column() if wanted.name == SERIAL else sa.Column(wanted.name, wanted.type)
+            table.append_column(added)
+            yield AddColumn(added)
     key = [*binding.fixed, *(binding.columns[item] for item in binding.key)]
-    names = list(found.columns)
-    table = sa.Table(
-        found.name, sa.MetaData(schema=found.namespace), *(sa.Column(name, found.columns[name].type) for name in names)
-    )
-    if all(name in found.columns for name in key) and frozenset(key) not in found.unique:
+    if frozenset(key) not in found.unique:
         index = sa.Index(_index_name(binding, "key"), *(table.c[name] for name in key), unique=True)
         yield CreateIndex(index, if_not_exists=True)
-    if table_options(binding).journal and SERIAL not in found.columns:
-        table.append_column(_serial_column())
-        yield AddColumn(table.c[SERIAL])
+    if table_options(binding).journal:
         yield CreateIndex(sa.Index(_index_name(binding, "serial"), table.c[SERIAL]), if_not_exists=True)
 
 
@@ -171,7 +183,7 @@ class AddColumn(sa.schema.ExecutableDDLElement):
         column: A column of a table that has it already in its definition.
     """
 
-    def __init__(self, column: sa.Column[int]) -> None:
+    def __init__(self, column: sa.Column[Any]) -> None:
         self.column = column
 
 

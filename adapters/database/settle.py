@@ -57,7 +57,8 @@ class WriteBack:
             connection.execute(marks.create)
             dialect.load(connection, marks.table, _arrays(outcomes, len(window.identity)))
             as_read = sa.and_(*(self._as_read(window, marks, number) for number in range(len(window.identity))))
-            dialect.lock(connection, window.table, as_read)
+            if self._binding.capture == "outbox":
+                dialect.lock(connection, window.table, as_read)
             copied = 0
             if errors is not None:
                 copied = self._return_refused(connection, window, marks, as_read, shape, errors)

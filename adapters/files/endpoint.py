@@ -21,7 +21,7 @@ from adapters.base import (
 )
 from adapters.errors import AdapterError, Malformed, Misconfigured, Unsupported
 from adapters.files.formats.csv import CsvReader, Encoding, Layout
-from adapters.files.sink import FilesSink, SinkOptions, checked
+from adapters.files.sink import FilesSink, SinkOptions, checked, unbound
 from adapters.files.source import FilesSource, SourceOptions
 from adapters.files.transports.local import LocalDirectory
 from adapters.options import read_options
@@ -106,6 +106,7 @@ class FilesEndpoint(Endpoint):
             if sink:
                 self._sink_options(binding)
                 self._directory().listing("*.csv")
+                return unbound(binding, schema)
             else:
                 source = FilesSource(self._directory(), binding, self._source_options(binding))
                 header = source.header()

@@ -48,6 +48,8 @@ class FilesSink(Sink):
 
     def begin(self, claim: Claim, schema: pa.Schema) -> Delivery:
         """Start a file with its header; what the key staged under lower epochs goes, its intent first."""
+        if problems := unbound(self._binding, schema):
+            raise Misconfigured("；".join(problems), remedy="改正挂接")
         delivery = FilesDelivery(self._directory, self._ledger, self._binding, self._options, claim, schema)
         delivery.start()
         return delivery
@@ -193,6 +195,12 @@ class FilesDelivery(Delivery):
         reader = CsvReader(hashed(), self._part, self._layout)
         deleted = sum(pc.sum(pc.equal(batch.column(0), REMOVE)).as_py() or 0 for _, batch in reader.batches([0]))
         return reader.records, deleted, digest.hexdigest()
+
+
+def unbound(binding: Binding, schema: pa.Schema) -> list[str]:
+    """The items to deliver that have no column."""
+    names = [name for name in schema.names if name not in (OPERATION, REFERENCE)]
+    return [f"信息项 {name} 没有挂接到列" for name in names if name not in binding.columns]
 
 
 def check_pattern(pattern: str) -> str:

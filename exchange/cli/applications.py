@@ -37,7 +37,7 @@ def submit(call: Call, file: Annotated[Path, typer.Argument(metavar="FILE", help
     refused = any(entry.state == "refused" for entry in made)
     parts: list[Part] = []
     for entry in made:
-        parts += [*_summary(entry), *_answers(entry)]
+        parts += [*_summary(call, entry), *_answers(entry)]
         if entry.state == "pending":
             parts.append(Words(_("等待提供部门答复，用 shutong application show {id} 查看。").format(id=entry.id)))
     return Answer({"applications": [plain(entry) for entry in made]}, parts, status=3 if refused else 0)
@@ -60,7 +60,15 @@ def list_applications(
     """Applications one may see."""
     found = call.hub.directory.applications(by=call.by, state=state, resource=resource)
     rows = [
-        (entry.id, entry.resource, entry.resource_name, entry.department, entry.label, entry.submitted_at, entry.grant)
+        (
+            entry.id,
+            entry.resource,
+            entry.resource_name,
+            call.called(entry.department),
+            entry.label,
+            entry.submitted_at,
+            entry.grant,
+        )
         for entry in found
     ]
     columns = (_("申请编号"), _("资源代码"), _("资源"), _("申请部门"), _("状态"), _("提出时间"), _("授权编号"))
@@ -87,7 +95,7 @@ def show_application(call: Call, id: Id) -> Answer:
         (_("行数上限"), asked.get("quota_rows")),
         (_("接收端"), (asked.get("target") or {}).get("endpoint")),
     ])  # fmt: skip
-    return Answer(plain(entry), [*_summary(entry), facts, *_answers(entry)])
+    return Answer(plain(entry), [*_summary(call, entry), facts, *_answers(entry)])
 
 
 @command(
@@ -120,7 +128,7 @@ def decide(
     narrower = {name: value for name, value in less.items() if value is not None}
     grant = call.hub.sharing.decide(id, approved=approve, reasons=reason or [], by=call.by, **narrower)
     entry = call.hub.directory.application(id, by=call.by)
-    parts: list[Part] = [*_summary(entry), *_answers(entry)]
+    parts: list[Part] = [*_summary(call, entry), *_answers(entry)]
     if grant is not None:
         parts += _after_grant(grant)
     return Answer({**plain(entry), "grant": grant}, parts)
@@ -140,16 +148,16 @@ def withdraw(
     """Take an application back."""
     call.hub.sharing.withdraw(id, reason=reason, by=call.by)
     entry = call.hub.directory.application(id, by=call.by)
-    return Answer(plain(entry), _summary(entry))
+    return Answer(plain(entry), _summary(call, entry))
 
 
-def _summary(entry: Any) -> list[Part]:
+def _summary(call: Call, entry: Any) -> list[Part]:
     tone = {"granted": "bold green", "refused": "bold red"}.get(entry.state, "bold")
     said = _("申请 {id}：{state}").format(id=entry.id, state=entry.label)
     facts = Facts([
         (_("资源"), _("{name}（{code}）").format(name=entry.resource_name, code=entry.resource)),
-        (_("提供部门"), entry.provider),
-        (_("申请部门"), entry.department),
+        (_("提供部门"), call.called(entry.provider)),
+        (_("申请部门"), call.called(entry.department)),
         (_("申请人"), entry.applicant),
         (_("提出时间"), entry.submitted_at),
         (_("答复时间"), entry.decided_at),

@@ -13,6 +13,7 @@ from exchange.cli.answers import BEIJING, Answer, Facts, Part, Table, Words, pla
 from exchange.cli.calling import Call, command, group
 from exchange.cli.messages import _
 from exchange.cli.root import OVERSEE, app
+from exchange.cli.words import EVENTS, event_type, word
 from exchange.errors import Invalid
 
 audit = group("audit", _("日志：检索、导出、核验；由审计管理员办理。"), panel=OVERSEE, into=app)
@@ -23,7 +24,7 @@ Department = Annotated[
 Resource = Annotated[str | None, typer.Option("--resource", metavar="CODE", help=_("与哪个资源有关"))]
 Exchange = Annotated[str | None, typer.Option("--exchange", metavar="ID", help=_("与哪个交换有关"))]
 Run = Annotated[str | None, typer.Option("--run", metavar="ID", help=_("与哪个批次有关"))]
-Type = Annotated[str | None, typer.Option("--type", metavar="TYPE", help=_("事件类型，如 GrantRevoked"))]
+Type = Annotated[str | None, typer.Option("--type", metavar="TYPE", help=_("事件，如 授权撤销 或 GrantRevoked"))]
 Actor = Annotated[str | None, typer.Option("--actor", metavar="NAME", help=_("操作人的姓名"))]
 Since = Annotated[
     str | None, typer.Option("--since", metavar="TIME", help=_("起，如 2026-01-31 或 2026-01-31T08:00，北京时间"))
@@ -58,10 +59,18 @@ def search(
     filters = _filters(call, department, resource, exchange, run, type, actor, since, until, text)
     found = call.hub.oversight.search(by=call.by, limit=limit, cursor=cursor, **filters)
     rows = [
-        (event.number, event.at, event.type, event.actor, event.resource or event.exchange, _said(event.body))
+        (
+            event.number,
+            event.at,
+            word(EVENTS, event.type),
+            event.actor,
+            call.called(event.department),
+            event.resource or event.exchange,
+            _said(event.body),
+        )
         for event in found.events
     ]
-    columns = (_("编号"), _("时间"), _("事件"), _("操作人"), _("对象"), _("内容"))
+    columns = (_("编号"), _("时间"), _("事件"), _("操作人"), _("部门"), _("对象"), _("内容"))
     parts: list[Part] = [Table(columns, rows, _("没有符合的事件。"))]
     if found.cursor:
         parts.append(Words(_("还有更多，下一页加上：--cursor {mark}").format(mark=found.cursor)))
@@ -128,6 +137,8 @@ def _filters(call: Call, department: str | None, *others: str | None) -> dict[st
     """The filters given, times read and the department by its code."""
     names = ("resource", "exchange", "run", "type", "actor", "since", "until", "text")
     given: dict[str, Any] = {name: value for name, value in zip(names, others, strict=True) if value is not None}
+    if "type" in given:
+        given["type"] = event_type(given["type"])
     if department is not None:
         given["department"] = call.hub.directory.department(department).code
     if "since" in given:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -67,6 +67,15 @@ class Call:
         from exchange.identity import current_actor
 
         return current_actor(self.hub.settings, self.given.as_name)
+
+    @cached_property
+    def names(self) -> Mapping[str, str]:
+        """Names of the departments by their codes, as people read them."""
+        return {each.code: each.short_name or each.name for each in self.hub.directory.departments()}
+
+    def called(self, code: str | None) -> str:
+        """A department's name, or its code where it has none."""
+        return self.names.get(code, code) if code else ""
 
     def __enter__(self) -> Self:
         return self

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Any
 
 import typer
 
-from exchange.cli.answers import Answer, Facts, Part, Table, Words, plain
+from exchange.cli.answers import Answer, Facts, Part, Table, Words, cell, plain
 from exchange.cli.calling import Call, command, group
 from exchange.cli.messages import _
 from exchange.cli.root import EXCHANGE, OVERSEE, app
-from exchange.cli.words import BOOKS, RUN_STATES, word
+from exchange.cli.words import BOOKS, EVENTS, RUN_STATES, word
 
 quarantine = group("quarantine", _("隔离：被拒收的行，只显示规则和原因。"), panel=OVERSEE, into=app)
 
@@ -25,10 +26,10 @@ quarantine = group("quarantine", _("隔离：被拒收的行，只显示规则�
 def trace(call: Call, name: Annotated[str, typer.Argument(metavar="NAME", help=_("批次、回执或交换的编号"))]) -> Answer:
     """One delivery from application to receipt."""
     told = call.hub.oversight.trace(name, by=call.by)
-    return Answer(told, _followed(told))
+    return Answer(told, _followed(call, told))
 
 
-def _followed(told: dict[str, Any]) -> list[Part]:
+def _followed(call: Call, told: dict[str, Any]) -> list[Part]:
     plan, grant, receipt = told["plan"], told["grant"], told["receipt"]
     counts = told["counts"] or {}
     parts: list[Part] = [
@@ -42,8 +43,8 @@ def _followed(told: dict[str, Any]) -> list[Part]:
         ]),
         Facts([
             (_("资源"), _("{name}（{code}）").format(name=grant.resource_name, code=grant.resource)),
-            (_("提供部门"), plan["provider"]),
-            (_("使用部门"), plan["recipient"]),
+            (_("提供部门"), call.called(plan["provider"])),
+            (_("使用部门"), call.called(plan["recipient"])),
             (_("申请编号"), grant.application),
             (_("授权编号"), grant.grant),
             (_("使用依据"), grant.purpose.get("basis")),
@@ -56,17 +57,19 @@ def _followed(told: dict[str, Any]) -> list[Part]:
     if counts:
         parts.append(Table(tuple(BOOKS.values()), [tuple(counts.get(name) for name in BOOKS)], "", title=_("账目")))
     if receipt:
-        acknowledgement = receipt["acknowledgement"]
+        place, at = receipt["acknowledgement"]["place"], datetime.fromisoformat(receipt["acknowledgement"]["at"])
         parts.append(Facts([
             (_("回执编号"), receipt["id"]),
             (_("内容摘要"), f"{receipt['content']['algorithm']}:{receipt['content']['digest']}"),
-            (_("目标端确认"), _("{at}，{place}").format(at=acknowledgement["at"], place=acknowledgement["place"])),
+            (_("目标端确认"), _("{at}，{place}").format(at=cell(at), place=place)),
             (_("保证"), receipt["guarantee"]),
             (_("日志链头"), receipt["audit_head"]),
         ], title=_("回执")))  # fmt: skip
-    rows = [(event.at, event.type, event.actor) for event in reversed(told["events"])]
+    rows = [(event.at, word(EVENTS, event.type), event.actor) for event in reversed(told["events"])]
     parts.append(Table((_("时间"), _("事件"), _("操作人")), rows, _("没有事件。"), title=_("经过")))
-    parts += [Words(_("通知 {department}：{text}").format(**note)) for note in told["notices"]]
+    for notice in told["notices"]:
+        said = _("通知 {department}：{text}").format(department=call.called(notice["department"]), text=notice["text"])
+        parts.append(Words(said))
     return parts
 
 

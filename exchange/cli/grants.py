@@ -44,7 +44,7 @@ def list_grants(
             word(GRANT_KINDS, each.kind),
             each.resource,
             each.resource_name,
-            each.department,
+            call.called(each.department),
             each.label,
             each.valid_until,
         )
@@ -64,7 +64,7 @@ def show_grant(call: Call, id: Id) -> Answer:
     """One grant, whole."""
     entry = call.hub.directory.grant(id, by=call.by)
     told = call.hub.directory.explain(entry.id, by=call.by)
-    return Answer({**plain(entry), "used": told.used, "passes": told.passes}, _explained(told))
+    return Answer({**plain(entry), "used": told.used, "passes": told.passes}, _explained(call, told))
 
 
 @command(
@@ -110,7 +110,7 @@ def revoke(call: Call, id: Id, reason: Reason) -> Answer:
 def explain(call: Call, id: Annotated[str, typer.Argument(metavar="ID", help=_("授权、申请或交换的编号"))]) -> Answer:
     """Who may have what, why, until when, and would it pass now."""
     told = call.hub.directory.explain(id, by=call.by)
-    return Answer(plain(told), _explained(told))
+    return Answer(plain(told), _explained(call, told))
 
 
 def _change(call: Call, id: str, action: str, reason: str) -> Answer:
@@ -120,7 +120,7 @@ def _change(call: Call, id: str, action: str, reason: str) -> Answer:
     return Answer(plain(entry), [Words(said, "bold")])
 
 
-def _explained(told: Any) -> list[Part]:
+def _explained(call: Call, told: Any) -> list[Part]:
     purpose = told.purpose
     facts = Facts([
         (_("授权编号"), told.grant),
@@ -128,8 +128,8 @@ def _explained(told: Any) -> list[Part]:
         (_("种类"), word(GRANT_KINDS, told.kind)),
         (_("状态"), told.state),
         (_("资源"), _("{name}（{code}）").format(name=told.resource_name, code=told.resource)),
-        (_("提供部门"), told.provider),
-        (_("使用部门"), told.department),
+        (_("提供部门"), call.called(told.provider)),
+        (_("使用部门"), call.called(told.department)),
         (_("使用依据"), purpose.get("basis")),
         (_("使用场景"), purpose.get("scene")),
         (_("使用范围"), purpose.get("scope")),

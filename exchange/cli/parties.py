@@ -11,6 +11,7 @@ from exchange.cli.answers import Answer, Facts, Part, Table, Verbatim, Words, pl
 from exchange.cli.calling import Call, command, group
 from exchange.cli.messages import _
 from exchange.cli.root import REGISTER, app
+from exchange.cli.words import word
 
 departments = group("department", _("部门：谁提供和使用数据。"), panel=REGISTER, into=app)
 endpoints = group("endpoint", _("端点：部门的数据在哪里、怎样到达。"), panel=REGISTER, into=app)
@@ -50,7 +51,7 @@ def show_department(
         (_("联系人"), people),
     ])  # fmt: skip
     document = {**plain(found), "endpoints": [place.name for place in places]}
-    return Answer(document, [facts, _endpoints(places)])
+    return Answer(document, [facts, _endpoints(call, places)])
 
 
 @command(endpoints, "list", help=_("列出端点。"), example=_("shutong endpoint list --department 市公安局"))
@@ -65,7 +66,7 @@ def list_endpoints(
     rows: list[dict[str, str]] = [
         {"name": each.name, "department": each.department, "kind": each.kind, "zone": each.zone} for each in found
     ]
-    return Answer({"endpoints": rows}, [_endpoints(found)])
+    return Answer({"endpoints": rows}, [_endpoints(call, found)])
 
 
 @command(
@@ -79,7 +80,7 @@ def show_endpoint(call: Call, name: EndpointName) -> Answer:
     found = call.hub.directory.endpoint(name, by=call.by)
     facts = Facts([
         (_("名称"), found.name),
-        (_("所属部门"), found.department),
+        (_("所属部门"), call.called(found.department)),
         (_("类型"), found.kind),
         (_("无时区时间所在时区"), found.zone),
     ])  # fmt: skip
@@ -98,7 +99,7 @@ def test_endpoint(call: Call, name: EndpointName) -> Answer:
     probes = call.hub.registration.test_endpoint(name, by=call.by)
     passed = all(probe.passed for probe in probes)
     rows = [(probe.passed, probe.name, probe.detail, probe.remedy) for probe in probes]
-    verdict = _("端点 {name} 可用。") if passed else _("端点 {name} 还不能用。")
+    verdict = _("端点 {name} 全部通过。") if passed else _("端点 {name} 有未通过的测试项。")
     parts: list[Part] = [
         Table((_("通过"), _("测试项"), _("说明"), _("怎么办")), rows, _("没有测试项。")),
         Words(verdict.format(name=name), "bold green" if passed else "bold red"),
@@ -156,17 +157,19 @@ def prepare(
     return Answer(document, [table, Words(advice)], status=2)
 
 
-def _endpoints(found: Sequence[Any]) -> Table:
-    rows = [(each.name, each.department, each.kind, each.zone) for each in found]
+def _endpoints(call: Call, found: Sequence[Any]) -> Table:
+    rows = [(each.name, call.called(each.department), each.kind, each.zone) for each in found]
     return Table((_("端点"), _("所属部门"), _("类型"), _("时区")), rows, _("还没有端点；用 shutong apply 登记。"))
 
 
 def _object(found: Any) -> Table:
+    from schemas import ITEM_TYPES
+
     rows = [
         (
             column.name,
             column.label,
-            column.type,
+            word(ITEM_TYPES, column.type),
             column.length,
             column.scale,
             not column.nullable,

@@ -51,7 +51,7 @@ def list_resources(
 @command(
     resources,
     "show",
-    help=_("查看一个资源：元数据、信息项、挂接，以及现在可以办理什么。"),
+    help=_("查看一个资源：元数据、信息项、挂接，以及流程的下一步。"),
     example=_("shutong resource show 101001001/0001\nshutong resource show 101001001/0001 --version 1"),
 )
 def show_resource(
@@ -381,7 +381,7 @@ def _whole(entry: Any) -> list[Part]:
         (_("版本"), entry.version),
         (_("状态"), entry.label),
         (_("发布中的版本"), entry.version_in_force),
-        (_("现在可以办理"), possible),
+        (_("流程的下一步"), possible),
     ])  # fmt: skip
     items = [
         (

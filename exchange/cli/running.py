@@ -145,7 +145,7 @@ def status(call: Call) -> Answer:
             each.id,
             word(EXCHANGE_KINDS, each.kind),
             each.resource,
-            f"{each.provider} → {each.recipient}",
+            f"{call.called(each.provider)} → {call.called(each.recipient)}",
             word(EXCHANGE_STATES, each.state),
             word(RUN_STATES, each.run_state),
             each.counts.get("read"),

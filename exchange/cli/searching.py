@@ -90,7 +90,7 @@ def responsibility(call: Call, department: Department) -> Answer:
     parts: list[Part] = [
         title,
         entries(found.resources, _("没有登记资源。")),
-        _table(found.demands, _("没有待响应的需求。")),
+        _table(call, found.demands, _("没有待响应的需求。")),
     ]
     return Answer(document, parts)
 
@@ -116,16 +116,23 @@ def list_demands(
     """The list of demand."""
     call.by  # noqa: B018 - nobody without a name reads it
     found = call.hub.directory.demands(department=department, provider=provider, state=state)
-    return Answer({"demands": [_demand(entry) for entry in found]}, [_table(found, _("没有需求。"))])
+    return Answer({"demands": [_demand(entry) for entry in found]}, [_table(call, found, _("没有需求。"))])
 
 
 def _demand(entry: Any) -> dict[str, Any]:
     return {**plain(entry), "label": entry.label}
 
 
-def _table(found: Any, empty: str) -> Table:
+def _table(call: Call, found: Any, empty: str) -> Table:
     rows = [
-        (entry.id, entry.demand.title, entry.demand.department, entry.demand.provider_code, entry.label, entry.at)
+        (
+            entry.id,
+            entry.demand.title,
+            call.called(entry.demand.department),
+            call.called(entry.demand.provider_code),
+            entry.label,
+            entry.at,
+        )
         for entry in found
     ]
     return Table((_("编号"), _("所需数据"), _("需求部门"), _("建议提供部门"), _("状态"), _("提出时间")), rows, empty)

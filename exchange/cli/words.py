@@ -58,7 +58,50 @@ ROLES: Mapping[str, str] = {
     "audit": _("审计管理员"),
 }
 
+EVENTS: Mapping[str, str] = {
+    "DepartmentRegistered": _("部门登记"),
+    "EndpointRegistered": _("端点登记"),
+    "EndpointTested": _("连通测试"),
+    "ResourceRegistered": _("资源编目"),
+    "ResourceMoved": _("资源流转"),
+    "ApplicationSubmitted": _("共享申请"),
+    "ApplicationDecided": _("申请审核"),
+    "GrantIssued": _("授权签发"),
+    "GrantSuspended": _("授权中止"),
+    "GrantResumed": _("授权恢复"),
+    "GrantRevoked": _("授权撤销"),
+    "GrantExpired": _("授权到期"),
+    "AccessDenied": _("拒绝操作"),
+    "ExchangeConfigured": _("交换任务配置"),
+    "RunStarted": _("批次开始"),
+    "RunTakenOver": _("批次接管"),
+    "RunStaged": _("批次就绪"),
+    "RunGated": _("放行"),
+    "RunRefusedAtGate": _("拦截"),
+    "RunCommitted": _("交付完成"),
+    "RunSettled": _("批次办结"),
+    "RunReddened": _("批次红牌"),
+    "RunAborted": _("批次放弃"),
+    "RevocationAfterDelivery": _("撤销晚于放行"),
+    "RowsWithdrawn": _("撤回"),
+    "QuarantineRead": _("查看隔离数据"),
+    "LogRead": _("检索日志"),
+    "LogExported": _("导出日志"),
+    "LogVerified": _("核验日志"),
+    "LogRestored": _("日志恢复"),
+    "SettingsChanged": _("设置变更"),
+    "NoticeIssued": _("告知"),
+    "TargetRedelivered": _("重新交付"),
+    "HubRecovered": _("平台恢复"),
+}
+"""Events of the log (审计事件) in words."""
+
 
 def word(words: Mapping[str, str], key: str | None) -> str:
     """The field's word, or the short one where there is none."""
     return words.get(key, key) if key else ""
+
+
+def event_type(text: str) -> str:
+    """The type of an event somebody wrote, by its name or in words."""
+    return next((name for name, words in EVENTS.items() if text == words), text)

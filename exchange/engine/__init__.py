@@ -5,7 +5,16 @@ from __future__ import annotations
 from exchange.engine.endpoints import Endpoints
 from exchange.engine.opening import problems_of_options
 from exchange.engine.run import Engine, Observer, RunResult
-from exchange.engine.states import RunState
+from exchange.engine.states import UNFINISHED, RunState
 from exchange.engine.subject import plan_exchange
 
-__all__ = ["Endpoints", "Engine", "Observer", "RunResult", "RunState", "plan_exchange", "problems_of_options"]
+__all__ = [
+    "UNFINISHED",
+    "Endpoints",
+    "Engine",
+    "Observer",
+    "RunResult",
+    "RunState",
+    "plan_exchange",
+    "problems_of_options",
+]

@@ -7,14 +7,14 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import and_, func, or_, select
 from sqlalchemy.orm import Session
 
-from exchange.audit import Verification, events
+from exchange.audit import Sealer, Verification, events
 from exchange.db import now
-from exchange.db.tables import ExchangeRow, NoticeRow, QuarantineRow, ReceiptRow, RunRow
-from exchange.engine import Observer, RunResult
-from exchange.errors import Denied, HubError, Unknown
+from exchange.db.tables import ExchangeRow, GrantRow, NoticeRow, QuarantineRow, ReceiptRow, RunRow
+from exchange.engine import UNFINISHED, Observer, RunResult
+from exchange.errors import Busy, Denied, HubError, Unknown
 from exchange.identity import Actor
 from exchange.receipts import receipt
 from exchange.settings import Role
@@ -31,6 +31,10 @@ CYCLES: dict[str, timedelta] = {
     "yearly": timedelta(days=366),
 }
 """How long after a run the next one is due, by the resource's update cycle (更新周期)."""
+SOON = timedelta(minutes=5)
+"""How long after a failure that may heal by itself the next try is due."""
+HELD: dict[str, str] = {"suspended": "paused", "revoked": "ended", "expired": "ended"}
+"""State of a grant to what it makes of its exchanges."""
 
 
 @dataclass(frozen=True)
@@ -78,44 +82,63 @@ class Oversight:
         hub = self._hub
         with hub.permitted(by, Role.INTEGRATOR, Role.SYSTEM, action=f"执行交换 {exchange}", exchange=exchange):
             try:
-                with hub.told():
+                with hub.told(), Sealer(hub.audit):
                     result = hub.engine.run(exchange, by=by, **options)
             except Denied as error:
                 hub.denied(by, f"执行交换 {exchange}", error, exchange=exchange)
-                raise
-            finally:
                 self._schedule(exchange)
+                raise
+            except HubError as error:
+                self._schedule(exchange, soon=error.retry)
+                raise
+            self._schedule(exchange)
         return result
 
     def due(self) -> list[str]:
-        """Exchanges whose time has come, synchronisations first: what they bring is shared at once."""
+        """Exchanges whose time has come, synchronisations first: what they bring is shared at once.
+
+        One with an unfinished run is always due: whatever became of its grant, what was begun is ended.
+        """
         with self._hub.database.reading() as session:
-            moment = now(session)
+            timely = or_(ExchangeRow.due_at.is_(None), ExchangeRow.due_at <= now(session))
+            unfinished = select(RunRow.exchange).where(RunRow.state.in_(UNFINISHED))
             rows = session.scalars(
                 select(ExchangeRow)
-                .where(ExchangeRow.state == "active", or_(ExchangeRow.due_at.is_(None), ExchangeRow.due_at <= moment))
+                .join(GrantRow, GrantRow.id == ExchangeRow.grant)
+                .where(
+                    or_(
+                        and_(ExchangeRow.state == "active", GrantRow.state == "active", timely),
+                        ExchangeRow.id.in_(unfinished),
+                    )
+                )
                 .order_by(ExchangeRow.kind.desc(), ExchangeRow.id)
             )
             return [row.id for row in rows]
 
     def run_due(self, *, by: Actor, observe: Observer | None = None) -> list[RunResult | HubError]:
-        """Run everything that is due; one that fails does not keep the others."""
+        """Run everything that is due; one that fails does not keep the others, one in other hands is left."""
+        hub = self._hub
+        with hub.database.transaction() as session:
+            hub.authorisation.expire_due(session)
         options: dict[str, Any] = {"observe": observe} if observe else {}
         results: list[RunResult | HubError] = []
         for exchange in self.due():
             try:
                 results.append(self.run(exchange, by=by, **options))
+            except Busy:
+                continue
             except HubError as error:
                 results.append(error)
         return results
 
-    def _schedule(self, exchange: str) -> None:
+    def _schedule(self, exchange: str, *, soon: bool = False) -> None:
+        """When the exchange is due next: after its update cycle, or soon where that may heal it."""
         hub = self._hub
-        with hub.database.transaction() as session:
+        with hub.told(), hub.database.transaction() as session:
             row = session.get(ExchangeRow, exchange)
             if row is not None:
-                cycle = hub.catalog.resource(session, row.resource).resource.update_cycle
-                row.due_at = now(session) + CYCLES.get(str(cycle), CYCLES["daily"])
+                cycle = str(hub.catalog.resource(session, row.resource).resource.update_cycle)
+                row.due_at = now(session) + (SOON if soon else CYCLES.get(cycle, CYCLES["daily"]))
 
     # --- following -----------------------------------------------------------------------------
 
@@ -125,21 +148,22 @@ class Oversight:
             last = select(RunRow.exchange, func.max(RunRow.started_at).label("at")).group_by(RunRow.exchange)
             newest = last.subquery()
             rows = session.execute(
-                select(ExchangeRow, RunRow)
+                select(ExchangeRow, GrantRow.state, RunRow)
+                .join(GrantRow, GrantRow.id == ExchangeRow.grant)
                 .outerjoin(newest, newest.c.exchange == ExchangeRow.id)
                 .outerjoin(RunRow, (RunRow.exchange == ExchangeRow.id) & (RunRow.started_at == newest.c.at))
                 .order_by(ExchangeRow.kind.desc(), ExchangeRow.id)
             ).all()
-            return [self._status(exchange, run) for exchange, run in rows]
+            return [self._status(exchange, grant, run) for exchange, grant, run in rows]
 
-    def _status(self, exchange: ExchangeRow, run: RunRow | None) -> ExchangeStatus:
+    def _status(self, exchange: ExchangeRow, grant: str, run: RunRow | None) -> ExchangeStatus:
         return ExchangeStatus(
             id=exchange.id,
             kind=exchange.kind,
             resource=exchange.resource,
             provider=exchange.provider,
             recipient=exchange.recipient,
-            state=exchange.state,
+            state=HELD.get(grant, exchange.state),
             due_at=exchange.due_at,
             run=run.id if run else None,
             run_state=run.state if run else None,

@@ -14,6 +14,9 @@ from tests.conformance.places import PLACES, Place
 from tests.support.servers import Server
 
 
+CAPABILITIES = ("delivers", "merges", "transactional", "settles")
+
+
 def enrolled(registered: Iterable[str]) -> dict[str, type[Place]]:
     """All places of the registered kinds, by name.
 
@@ -26,31 +29,41 @@ def enrolled(registered: Iterable[str]) -> dict[str, type[Place]]:
     return {name: place for kind in registered for name, place in PLACES[kind].items()}
 
 
+def lacking(place: type[Place]) -> set[str]:
+    """The capabilities that a place says it has not; what delivers nothing merges nothing either."""
+    gaps = {name for name in CAPABILITIES if name in place.gaps}
+    return gaps | {"merges", "transactional"} if "delivers" in gaps else gaps
+
+
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "needs(capability): the test asks this of a place; see its gaps")
+    config.addinivalue_line("markers", "needs(capability): only for places that have no gap there")
+    config.addinivalue_line("markers", "shows(capability): for all places; where there is a gap it ends as that says")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """One test for each place, and for each case there is, marked where a place has a gap."""
+    """One test for each place that can be asked for it, and for each case there is.
+
+    A test that ``shows`` a capability runs at every place, and must end as the gap says where there is one;
+    so does a case that a place cannot carry.
+    """
     if "place" not in metafunc.fixturenames:
         return
-    needed = [mark.args[0] for mark in metafunc.definition.iter_markers("needs")]
-    given: list[Case | None] = [None]
+    needed = {mark.args[0] for mark in metafunc.definition.iter_markers("needs")}
+    shown = [mark.args[0] for mark in metafunc.definition.iter_markers("shows")]
+    cases: list[Case | None] = [None]
     names = ["place"]
-    if "case" in metafunc.fixturenames:
-        names.append("case")
-        given = list(CASES)
-    elif "hostile" in metafunc.fixturenames:
-        names.append("hostile")
-        given = list(HOSTILE)
+    for name, given in (("case", CASES), ("hostile", HOSTILE)):
+        if name in metafunc.fixturenames:
+            names, cases = ["place", name], [*given]
     parameters = []
     for name, place in enrolled(kinds()).items():
-        for case in given:
-            gaps = [place.gaps[want] for want in [*needed, case.name if case else ""] if want in place.gaps]
-            marks = [pytest.mark.xfail(strict=True, raises=gap.ends, reason=gap.reason) for gap in gaps[:1]]
+        if needed & lacking(place):
+            continue
+        for case in cases:
+            gaps = [place.gaps[want] for want in [*shown, case.name if case else ""] if want in place.gaps]
+            marks = [pytest.mark.xfail(strict=True, raises=gap.ends, reason=gap.reason) for gap in gaps]
             values: list[Any] = [place, *([case] if case else [])]
-            label = f"{name}-{case.name}" if case else name
-            parameters.append(pytest.param(*values, id=label, marks=marks))
+            parameters.append(pytest.param(*values, id=f"{name}-{case.name}" if case else name, marks=marks))
     metafunc.parametrize(names, parameters, indirect=["place"])
 
 

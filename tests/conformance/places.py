@@ -192,7 +192,9 @@ class WebServicePlace(Place):
     kind = "webservice"
     gaps: ClassVar[Mapping[str, Gap]] = {
         "delivers": Gap(Unsupported, "no way of writing is agreed with anybody"),
+        "settles": Gap(AssertionError, "no way of answering is agreed with anybody"),
         "blanks and quotes in names": Gap(Misconfigured, "names of elements have neither blanks nor quotes"),
+        "rare characters in names": Gap(Misconfigured, "schemas know the letters of XML 1.0's fourth edition only"),
     }
 
     def open(self) -> Endpoint:
@@ -271,7 +273,7 @@ class MariaDBPlace(DatabasePlace):
     """A database on a server of the other product."""
 
     gaps: ClassVar[Mapping[str, Gap]] = {
-        "faces in names": Gap(AdapterError, "its names hold no characters beyond the first plane"),
+        "rare characters in names": Gap(AdapterError, "its names hold no characters beyond the first plane"),
     }
 
     def url(self) -> str:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from adapters.base import Capture
+from adapters.base import REFERENCE, Capture, Outcome, Selection
 from adapters.errors import Unsupported
 from adapters.registry import kinds
-from tests.conformance.cases import CASES, NUMBER, REMARK
-from tests.conformance.conftest import enrolled
-from tests.conformance.places import PLACES, Place
+from tests.conformance.cases import CASES, NUMBER, REMARK, Case
+from tests.conformance.conftest import CAPABILITIES, enrolled, lacking
+from tests.conformance.places import PLACES, Place, Run
 
 
 def test_every_kind_has_its_places() -> None:
@@ -27,13 +27,37 @@ def test_cases_have_names_of_their_own() -> None:
 
 def test_gaps_are_those_of_the_capabilities(place: Place) -> None:
     capabilities = place.endpoint.capabilities
-    declared = {name for name in ("delivers", "merges", "settles", "transactional") if name in place.gaps}
-    lacking = {name for name in ("delivers", "merges", "settles", "transactional") if not getattr(capabilities, name)}
-    assert declared <= lacking
-    # What does not deliver need not say that it does not merge either.
-    assert lacking == declared or "delivers" in declared
-    known = {case.name for case in CASES} | {"delivers", "merges", "settles", "transactional"}
-    assert set(place.gaps) <= known
+    assert lacking(type(place)) == {name for name in CAPABILITIES if not getattr(capabilities, name)}
+    assert set(place.gaps) <= {*CAPABILITIES, *(case.name for case in CASES)}
+
+
+@pytest.mark.shows("delivers")
+def test_what_delivers_and_what_does_not(place: Place) -> None:
+    one = Case("one", (NUMBER, REMARK), ({"number": "1"},))
+    binding = place.target(one.items)
+    assert Run(place.endpoint.sink(binding), one.schema).deliver(one.batch).written == 1
+
+
+@pytest.mark.needs("delivers")
+@pytest.mark.shows("merges")
+def test_what_merges_and_what_does_not(place: Place) -> None:
+    one = Case("one", (NUMBER, REMARK), ({"number": "1"},))
+    run = Run(place.endpoint.sink(place.target(one.items)), one.schema)
+    run.deliver(one.batch)
+    answer = Run(run.sink, one.schema).deliver(one.batch)
+    assert (answer.written, answer.unchanged) == (0, 1)
+
+
+@pytest.mark.shows("settles")
+def test_what_settles_and_what_does_not(place: Place) -> None:
+    binding = place.provide(Case("one", (NUMBER, REMARK), ({"number": "1"},)))
+    captures = place.endpoint.capabilities.captures
+    if binding.capture == "snapshot" and "outbox" in captures:
+        # Only an outbox has something to write back; its state columns are a family's, tried with each of them.
+        return
+    with place.endpoint.source(binding) as source:
+        [batch] = source.batches(Selection())
+        assert source.settle([Outcome(batch.column(REFERENCE)[0].as_py())]) == 1
 
 
 @pytest.mark.parametrize("capture", ["snapshot", "outbox", "batches", "journal"])

@@ -12,7 +12,6 @@ import pytest
 from sqlalchemy import create_engine, make_url, text
 from sqlalchemy.exc import OperationalError
 
-from tests.support import packages
 from tests.support.servers import PostgreSQLServer, Server
 
 
@@ -119,11 +118,3 @@ def test_the_log_is_kept_when_asked_for(tmp_path: Path) -> None:
     server.stop(keep_log_in=tmp_path / "logs")
     assert "database system is ready" in (tmp_path / "logs" / "postgresql.log").read_text()
     assert not server.folder.exists()
-
-
-def test_a_missing_program_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", "/nonexistent")
-    absent = packages.Program("no-such-server", "no-such-package", ("usr/lib/postgresql/*/bin",))
-    assert absent.find() is None
-    with pytest.raises(FileNotFoundError, match="apt-get install no-such-package"):
-        absent.path()

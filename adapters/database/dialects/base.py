@@ -43,7 +43,7 @@ class Dialect(ABC):
 
     product: ClassVar[Product]
     longest_name: ClassVar[int]
-    """Characters of the longest identifier; bytes where the product counts those."""
+    """Of an identifier."""
     not_a_number: ClassVar[bool] = True
     """A float column can hold NaN and the infinities."""
     types_itself: ClassVar[bool] = True
@@ -245,6 +245,10 @@ class Dialect(ABC):
     def table_options(self) -> dict[str, Any]:
         """Keywords for every table we make."""
         return {}
+
+    def fits(self, name: str) -> bool:
+        """Whether an identifier is short enough."""
+        return len(name) <= self.longest_name
 
     @abstractmethod
     def script_dialect(self) -> sa.Dialect:

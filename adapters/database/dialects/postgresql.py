@@ -72,7 +72,7 @@ _GREETINGS: tuple[tuple[str, type[AdapterError], str], ...] = (
     (r"role .* (does not exist|is not permitted)|角色.*不存在", Refused, "账号不被接受"),
     (r"permission denied for database|访问数据库.*权限不够", Refused, "账号没有所需的权限"),
     (r"database .* does not exist|数据库.*不存在", Misconfigured, "没有这个数据库"),
-    (r"certificate|does not support SSL|root\.crt|SSL error", Refused, "加密连接没有建立"),
+    (r"certificate|does not support SSL|root\.crt", Refused, "加密连接没有建立"),
     (r"translate host name|not known", Misconfigured, "主机名无法解析"),
 )
 
@@ -292,6 +292,10 @@ class PostgreSQL(Dialect):
         """A text in the collation of the bytes."""
         return sa.String(length, collation="C") if length else sa.Text()
 
+    def fits(self, name: str) -> bool:
+        """Names are cut after so many bytes, silently."""
+        return len(name.encode()) <= self.longest_name
+
     def script_dialect(self) -> sa.Dialect:
         """Without a driver."""
         return PGDialect(paramstyle="named")  # type: ignore[no-untyped-call]
@@ -302,8 +306,9 @@ class PostgreSQL(Dialect):
             return None
         state = error.sqlstate
         if state is None:
+            # Only while connecting does the error know its connection.
             for pattern, kind, what in _GREETINGS:
-                if re.search(pattern, str(error)):
+                if error.pgconn is not None and re.search(pattern, str(error)):
                     return Diagnosis(kind, what)
             return None
         for start, kind, what in _STATES:

@@ -215,7 +215,7 @@ def test_whatever_comes_a_fault_or_rows_go(content: bytes) -> None:
 FUZZED = _service(address="http://x/")
 
 
-@pytest.mark.parametrize("items", [["a b"], ["1a"], [""], ["a:b"], ["a", "a"]])
+@pytest.mark.parametrize("items", [["a b"], ["1a"], [""], ["a:b"], ["a", "a"], ["䶮"], ["🙂"], ["a\0"], ["x", "y z"]])
 def test_names_that_are_none_in_xml(items: list[str]) -> None:
     with pytest.raises(Misconfigured):
         rows_service("S", "urn:x", items, _read)

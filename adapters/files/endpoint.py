@@ -107,11 +107,10 @@ class FilesEndpoint(Endpoint):
                 self._sink_options(binding)
                 self._directory().listing("*.csv")
                 return unbound(binding, schema)
-            else:
-                source = FilesSource(self._directory(), binding, self._source_options(binding))
-                header = source.header()
-                if header is not None:
-                    source.places(header, binding.object)
+            source = FilesSource(self._directory(), binding, self._source_options(binding))
+            header = source.header()
+            if header is not None:
+                source.places(header, binding.object)
         except AdapterError as error:
             return [f"{error.message}（{error.remedy}）" if error.remedy else error.message]
         return []

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from exchange.cli.answers import BEIJING, Answer, Facts, Part, Table, Words, plain
+from exchange.cli.answers import BEIJING, Answer, Facts, Part, Table, Words, cell, plain
 from exchange.cli.calling import Call, command, group
 from exchange.cli.messages import _
 from exchange.cli.root import OVERSEE, app
@@ -174,6 +174,7 @@ def moment(text: str, option: str, *, end: bool = False) -> datetime:
 def _said(body: dict[str, Any]) -> str:
     """What an event says, on one line."""
     texts = {
-        name: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False) for name, value in body.items()
+        name: json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else cell(value)
+        for name, value in body.items()
     }
     return " ".join(f"{name}={text}" for name, text in texts.items())

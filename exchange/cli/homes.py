@@ -71,9 +71,9 @@ def init(
         hub = create_home(home, department, by=by)
     except HubError as error:
         _undo(file)
-        problems = error.problems if isinstance(error, Invalid) else ()
-        if problems:
-            raise Invalid(_("不能建立枢纽"), problems, remedy=_("改正后重新执行 shutong init")) from error
+        if isinstance(error, Invalid) and error.problems:
+            again = _("改正后重新执行 shutong init")
+            raise Invalid(_("不能建立枢纽"), error.problems, remedy=again) from error
         raise
     hub.close()
     document = {

@@ -13,7 +13,6 @@ from tests.conformance.cases import CASES, HOSTILE, Case
 from tests.conformance.places import PLACES, Place
 from tests.support.servers import Server
 
-
 CAPABILITIES = ("delivers", "merges", "transactional", "settles")
 
 

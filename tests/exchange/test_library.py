@@ -21,7 +21,9 @@ def of_class(**changes: Any) -> Resource:
     table = record_class("natural_person").tables[0]
     own = {"name": "note_own", "label": "本地备注", "type": "C", "length": 20}
     items = [item.model_dump(mode="json") for item in table.items[:4]]
-    return resource(record_class="natural_person", table=table.name, items=[*items, own], key=list(table.key), **changes)
+    return resource(
+        record_class="natural_person", table=table.name, items=[*items, own], key=list(table.key), **changes
+    )
 
 
 def test_a_resource_of_a_class_is_kept_in_the_table_of_the_class() -> None:

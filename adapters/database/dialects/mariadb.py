@@ -45,7 +45,7 @@ _CODES: tuple[tuple[tuple[int, ...], type[AdapterError], str], ...] = (
     ((1049,), Misconfigured, "没有这个数据库"),
     ((1146, 1051), Misconfigured, "缺少表"),
     ((1054,), Misconfigured, "缺少列"),
-    ((1118, 1071, 1059, 1069), Misconfigured, "表的定义超出数据库的限制"),
+    ((1118, 1071, 1059, 1069, 1170), Misconfigured, "表的定义超出数据库的限制"),
     ((1062, 1586, 1557), Refused, "违反唯一约束"),
     ((1048, 1364, 1263), Refused, "不可为空的列没有值"),
     ((1451, 1452, 1216, 1217, 4025), Refused, "违反约束"),

@@ -204,7 +204,9 @@ def build(home: Path, urls: Mapping[str, str], *, lease_seconds: float = 1.0) ->
     for code, name in ((POLICE, "公安局"), (TAX, "税务局")):
         register.put_department(Department(code=code, name=name, division="321200"), by=integrator)
     for name, department in (("police", POLICE), ("tax", TAX), ("library", HUB)):
-        spec = EndpointSpec(name=name, department=department, kind="database", options=endpoint_options(urls[name], home))
+        spec = EndpointSpec(
+            name=name, department=department, kind="database", options=endpoint_options(urls[name], home)
+        )
         register.put_endpoint(spec, by=integrator)
     with town.databases["police"].begin() as connection:
         town.front.create(connection)

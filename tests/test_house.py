@@ -137,7 +137,8 @@ def test_every_module_has_its_tests() -> None:
         if not migration(path)
         and (not path.stem.startswith("_") or (path.stem == "__init__" and not only_gathers(path)))
     ]
-    assert [name(path) for path in public if not any(home.exists() for home in homes_of_tests(path))] == []
+    bare = [name(path) for path in public if not any(home.exists() for home in homes_of_tests(path))]
+    assert not bare, "without tests of their own:\n" + "\n".join(bare)
 
 
 def test_every_folder_of_tests_is_a_package() -> None:

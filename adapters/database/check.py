@@ -16,10 +16,8 @@ _STATE_FAMILIES = frozenset({"text", "integer", "boolean"})
 _TIME_FAMILIES = frozenset({"text", "date", "time", "instant"})
 
 
-def sink_misfits(
-    binding: Binding, schema: pa.Schema, shape: TableShape, dialect: Dialect, *, whole: bool = True
-) -> list[str]:
-    """What does not fit a target; ``whole`` unless only its keys are looked at."""
+def sink_misfits(binding: Binding, schema: pa.Schema, shape: TableShape, dialect: Dialect) -> list[str]:
+    """What does not fit a target."""
     fields = fields_of(schema)
     problems = [
         f"表 {shape.name} 没有列 {binding.columns[item]}（信息项 {item}）"
@@ -35,13 +33,12 @@ def sink_misfits(
         found = misfit(field, column, dialect, key=item in binding.key, version=item == binding.version)
         if found:
             problems.append(f"列 {column.name}（信息项 {item}）{found}")
-    if whole:
-        wanted = [*binding.key, *([binding.version] if binding.version else [])]
-        problems += [f"交付的数据中没有信息项 {item}（业务主键或版本）" for item in wanted if item not in fields]
-        problems += _profile_misfits(binding, shape)
-        problems += _fixed_misfits(binding, shape)
-        problems += _key_misfits(binding, shape)
-        problems += _unwritten(binding, fields, shape)
+    wanted = [*binding.key, *([binding.version] if binding.version else [])]
+    problems += [f"交付的数据中没有信息项 {item}（业务主键或版本）" for item in wanted if item not in fields]
+    problems += _profile_misfits(binding, shape)
+    problems += _fixed_misfits(binding, shape)
+    problems += _key_misfits(binding, shape)
+    problems += _unwritten(binding, fields, shape)
     return problems
 
 

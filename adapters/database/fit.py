@@ -7,13 +7,14 @@ Values that a column would change are refused, never bent: the fit is judged onc
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from adapters.base import OPERATION, REFERENCE
 from adapters.database.dialects import Dialect
-from adapters.database.dialects.types import item_length
+from adapters.database.dialects.types import INSTANT, from_zone, item_length
 from adapters.database.shapes import FAMILIES, Column
 from adapters.errors import Refused, Unsupported
 
@@ -139,8 +140,11 @@ def _too_few_digits(kind: pa.DataType, column: Column) -> str | None:
 
 
 def _time(values: pa.Array, column: Column, zone: str) -> pa.Array:
-    moment = pc.cast(values, pa.timestamp("us", tz=values.type.tz or "UTC"))
-    local = pc.local_timestamp(pc.cast(moment, pa.timestamp("us", tz="UTC" if column.family == "instant" else zone)))
+    moment = pc.cast(values, INSTANT)
+    if column.family == "instant":
+        local = pc.local_timestamp(moment)
+    else:
+        local = pc.local_timestamp(pc.cast(moment, pa.timestamp("us", tz=zone)))
     if column.family != "text" and column.fraction < 6:
         grain = 10 ** (6 - column.fraction)
         ticks = pc.cast(local, pa.int64())
@@ -150,4 +154,23 @@ def _time(values: pa.Array, column: Column, zone: str) -> pa.Array:
                 f"列 {column.name}（{column.declared}）的秒只留 {column.fraction} 位小数，数据比它细",
                 remedy="请对方把该列改为六位小数，或在来源处截到整秒",
             )
-    return pc.replace_substring_regex(pc.cast(local, pa.string()), r"\.0{6}$", "")
+    text = pc.replace_substring_regex(pc.cast(local, pa.string()), r"\.0{6}$", "")
+    if column.family == "instant":
+        return text
+    # Clocks that are put back show an hour twice; zone-less, it is taken for the earlier one.
+    repeated = pc.not_equal(from_zone(zone)[1](local), moment)
+    return _with_offset(text, moment, repeated, column, zone) if pc.any(repeated).as_py() else text
+
+
+def _with_offset(text: pa.Array, moment: pa.Array, where: pa.Array, column: Column, zone: str) -> pa.Array:
+    if column.family != "text":
+        raise Refused(
+            f"列 {column.name}（{column.declared}）没有时区，装不下时钟回拨后重复的时间",
+            remedy="请对方把该列改为带时区的类型，或在校验中拒收这样的行",
+        )
+    there = ZoneInfo(zone)
+    told = [
+        f"{words}{each.astimezone(there).isoformat()[-6:]}" if repeats else words
+        for words, each, repeats in zip(text.to_pylist(), moment.to_pylist(), where.to_pylist(), strict=True)
+    ]
+    return pa.array(told, pa.string())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import sqlalchemy as sa
 
 from adapters.base import Acknowledgement, Binding, Claim, Delivery, Manifest, Sink
@@ -58,37 +59,49 @@ class DatabaseSink(Sink):
 
     def holds(self, keys: pa.RecordBatch) -> pa.BooleanArray:
         """Look all keys up at once, through a temporary table of them."""
-        layout = self._layout(pa.schema([keys.schema.field(item) for item in self._binding.key]), whole=False)
         dialect, items = self._place.dialect, self._binding.key
-        copy = copy_of(dialect, "shutong_keys", layout.shape, layout.columns, {ROW: "integer"}, temporary=True)
-        arrays = {ROW: pa.array(range(keys.num_rows), pa.int64())}
-        for number, item in enumerate(items):
-            arrays[f"c{number}"] = fitted(keys.column(item), layout.column(item), dialect, self._place.zone)
-        target = layout.shape.clause
-        condition = [
-            dialect.same_key(target.c[layout.column(item).name], copy[number], layout.column(item))
-            for number, item in enumerate(items)
-        ]
-        condition += [
-            dialect.equals(target.c[name], layout.shape.columns[name], text)
-            for name, text in self._binding.fixed.items()
-        ]
         with self._place.translating(), self._place.engine.connect() as connection:
+            shape = self._place.shape(connection, self._binding.object)
+            layout = Layout(self._binding, shape, {item: keys.schema.field(item) for item in items})
+            if missing := [name for name in layout.key_columns if name not in shape.columns]:
+                raise Misconfigured(
+                    f"{self._place.name}：表 {shape.name} 没有列 {'、'.join(missing)}", remedy="改正挂接"
+                )
+            copy = copy_of(dialect, "shutong_keys", shape, layout.columns, {ROW: "integer"}, temporary=True)
             connection.execute(copy.create)
-            dialect.load(connection, copy.table, arrays)
-            found = set(connection.execute(sa.select(copy.table.c[ROW]).where(*condition)).scalars())
+            dialect.load(connection, copy.table, self._looked_up(keys, layout))
+            target = shape.clause
+            same = [
+                dialect.same_key(target.c[column.name], copy[number], column)
+                for number, column in enumerate(layout.columns)
+            ]
+            fixed = [
+                dialect.equals(target.c[name], shape.columns[name], text) for name, text in self._binding.fixed.items()
+            ]
+            found = set(connection.execute(sa.select(copy.table.c[ROW]).where(*same, *fixed)).scalars())
         return pa.array([number in found for number in range(keys.num_rows)], pa.bool_())
 
-    def _layout(self, schema: pa.Schema, *, whole: bool = True) -> Layout:
+    def _looked_up(self, keys: pa.RecordBatch, layout: Layout) -> dict[str, pa.Array]:
+        """Numbered keys as they are written; one that is longer than its column is not there anyway."""
+        values = [
+            fitted(keys.column(item), layout.column(item), self._place.dialect, self._place.zone)
+            for item in self._binding.key
+        ]
+        short = pa.array([True] * keys.num_rows, pa.bool_())
+        for each, column in zip(values, layout.columns, strict=True):
+            if column.family == "text" and column.length is not None:
+                short = pc.and_(short, pc.less_equal(pc.utf8_length(each), column.length))
+        arrays = {ROW: pa.array(range(keys.num_rows), pa.int64())}
+        arrays |= {f"c{number}": each for number, each in enumerate(values)}
+        return {name: each.filter(short) for name, each in arrays.items()}
+
+    def _layout(self, schema: pa.Schema) -> Layout:
         with self._place.translating(), self._place.engine.connect() as connection:
             self._ledger.demand(connection, self._place.name)
             shape = self._place.shape(connection, self._binding.object)
-        misfits = sink_misfits(self._binding, schema, shape, self._place.dialect, whole=whole)
-        if misfits:
-            raise Misconfigured(
-                f"{self._place.name}：{'；'.join(misfits)}",
-                remedy="请对方改表，或改正挂接；可用 endpoint prepare --sql 核对",
-            )
+        if misfits := sink_misfits(self._binding, schema, shape, self._place.dialect):
+            remedy = "请对方改表，或改正挂接；可用 endpoint prepare --sql 核对"
+            raise Misconfigured(f"{self._place.name}：{'；'.join(misfits)}", remedy=remedy)
         return Layout(self._binding, shape, fields_of(schema))
 
 

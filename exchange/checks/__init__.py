@@ -15,11 +15,12 @@ from exchange.checks.check_digits import (
 )
 from exchange.checks.digest import Digest, Leaf, bounds, key_hashes, leaf, sort_by_key
 from exchange.checks.examination import Examined, examine
-from exchange.checks.findings import RULES, Finding, Rule
+from exchange.checks.findings import KEPT, RULES, Finding, Rule
 from exchange.checks.normalise import Normalised, normalise
 from exchange.checks.rules import Checked, check, reference_states
 
 __all__ = [
+    "KEPT",
     "RULES",
     "Checked",
     "Digest",

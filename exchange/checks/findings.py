@@ -61,6 +61,10 @@ RULES: Mapping[str, Rule] = MappingProxyType(
 """Every rule there is, by its code."""
 
 
+KEPT = tuple(code for code, rule in RULES.items() if not rule.refuses)
+"""Rules that keep the row and give it a state (保留待关联)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One rule broken by one row.

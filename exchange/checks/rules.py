@@ -109,7 +109,7 @@ def reference_states(
     Args:
         batch: Accepted rows.
         items: Their items; those with a ``reference`` are looked at.
-        known: Given the name of a class and distinct values, says for each whether it is registered.
+        known: Given the name of an item and distinct values, says for each whether it is registered.
     """
     sheet = Sheet(batch.num_rows, deletions(batch), ())
     for item in items:
@@ -119,7 +119,7 @@ def reference_states(
         distinct = pc.unique(values.drop_null())
         if len(distinct) == 0:
             continue
-        unknown = distinct.filter(pc.invert(known(item.reference, distinct)))
+        unknown = distinct.filter(pc.invert(known(item.name, distinct)))
         rows = rows_where(pc.and_(pc.is_valid(values), pc.is_in(values, value_set=unknown)))
         if len(rows):
             sheet.add(item, Fault("reference", rows, "所引用的编码尚未登记，本行保留待关联"))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Self, TypeVar
 
 import typer
 
-from exchange.cli.answers import Answer
+from exchange.cli.answers import Answer, Verbatim
 from exchange.cli.groups import SHARED, Command, Group
 from exchange.cli.messages import _
 
@@ -90,6 +90,14 @@ class Call:
 Worker = TypeVar("Worker", bound=Callable[..., Answer | int])
 
 
+def overview(ctx: typer.Context) -> Answer | None:
+    """What there is in a group, where no command of it was named."""
+    if ctx.invoked_subcommand is not None:
+        return None
+    page = ctx.get_help()
+    return Answer({"help": page}, [Verbatim(page + "\n")])
+
+
 def group(name: str, help: str, *, panel: str, into: typer.Typer) -> typer.Typer:
     """Make a group of commands inside another.
 
@@ -99,7 +107,7 @@ def group(name: str, help: str, *, panel: str, into: typer.Typer) -> typer.Typer
         panel: Under which heading it is listed.
         into: The group it belongs to.
     """
-    made = typer.Typer(cls=Group, no_args_is_help=True, rich_markup_mode=None)
+    made = typer.Typer(cls=Group, rich_markup_mode=None, invoke_without_command=True, callback=overview)
     into.add_typer(made, name=name, help=help, rich_help_panel=panel)
     return made
 

@@ -124,8 +124,6 @@ def _misread(error: Any) -> tuple[str, str]:
     if error.message.startswith("Got unexpected extra argument"):
         words = error.message.partition("(s) (")[2].removesuffix(")")
         return _("多出的词：{words}").format(words=words[:80]), ""
-    if error.message.startswith("Missing command"):
-        return _("缺少命令"), ""
     return _("命令写法不对（{message}）").format(message=error.message[:80]), ""
 
 

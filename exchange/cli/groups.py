@@ -9,6 +9,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from typer.core import TyperCommand, TyperGroup
+from typer.exceptions import TyperException
 
 from exchange.cli.answers import listed
 from exchange.cli.messages import _
@@ -26,6 +27,14 @@ class Command(TyperCommand):
     def get_help(self, ctx: Any) -> str:
         """The help page."""
         return help_page(self, ctx)
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the words after the command; whatever is wrong with them knows which command it was."""
+        try:
+            return super().parse_args(ctx, args)
+        except TyperException as error:
+            vars(error).update(ctx=ctx)
+            raise
 
 
 class Group(TyperGroup):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from exchange.cli.answers import Answer, Verbatim, Words
-from exchange.cli.calling import As, Given, Home, Json
+from exchange.cli.answers import Answer, Words
+from exchange.cli.calling import As, Given, Home, Json, overview
 from exchange.cli.messages import _
 from exchange.cli.program import Program
 
@@ -66,10 +67,20 @@ def root(
     """Keep the options written before the command, for whichever command follows."""
     ctx.obj = Given(as_json=as_json, home=home, as_name=as_name)
     if version:
-        from importlib.metadata import version as installed
-
-        number = installed("shutong")
+        number = installed()
         return Answer({"version": number}, [Words(_("数通 {number}").format(number=number))])
-    if ctx.invoked_subcommand is None:
-        return Answer({"help": ctx.get_help()}, [Verbatim(ctx.get_help() + "\n")])
-    return None
+    return overview(ctx)
+
+
+def installed() -> str:
+    """The version that runs: as installed, or as its source says where it is not."""
+    from importlib.metadata import PackageNotFoundError
+    from importlib.metadata import version as of_package
+
+    try:
+        return of_package("shutong")
+    except PackageNotFoundError:
+        import tomllib
+
+        text = Path(__file__).parents[2].joinpath("pyproject.toml").read_text(encoding="utf-8")
+        return str(tomllib.loads(text)["project"]["version"])

@@ -7,7 +7,7 @@ whose names stand in these tables. Times are UTC with zone.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from sqlalchemy import JSON, BigInteger, ForeignKey, Index, Integer, String, Text, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -21,7 +21,7 @@ Serial = BigInteger().with_variant(Integer, "sqlite")
 class Base(DeclarativeBase):
     """Tables of the exchange; their names begin with what they belong to."""
 
-    type_annotation_map = {datetime: Instant, dict[str, Any]: JSON, list[Any]: JSON}
+    type_annotation_map: ClassVar = {datetime: Instant, dict[str, Any]: JSON, list[Any]: JSON}
 
 
 class ApplicationRow(Base):

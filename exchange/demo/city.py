@@ -135,6 +135,9 @@ class City:
         self._known_items = list(make.service_items(1, 60, APPROVAL))
         self._items.report(self._known_items)
         self._known_cases = list(make.cases(1, 200, self._known_items[0]))
+        for case in self._known_cases[-3:]:
+            # Cases of an item nobody has registered: kept, with a state.
+            case["task_code"] = f"{APPROVAL}3000199999999"
         self._cases.report(self._known_cases)
         self._steps.report(make.steps(self._known_cases))
         self._results.report(make.results(self._known_cases[:150]))

@@ -77,6 +77,11 @@ class ManifestWriter:
         if batch.num_rows:
             self._writer.append(b"Q" + _stream(batch))
 
+    def kept(self, batch: pa.RecordBatch) -> None:
+        """Note rows that were accepted with a state, after the schema :data:`REFUSED`, without content."""
+        if batch.num_rows:
+            self._writer.append(b"K" + _stream(batch))
+
     def leaf(self, leaf: Leaf | None) -> None:
         """Note a leaf of the content digest with its key bounds, which are personal data like the keys."""
         if leaf is not None:
@@ -117,6 +122,10 @@ class Manifest:
     def rows(self) -> Iterator[pa.RecordBatch]:
         """Rows that passed the checks, after :data:`ROWS`."""
         return self._batches(b"R")
+
+    def kept(self) -> Iterator[pa.RecordBatch]:
+        """Rows accepted with a state, after :data:`REFUSED`."""
+        return self._batches(b"K")
 
     def leaves(self) -> Iterator[dict[str, Any]]:
         """Leaves of the content digest: rows, digest, first and last key."""

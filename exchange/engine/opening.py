@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import adapters
 from adapters import AdapterError, Binding, Endpoint
-from adapters.registry import open_endpoint, secret_fields
+from adapters.registry import endpoint_type, open_endpoint, secret_fields
 from exchange.errors import Failed, Invalid, Problem, Red
 from exchange.plan import End
 from exchange.secrets import is_reference, open_secret
@@ -64,7 +64,15 @@ def open_registered(kind: str, options: Mapping[str, Any], zone: str, *, home: P
     with translated(f"端点 {name}"):
         for field in secret_fields(kind) & opened.keys():
             opened[field] = open_secret(opened[field], home)
+        for field in _path_fields(kind) & opened.keys():
+            opened[field] = home / opened[field]
         return open_endpoint(kind, opened, zone)
+
+
+def _path_fields(kind: str) -> frozenset[str]:
+    """The options of a kind that are paths by type."""
+    fields = endpoint_type(kind).options_type.model_fields.items()
+    return frozenset(name for name, field in fields if Path in (field.annotation, *get_args(field.annotation)))
 
 
 def binding(end: End, key: tuple[str, ...], version: str | None) -> Binding:

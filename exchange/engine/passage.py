@@ -16,9 +16,10 @@ import pyarrow.compute as pc
 
 from adapters import DELETE, OPERATION, PUT, REFERENCE, Sink
 from exchange.authorisation import expression, masks
-from exchange.checks import Examined, examine, key_hashes
+from exchange.checks import Examined, Finding, examine, key_hashes, reference_states
 from exchange.checks.buffers import plain
 from exchange.engine.manifest import REFUSED, ROWS
+from exchange.engine.references import References
 from exchange.plan import Plan
 from schemas import arrow_schema
 
@@ -33,6 +34,8 @@ class Passed:
         refused: The refused rows with rule and content (manifest schema ``REFUSED``).
         refused_rows: How many rows were refused; ``refused`` may name one for several reasons.
         filtered: Rows that passed the checks and lie outside the grant.
+        kept: Rows that passed the checks with a state: what they refer to is not registered (manifest schema
+            ``REFUSED``, without content).
     """
 
     staged: pa.RecordBatch
@@ -40,6 +43,7 @@ class Passed:
     refused: pa.RecordBatch
     refused_rows: int
     filtered: int
+    kept: pa.RecordBatch
 
 
 def delivered_schema(plan: Plan) -> pa.Schema:
@@ -66,10 +70,19 @@ class Passage:
         hash_key: Key for hashes of business keys in quarantine.
         today: The day checks compare dates with.
         sink: Asked which withdrawn keys it holds; None on a first delivery, when it holds nothing.
+        references: What rows may refer to; None: references are not looked at.
     """
 
     def __init__(
-        self, plan: Plan, *, zone: str, mask_key: bytes, hash_key: bytes, today: date, sink: Sink | None
+        self,
+        plan: Plan,
+        *,
+        zone: str,
+        mask_key: bytes,
+        hash_key: bytes,
+        today: date,
+        sink: Sink | None,
+        references: References | None = None,
     ) -> None:
         self._plan = plan
         self._zone = zone
@@ -77,6 +90,7 @@ class Passage:
         self._hash_key = hash_key
         self._today = today
         self._sink = sink
+        self._references = references
         self._filter = expression.parse(plan.filter) if plan.filter else None
         self._read = 0
         self._staged = 0
@@ -100,6 +114,7 @@ class Passage:
             staged=staged,
             rows=self._origins(seen.accepted_rows, accepted.column(REFERENCE), out),
             refused=self._refusals(seen),
+            kept=self._unknown(seen),
             refused_rows=seen.refused.num_rows,
             filtered=pc.sum(pc.cast(pc.invert(out), pa.int64())).as_py() or 0,
         )
@@ -146,26 +161,52 @@ class Passage:
         if refused.num_rows == 0:
             return pa.RecordBatch.from_pylist([], schema=REFUSED)
         place = {row: index for index, row in enumerate(seen.refused_rows.to_pylist())}
-        contents = _contents(refused)
-        hashes = key_hashes(refused, self._plan.key, self._hash_key)
-        references = refused.column(REFERENCE).to_pylist()
+        findings = [(place[finding.row], finding) for finding in seen.findings]
+        return self._told(refused, seen.refused_rows, findings, _contents(refused))
+
+    def _unknown(self, seen: Examined) -> pa.RecordBatch:
+        """Accepted rows that refer to something not registered: kept, with a state."""
+        accepted = seen.accepted
+        if self._references is None:
+            return pa.RecordBatch.from_pylist([], schema=REFUSED)
+        found = reference_states(accepted, self._plan.items, self._references.known)
+        return self._told(accepted, seen.accepted_rows, [(finding.row, finding) for finding in found], [])
+
+    def _told(
+        self, rows: pa.RecordBatch, numbers: pa.Int64Array, findings: list[tuple[int, Finding]], contents: list[str]
+    ) -> pa.RecordBatch:
+        """Findings about rows of a batch, by their place in it; a row's content goes with the first of them."""
+        places = pa.array(sorted({place for place, _ in findings}), pa.int64())
+        named = rows.take(places)
+        about = dict(
+            zip(
+                places.to_pylist(),
+                zip(
+                    key_hashes(named, self._plan.key, self._hash_key),
+                    named.column(REFERENCE).to_pylist(),
+                    numbers.take(places).to_pylist(),
+                    strict=True,
+                ),
+                strict=True,
+            )
+        )
         told: set[int] = set()
-        rows = []
-        for finding in seen.findings:
-            index = place[finding.row]
-            rows.append(
+        entries = []
+        for place, finding in findings:
+            key_hash, reference, number = about[place]
+            entries.append(
                 {
-                    "number": self._read + finding.row + 1,
+                    "number": self._read + number + 1,
                     "item": finding.item,
                     "rule": finding.rule,
                     "reason": finding.reason,
-                    "key_hash": hashes[index],
-                    "reference": references[index],
-                    "content": "" if index in told else contents[index],
+                    "key_hash": key_hash,
+                    "reference": reference,
+                    "content": contents[place] if contents and place not in told else "",
                 }
             )
-            told.add(index)
-        return pa.RecordBatch.from_pylist(rows, schema=REFUSED)
+            told.add(place)
+        return pa.RecordBatch.from_pylist(entries, schema=REFUSED)
 
 
 def _contents(rows: pa.RecordBatch) -> list[str]:

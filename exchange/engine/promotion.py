@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from itertools import chain
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -102,10 +103,13 @@ class Promotion:
     def quarantine(
         self, session: Session, run: RunRow, manifest: Manifest, refused: dict[int, tuple[str, int, str, str]]
     ) -> None:
-        """List the refused rows: rule, reason, place and keyed hash; their content stays in the manifest."""
+        """List refused rows and those kept with a state: rule, reason, place, keyed hash.
+
+        Their content stays in the manifest.
+        """
         moment = now(session)
         common = {"run": run.id, "exchange": run.exchange, "file": run.manifest, "at": moment}
-        for batch in manifest.refused():
+        for batch in chain(manifest.refused(), manifest.kept()):
             rows = batch.select(["number", "item", "rule", "reason", "key_hash"]).to_pylist()
             session.execute(insert(QuarantineRow), [{**row, **common} for row in rows])
         key = self._keyring.derive("quarantine", run.plan["resource"])

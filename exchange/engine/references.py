@@ -45,8 +45,9 @@ def _registered(library: Endpoint, item: Item) -> pa.Array:
         binding = Binding(object=table.name, columns=columns, key=table.key)
         try:
             with library.source(binding) as source:
-                for batch in source.batches(Selection()):
-                    values.append(pc.unique(batch.column(item.name).cast(pa.string())))
+                values += [
+                    pc.unique(batch.column(item.name).cast(pa.string())) for batch in source.batches(Selection())
+                ]
         except Misconfigured:
             # Nobody has published this class yet, so the library has no table for it.
             continue

@@ -52,6 +52,7 @@ from exchange.engine.manifest import Header, Manifest, ManifestWriter
 from exchange.engine.opening import binding, open_registered, translated
 from exchange.engine.passage import Passage, delivered_schema
 from exchange.engine.promotion import Promotion
+from exchange.engine.references import References
 from exchange.engine.settlement import Settlement
 from exchange.engine.states import UNFINISHED, RunState, moved
 from exchange.engine.subject import plan_exchange, predecessors
@@ -198,7 +199,7 @@ class Engine:
             if work.state == RunState.PLANNED:
                 self._guard_target(work, sink)
                 with self._failing(work, sink):
-                    stopped = self._read(work, source, sink, source_end, beat)
+                    stopped = self._read(work, source, sink, target_end, beat)
                 if stopped:
                     return self._result(work)
             beat.check()
@@ -360,7 +361,7 @@ class Engine:
             self._redden(work, error)
             raise error
 
-    def _read(self, work: _Work, source: Source, sink: Sink, source_end: Endpoint, beat: lease.Heartbeat) -> bool:
+    def _read(self, work: _Work, source: Source, sink: Sink, target_end: Endpoint, beat: lease.Heartbeat) -> bool:
         """Read, check and stage everything, then make the manifest durable. True: stopped for good."""
         plan = work.plan
         claim = Claim(key=work.delivery, exchange=plan.exchange, epoch=work.epoch)
@@ -371,10 +372,13 @@ class Engine:
             hash_key=self._keyring.derive("quarantine", plan.resource),
             today=datetime.now(ZoneInfo("Asia/Shanghai")).date(),
             sink=None if work.fresh else sink,
+            references=self._references(work, target_end),
         )
         digest = Digest(plan.digest_algorithm, key=plan.key)
         header = Header(delivery=work.delivery)
         name = f"{work.run}.{work.epoch}"
+        if not work.asked:
+            self._sweep(work)
         with translated(f"交换 {plan.exchange}"), self.vault.write(name) as writer:
             manifest = ManifestWriter(writer)
             delivery = sink.begin(claim, passage.schema)
@@ -384,6 +388,7 @@ class Engine:
                 passed = passage.through(batch)
                 manifest.rows(passed.rows)
                 manifest.refused(passed.refused)
+                manifest.kept(passed.kept)
                 if passed.staged.num_rows:
                     delivery.stage(passed.staged)
                     covered = digest.add(passed.staged)
@@ -392,7 +397,7 @@ class Engine:
                 header.filtered += passed.filtered
                 header.refused += passed.refused_rows
                 header.staged += passed.staged.num_rows
-                for rule in passed.refused.column("rule").to_pylist():
+                for rule in (*passed.refused.column("rule").to_pylist(), *passed.kept.column("rule").to_pylist()):
                     header.report[rule] = header.report.get(rule, 0) + 1
                 work.observe("3.read", {"read": header.read, "refused": header.refused, "staged": header.staged})
             position = source.position()
@@ -420,6 +425,21 @@ class Engine:
             work.state = run.state
         work.observe("5.manifest", {"stopped": stop})
         return stop
+
+    def _sweep(self, work: _Work) -> None:
+        """Remove what earlier owners of this run wrote and died over: none of it became its manifest."""
+        self.vault.sweep()
+        for name in self.vault.names():
+            if name.startswith(f"{work.run}."):
+                self.vault.remove(name)
+
+    def _references(self, work: _Work, target_end: Endpoint) -> References | None:
+        """What rows collected into the library may refer to there; None where none of them refers to anything."""
+        plan = work.plan
+        if plan.kind != "synchronisation" or not any(item.reference for item in plan.items):
+            return None
+        with translated(f"基础库 {plan.target.endpoint}"):
+            return References(target_end, plan.items)
 
     def _zone(self, endpoint: str) -> str:
         with self._database.reading() as session:
@@ -536,6 +556,7 @@ class Engine:
         with self._database.reading() as session:
             if session.get_one(RunRow, work.run).stage_epoch == work.epoch:
                 return
+        self.vault.remove(f"{work.run}.{work.epoch}")
         with suppress(AdapterError):
             claim = Claim(key=work.delivery, exchange=work.plan.exchange, epoch=work.epoch)
             sink.resume(claim, delivered_schema(work.plan)).abort()

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from adapters import AdapterError, Claim, Outcome, Sink, Source
 from catalog import Catalog
 from exchange.audit import AuditLog, events
+from exchange.checks import KEPT
 from exchange.db import HubDatabase, now
 from exchange.db.tables import NoticeRow, OwedRow, QuarantineRow, RunRow
 from exchange.engine.manifest import Manifest
@@ -62,7 +63,7 @@ class Settlement:
         found: dict[int, str] = {}
         rows = session.execute(
             select(QuarantineRow.number, QuarantineRow.reason)
-            .where(QuarantineRow.run == run)
+            .where(QuarantineRow.run == run, QuarantineRow.rule.not_in(KEPT))
             .order_by(QuarantineRow.id)
         )
         for number, reason in rows:
@@ -99,10 +100,7 @@ class Settlement:
             name = self._catalog.resource(session, plan.resource, version=plan.resource_version).resource.name
             notices = [(plan.recipient, f"《{name}》送达 {counts['written']} 行（其中删除 {counts['deleted']} 行）")]
             if counts["refused"]:
-                refused = session.scalar(
-                    select(func.count(QuarantineRow.number.distinct())).where(QuarantineRow.run == run)
-                )
-                notices.append((plan.provider, f"《{name}》有 {refused} 行被拒收，请核对后重报"))
+                notices.append((plan.provider, f"《{name}》有 {counts['refused']} 行被拒收，请核对后重报"))
             for department, text in notices:
                 session.add(NoticeRow(department=department, run=run, text=text, at=now(session)))
                 event = events.NoticeIssued(department=department)

@@ -65,6 +65,8 @@ class Hub:
 
     def _use_schemas(self) -> None:
         """Read the folders of further classes, code lists and profiles that the settings name."""
+        if not self.settings.schema_folders:
+            return
         try:
             use_folders(self.settings.schema_folders)
         except SchemaError as error:

@@ -11,6 +11,7 @@ from sqlalchemy import and_, func, or_, select
 from sqlalchemy.orm import Session
 
 from exchange.audit import Sealer, Verification, events
+from exchange.checks import KEPT
 from exchange.db import now
 from exchange.db.tables import ExchangeRow, GrantRow, NoticeRow, QuarantineRow, ReceiptRow, RunRow
 from exchange.engine import UNFINISHED, Observer, RunResult
@@ -57,7 +58,7 @@ class ExchangeStatus:
 
 @dataclass(frozen=True)
 class RefusedRow:
-    """A refused row as it may be shown: never its content."""
+    """A refused row, or one kept with a state, as it may be shown: never its content."""
 
     run: str
     exchange: str
@@ -66,6 +67,7 @@ class RefusedRow:
     rule: str
     reason: str
     key_hash: str
+    kept: bool
     at: datetime
 
 
@@ -237,6 +239,7 @@ class Oversight:
                     rule=row.rule,
                     reason=row.reason,
                     key_hash=row.key_hash,
+                    kept=row.rule in KEPT,
                     at=row.at,
                 )
                 for row in session.scalars(query)

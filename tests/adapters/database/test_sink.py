@@ -305,7 +305,7 @@ def test_a_row_that_breaks_a_constraint_fails_its_delivery(deliver: Deliverer, h
 def test_a_key_may_not_be_missing(deliver: Deliverer) -> None:
     schema = SCHEMA.set(0, SCHEMA.field("id").with_nullable(True))
     with pytest.raises(Malformed, match="业务主键 id 为空"):
-        replace(deliver, schema=schema)(person("1"), person("2", id=None))
+        replace(deliver, schema=schema)(person("1"), person("2") | {"id": None})
 
 
 def test_holds_finds_what_is_there(deliver: Deliverer, installed: DatabaseEndpoint) -> None:

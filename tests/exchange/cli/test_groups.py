@@ -68,7 +68,9 @@ def test_help_shows_arguments_options_and_what_they_may_be() -> None:
 
 
 def test_choices() -> None:
-    params = {param.name: param for path, command, _context in ALL if path == "shutong init" for param in command.params}
+    params = {
+        param.name: param for path, command, _context in ALL if path == "shutong init" for param in command.params
+    }
     assert choices_of(params["digest"]) == ("sha256", "sm3")
     assert choices_of(params["division"]) == ()
 

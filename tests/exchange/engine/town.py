@@ -7,9 +7,11 @@ its base library; the tax office is granted those of one district, with names ma
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+import shutil
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,10 +21,11 @@ import sqlalchemy as sa
 from catalog import Department, EndpointSpec, Resource
 from exchange.authorisation import Application
 from exchange.checks import identity_number_check
+from exchange.db.tables import EventRow, OwedRow, QuarantineRow, ReceiptRow, RunRow
 from exchange.engine import RunResult
 from exchange.hub import Hub, create_home, open_hub
 from exchange.identity import Actor, current_actor
-from exchange.settings import ActorEntry, load_settings, write_default
+from exchange.settings import ActorEntry, Role, load_settings, write_default
 
 HUB = "11321200TE00000104"
 POLICE = "11321200TE00000291"
@@ -38,6 +41,18 @@ ITEMS = (
     {"name": "ver", "label": "数据版本", "type": "I", "mandatory": True},
 )  # fmt: skip
 COLUMNS = ("id_no", "name", "district", "born", "ver")
+HERE, AWAY = "321202", "321283"
+"""The district that is granted, and another."""
+
+PEOPLE = {
+    "integrator": ActorEntry(name="集成员", department=HUB, roles=frozenset({Role.INTEGRATOR, Role.SYSTEM})),
+    "auditor": ActorEntry(name="审计员", department=HUB, roles=frozenset({Role.AUDIT})),
+    "security": ActorEntry(name="安全员", department=HUB, roles=frozenset({Role.SECURITY})),
+    "centre": ActorEntry(name="中心审核员", department=HUB, roles=frozenset({Role.REVIEWER})),
+    "police": ActorEntry(name="公安经办", department=POLICE, roles=frozenset({Role.CLERK})),
+    "chief": ActorEntry(name="公安审核", department=POLICE, roles=frozenset({Role.REVIEWER})),
+    "tax": ActorEntry(name="税务经办", department=TAX, roles=frozenset({Role.CLERK})),
+}
 
 
 def identity_number(number: int) -> str:
@@ -53,10 +68,17 @@ def person(number: int, *, version: int = 1, district: str | None = None, name: 
     return {
         "id_no": code,
         "name": name or f"测{'𠮷' if number % 7 == 0 else '试'}{number}",
-        "district": district or ("321202" if number % 3 else "321283"),
+        "district": district or (HERE if number % 3 else AWAY),
         "born": date(int(code[6:10]), int(code[10:12]), int(code[12:14])),
         "ver": version,
     }
+
+
+def wrong(number: int, *, version: int = 1) -> dict[str, Any]:
+    """A made-up person with a wrong check digit."""
+    row = person(number, version=version)
+    last = row["id_no"][-1]
+    return {**row, "id_no": row["id_no"][:-1] + ("0" if last != "0" else "1")}
 
 
 def endpoint_options(url: str, folder: Path) -> dict[str, Any]:
@@ -85,6 +107,8 @@ class Town:
     home: Path
     urls: Mapping[str, str]
     grant: str = ""
+    reported: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """What the police last reported of each person, by identity number."""
 
     def __post_init__(self) -> None:
         self.databases = {name: sa.create_engine(url) for name, url in self.urls.items()}
@@ -108,9 +132,11 @@ class Town:
         """Id of the sharing exchange."""
         return f"share-{self.grant}"
 
-    def hub(self) -> Hub:
+    @contextmanager
+    def hub(self) -> Iterator[Hub]:
         """The hub, opened anew."""
-        return open_hub(self.home)
+        with closing(open_hub(self.home)) as hub:
+            yield hub
 
     def actor(self, name: str) -> Actor:
         """One of the town's people, by the user name he works under."""
@@ -123,141 +149,241 @@ class Town:
 
     # --- the police's side ---------------------------------------------------------------------
 
-    def report(self, rows: Iterable[Mapping[str, Any]]) -> None:
+    def report(self, *rows: Mapping[str, Any]) -> None:
         """Write rows into the front-end table as its department does: replaced, and marked unread."""
         with self.databases["police"].begin() as connection:
             for row in rows:
                 connection.execute(sa.delete(self.front).where(self.front.c.id_no == row["id_no"]))
                 connection.execute(sa.insert(self.front), {**row, "sync_sign": "0"})
+                self.reported[row["id_no"]] = dict(row)
 
     def flags(self) -> dict[str, str | None]:
         """State of each row of the front-end table."""
+        return {name: state for name, (state, _) in self.told().items()}
+
+    def told(self) -> dict[str, tuple[str | None, str | None]]:
+        """State and error text of each row of the front-end table."""
+        columns = self.front.c
         with self.databases["police"].connect() as connection:
-            return dict(connection.execute(sa.select(self.front.c.id_no, self.front.c.sync_sign)).all())
+            rows = connection.execute(sa.select(columns.id_no, columns.sync_sign, columns.sync_error_desc))
+            return {row[0]: (row[1], row[2]) for row in rows}
+
+    # --- what should lie where -----------------------------------------------------------------
+
+    def good(self) -> dict[str, dict[str, Any]]:
+        """What the library should hold: everything reported whose identity number is right."""
+        rows = self.reported.values()
+        return {
+            row["id_no"]: {**row, "born": str(row["born"])}
+            for row in rows
+            if identity_number_check(row["id_no"][:17]) == row["id_no"][17]
+        }
+
+    def granted(self) -> dict[str, dict[str, Any]]:
+        """What the tax office may hold: one district, names masked."""
+        return {
+            name: {**row, "name": row["name"][:1] + "*" * (len(row["name"]) - 1)}
+            for name, row in self.good().items()
+            if row["district"] == HERE
+        }
 
     # --- what lies where -----------------------------------------------------------------------
 
     def rows(self, place: str) -> dict[str, dict[str, Any]]:
         """What a place holds now, by identity number."""
         table = "person" if place == "tax" else "r_101001001_0001"
-        with self.databases[place].connect() as connection:
-            query = sa.select(*(sa.column(name) for name in COLUMNS)).select_from(sa.table(table))
-            found = [dict(row._mapping) for row in connection.execute(query)]
-        assert len({row["id_no"] for row in found}) == len(found)
+        query = sa.select(*(sa.column(name) for name in COLUMNS)).select_from(sa.table(table))
+        found = [dict(zip(COLUMNS, row, strict=True)) for row in self.query(place, query)]
+        assert len({row["id_no"] for row in found}) == len(found), "a row twice"
         return {row["id_no"]: {**row, "born": str(row["born"])[:10]} for row in found}
 
-    def count(self, place: str, table: str) -> int:
-        """Rows of a table at a place."""
+    def query(self, place: str, query: sa.Select[Any] | str) -> Sequence[sa.Row[Any]]:
+        """Rows of a query at a place."""
         with self.databases[place].connect() as connection:
-            return connection.scalar(sa.select(sa.func.count()).select_from(sa.table(table))) or 0
+            return connection.execute(sa.text(query) if isinstance(query, str) else query).all()
+
+    def execute(self, place: str, statement: str) -> None:
+        """Change something at a place, behind everybody's back."""
+        with self.databases[place].begin() as connection:
+            connection.execute(sa.text(statement))
 
     def stages(self, place: str) -> list[str]:
         """Stages left behind at a place."""
         return [n for n in sa.inspect(self.databases[place]).get_table_names() if n.startswith("shutong_stage")]
 
+    def ledger(self, exchange: str) -> list[str]:
+        """Delivery keys that were committed at the exchange's target."""
+        place = "library" if exchange == SYNC else "tax"
+        rows = self.query(place, "SELECT delivery_key, exchange FROM shutong_ledger")
+        return sorted(key for key, owner in rows if owner == exchange)
+
+    # --- what the hub knows --------------------------------------------------------------------
+
+    def all(self, query: sa.Select[Any]) -> list[Any]:
+        """First column of a query of the hub's database."""
+        with self.hub() as hub, hub.database.reading() as session:
+            return list(session.scalars(query))
+
+    def runs(self, exchange: str) -> list[RunRow]:
+        """Runs of an exchange, oldest first."""
+        query = sa.select(RunRow).where(RunRow.exchange == exchange)
+        return self.all(query.order_by(RunRow.started_at, RunRow.id))
+
+    def receipts(self, exchange: str) -> list[ReceiptRow]:
+        """Receipts of an exchange, oldest first."""
+        return self.all(sa.select(ReceiptRow).where(ReceiptRow.exchange == exchange).order_by(ReceiptRow.issued_at))
+
+    def events(self, run: str) -> list[str]:
+        """What the log says of a run, oldest first."""
+        return self.all(sa.select(EventRow.type).where(EventRow.run == run).order_by(EventRow.id))
+
+    def owed(self) -> list[str]:
+        """What is still owed after any run."""
+        return self.all(sa.select(OwedRow.kind).where(OwedRow.done_at.is_(None)))
+
+    def quarantined(self, exchange: str) -> list[QuarantineRow]:
+        """Refused rows of an exchange."""
+        return self.all(sa.select(QuarantineRow).where(QuarantineRow.exchange == exchange).order_by(QuarantineRow.id))
+
+    def change(self, action: str, reason: str = "测试") -> None:
+        """Suspend, resume or revoke the grant."""
+        with self.hub() as hub:
+            hub.sharing.change(self.grant, action, reason=reason, by=self.actor("chief"))
+
+    def faults(self) -> list[str]:
+        """Everything that is wrong with the log."""
+        with self.hub() as hub:
+            verification = hub.oversight.verify(by=self.actor("auditor"))
+            return [str(fault) for fault in verification.faults]
+
     # --- running -------------------------------------------------------------------------------
 
     def run(self, exchange: str, **options: Any) -> RunResult:
         """Run an exchange in this process."""
-        hub = self.hub()
-        try:
+        with self.hub() as hub:
             return hub.oversight.run(exchange, by=self.actor("integrator"), **options)
-        finally:
-            hub.close()
 
-    def worker(self, exchange: str, point: str, occurrence: int = 1) -> list[str]:
-        """Command line of a worker process that kills itself at a point of the run."""
-        return [sys.executable, "-m", "tests.exchange.engine.worker", str(self.home), exchange, point, str(occurrence)]
+    def run_both(self) -> tuple[RunResult, RunResult]:
+        """Collect, then share."""
+        return self.run(SYNC), self.run(self.share)
 
 
-def granted(rows: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """What the tax office may hold of these people: one district, names masked."""
-    return {
-        row["id_no"]: {**row, "name": row["name"][:1] + "*" * (len(row["name"]) - 1), "born": str(row["born"])}
-        for row in rows
-        if row["district"] == "321202"
-    }
-
-
-def build(home: Path, urls: Mapping[str, str], *, lease_seconds: float = 1.0) -> Town:
+def build(home: Path, urls: Mapping[str, str], *, lease_seconds: float = 30.0, **changes: Any) -> Town:
     """Set the town up: everything registered, approved, granted and prepared; nothing has moved.
 
     Args:
         home: Where the hub lives.
         urls: Addresses of the databases ``police``, ``library`` and ``tax``.
         lease_seconds: How long a dead worker keeps its lease.
+        changes: To the application.
     """
-    people = {
-        "integrator": ActorEntry(name="集成员", department=HUB, roles={"integrator", "system"}),
-        "auditor": ActorEntry(name="审计员", department=HUB, roles={"audit"}),
-        "centre": ActorEntry(name="中心审核员", department=HUB, roles={"reviewer"}),
-        "police": ActorEntry(name="公安经办", department=POLICE, roles={"clerk"}),
-        "chief": ActorEntry(name="公安审核", department=POLICE, roles={"reviewer"}),
-        "tax": ActorEntry(name="税务经办", department=TAX, roles={"clerk"}),
-    }
-    file = write_default(home, hub_department=HUB, actors=people, demo=True)
-    file.write_text(file.read_text().replace("# lease_seconds = 30.0", f"lease_seconds = {lease_seconds}"))
+    file = write_default(home, hub_department=HUB, actors=PEOPLE, demo=True)
+    settings = file.read_text()
+    for name, value in (
+        ("lease_seconds = 30.0", lease_seconds),
+        ("batch_rows = 16384", 4),
+        ("tolerance_share = 0.05", 0.5),
+    ):
+        assert f"# {name}" in settings
+        settings = settings.replace(f"# {name}", f"{name.partition(' ')[0]} = {value}")
+    file.write_text(settings)
     town = Town(home, urls)
-    integrator = town.actor("integrator")
-    hub = create_home(home, Department(code=HUB, name="行政审批局", division="321200"), by=integrator)
-    register = hub.registration
-    for code, name in ((POLICE, "公安局"), (TAX, "税务局")):
-        register.put_department(Department(code=code, name=name, division="321200"), by=integrator)
+    create_home(home, Department(code=HUB, name="行政审批局", division="321200"), by=town.actor("integrator")).close()
+    with town.hub() as hub:
+        for code, name in ((POLICE, "公安局"), (TAX, "税务局")):
+            department = Department(code=code, name=name, division="321200")
+            hub.registration.put_department(department, by=town.actor("integrator"))
+        _put_endpoints(town, hub)
+        with town.databases["police"].begin() as connection:
+            town.front.create(connection)
+        publish(town, hub, resource())
+        town.grant = grant(town, hub, **changes)
+        prepare(town, hub)
+    return town
+
+
+def clone(town: Town, folder: Path) -> Town:
+    """A copy of a town whose databases are files."""
+    home = folder / "home"
+    shutil.copytree(town.home, home)
+    urls = {}
+    for name, url in town.urls.items():
+        urls[name] = f"sqlite:///{folder / name}.db"
+        copy_file(url, urls[name])
+    other = Town(home, urls, town.grant, {name: dict(row) for name, row in town.reported.items()})
+    with other.hub() as hub:
+        _put_endpoints(other, hub)
+    return other
+
+
+def copy_file(url: str, to: str) -> None:
+    """Copy a database that is a file, with what is not written back into it yet."""
+    old, new = (sqlite3.connect(sa.make_url(each).database or "") for each in (url, to))
+    with closing(old), closing(new):
+        old.backup(new)
+
+
+def _put_endpoints(town: Town, hub: Hub) -> None:
     for name, department in (("police", POLICE), ("tax", TAX), ("library", HUB)):
-        spec = EndpointSpec(
-            name=name, department=department, kind="database", options=endpoint_options(urls[name], home)
-        )
-        register.put_endpoint(spec, by=integrator)
-    with town.databases["police"].begin() as connection:
-        town.front.create(connection)
-    register.register(Resource.model_validate(resource()), by=town.actor("police"))
+        options = endpoint_options(town.urls[name], town.home)
+        spec = EndpointSpec(name=name, department=department, kind="database", options=options)
+        hub.registration.put_endpoint(spec, by=town.actor("integrator"))
+
+
+def publish(town: Town, hub: Hub, written: Mapping[str, Any]) -> None:
+    """Take a resource, or its next version, through registration and both approvals."""
+    hub.registration.register(Resource.model_validate(written), by=town.actor("police"))
     for action, who in (
         ("submit_registration", "police"), ("agree_registration", "chief"),
         ("submit_publication", "police"), ("agree_publication", "centre"),
     ):  # fmt: skip
-        register.move(CODE, action, by=town.actor(who))
-    name = hub.sharing.apply(Application.model_validate(application()), by=town.actor("tax"))
-    grant = hub.sharing.decide(name, approved=True, reasons=["依法履职所需"], by=town.actor("chief"))
-    assert grant is not None
-    town.grant = grant
+        hub.registration.move(written["code"], action, by=town.actor(who))
+
+
+def grant(town: Town, hub: Hub, **changes: Any) -> str:
+    """Apply for the resource and be granted it."""
+    name = hub.sharing.apply(Application.model_validate(application(**changes)), by=town.actor("tax"))
+    granted = hub.sharing.decide(name, approved=True, reasons=["依法履职所需"], by=town.actor("chief"))
+    assert granted is not None
+    return granted
+
+
+def prepare(town: Town, hub: Hub) -> None:
+    """Do what the recipient's administrator does before the first delivery."""
     script = hub.sharing.prepare(town.share)
     with town.databases["tax"].begin() as connection:
         for statement in filter(str.strip, script.split(";\n")):
             connection.exec_driver_sql(statement.strip().rstrip(";"))
     assert hub.sharing.check(town.share) == []
-    hub.close()
-    return town
 
 
 def resource(**changes: Any) -> dict[str, Any]:
     """The police's resource as a clerk writes it."""
-    return json.loads(
-        json.dumps(
-            {
-                "classes": ["101001001"],
-                "name": "人口基本信息",
-                "code": CODE,
-                "provider_code": POLICE,
-                "abstract": "姓名、公民身份号码、所在区、出生日期",
-                "formats": ["数据库/MySQL"],
-                "items": ITEMS,
-                "share_type": 2,
-                "share_condition": "依法履职需要，限本区数据",
-                "share_ways": ["database"],
-                "update_cycle": "daily",
-                "key": ["id_no"],
-                "version_item": "ver",
-                "offer": {
-                    "endpoint": "police",
-                    "object": "inf_person",
-                    "columns": {name: name for name in COLUMNS},
-                    "capture": "outbox",
-                    "profile": "jiangsu",
-                },
-                **changes,
-            }
-        )
-    )
+    written: dict[str, Any] = {
+        "classes": ["101001001"],
+        "name": "人口基本信息",
+        "code": CODE,
+        "provider_code": POLICE,
+        "abstract": "姓名、公民身份号码、所在区、出生日期",
+        "formats": ["数据库/MySQL"],
+        "items": ITEMS,
+        "share_type": 2,
+        "share_condition": "依法履职需要，限本区数据",
+        "share_ways": ["database"],
+        "update_cycle": "daily",
+        "key": ["id_no"],
+        "version_item": "ver",
+        "offer": {
+            "endpoint": "police",
+            "object": "inf_person",
+            "columns": {name: name for name in COLUMNS},
+            "capture": "outbox",
+            "profile": "jiangsu",
+        },
+        **changes,
+    }
+    plain: dict[str, Any] = json.loads(json.dumps(written))
+    return plain
 
 
 def application(**changes: Any) -> dict[str, Any]:
@@ -271,7 +397,7 @@ def application(**changes: Any) -> dict[str, Any]:
         "scope": "本区纳税人",
         "way": "database",
         "items": list(COLUMNS),
-        "filter": {"item": "district", "is": "321202"},
+        "filter": {"item": "district", "is": HERE},
         "masks": {"id_no": clear, "name": {"mask": "name"}, "born": clear},
         "until": (date.today() + timedelta(days=300)).isoformat(),  # noqa: DTZ011
         "target": {"endpoint": "tax", "object": "person", "columns": {name: name for name in COLUMNS}},

@@ -1,60 +1,177 @@
-"""A worker that runs one exchange and kills itself at a named point, the nth time it comes by.
+"""Workers that run one exchange and kill or stop themselves at a named point, the nth time they come by.
 
-Points are the steps the engine tells its observer, and ``target:N``: after the Nth statement that
-reaches the target between the gate and the target's commit, so that death falls inside that
-transaction; ``settle:N`` likewise while the status is written back.
+One process imports everything and forks a child for each order it reads from its standard input, so
+that a death costs no start of Python. Points are the steps the engine tells its observer, and
+
+``target:N``
+    after the Nth statement from the ledger row to the end of the target transaction,
+``settle:N``
+    after the Nth statement that changes anything, in the hub or outside, once the delivery is promoted.
+
+A worker ends with the exit status of its error, 0 if there was none, or by the signal it died of.
 """
 
 from __future__ import annotations
 
+import importlib
+import json
 import os
 import signal
+import subprocess
 import sys
+import threading
+import traceback
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import sqlalchemy as sa
 
-from exchange.hub import open_hub
-from exchange.identity import current_actor
+ROOT = Path(__file__).resolve().parents[3]
+CRASHED = 99
 
 
-def die() -> None:
-    """The hardest end there is."""
-    os.kill(os.getpid(), signal.SIGKILL)
+class Counter:
+    """Counts statements from the moment it is armed, and strikes after the nth."""
+
+    def __init__(self, kind: str, number: int, strike: signal.Signals) -> None:
+        self._kind = kind
+        self._left = number
+        self._strike = strike
+        self._armed = self._in_commit = False
+
+    def step(self, name: str) -> None:
+        """The engine tells where it is."""
+        if self._kind == "settle":
+            self._armed = name == "8.promoted"
+        elif name == "7.committed":
+            self._armed = False
+        self._in_commit = name == "7.commit"
+
+    def executed(self, _connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        """A statement was carried out."""
+        word = statement.lstrip().partition(" ")[0].upper()
+        if self._kind == "target" and self._in_commit and word == "INSERT" and "shutong_ledger" in statement:
+            self._armed = True
+        changes = self._kind == "target" or word in {"INSERT", "UPDATE", "DELETE", "CREATE", "DROP"}
+        # The heartbeat has a thread of its own.
+        if self._armed and changes and threading.current_thread() is threading.main_thread():
+            self._left -= 1
+            if self._left == 0:
+                os.kill(os.getpid(), self._strike)
 
 
-def main(home: str, exchange: str, point: str, occurrence: str) -> None:
-    """Run the exchange until the point is reached."""
-    hub = open_hub(Path(home))
-    kind, _, number = point.partition(":")
+def work(order: dict[str, Any]) -> int:
+    """Carry out one order in this process; the exit status."""
+    from exchange.errors import HubError
+    from exchange.hub import open_hub
+    from exchange.identity import current_actor
+
+    hub = open_hub(Path(order["home"]))
+    strike = signal.Signals[order["strike"]]
+    kind, _, number = order["point"].partition(":")
+    counter = Counter(kind, int(number or 0), strike)
     seen = 0
-    watching = False
-    mine = hub.database
 
-    def observe(step: str, figures: dict[str, Any]) -> None:
-        nonlocal seen, watching
-        watching = (kind == "target" and step == "7.commit") or (kind == "settle" and step == "8.promoted")
-        if step == point:
-            seen += 1
-            if seen == int(occurrence):
-                die()
-
-    counted = 0
-
-    def executed(connection: sa.Connection, *_: Any) -> None:
-        nonlocal counted
-        if watching and connection.engine not in (mine._write, mine._read):
-            counted += 1
-            if counted == int(number):
-                die()
+    def observe(step: str, _figures: dict[str, Any]) -> None:
+        nonlocal seen
+        counter.step(step)
+        seen += step == order["point"]
+        if step == order["point"] and seen == order["occurrence"]:
+            os.kill(os.getpid(), strike)
 
     if number:
-        sa.event.listen(sa.Engine, "after_cursor_execute", executed)
-    hub.oversight.run(exchange, by=current_actor(hub.settings, "integrator"), observe=observe)
-    hub.close()
-    sys.exit(0)
+        sa.event.listen(sa.Engine, "after_cursor_execute", counter.executed)
+    by = current_actor(hub.settings, "integrator")
+    try:
+        hub.oversight.run(order["exchange"], by=by, observe=observe, **order["options"])
+    except HubError as error:
+        print(f"{type(error).__name__}: {error.message}", file=sys.stderr, flush=True)
+        return error.status
+    finally:
+        hub.close()
+    return 0
+
+
+def serve() -> None:
+    """Read orders, fork a child for each, answer how it ended or that it stopped."""
+    for module in ("psycopg", "pymysql", "adapters.database.endpoint", "exchange.hub"):
+        importlib.import_module(module)
+
+    for line in sys.stdin:
+        order = json.loads(line)
+        if order["do"] == "start":
+            child = os.fork()
+            if child == 0:
+                status = CRASHED
+                try:
+                    status = work(order)
+                except BaseException:
+                    traceback.print_exc()
+                finally:
+                    sys.stderr.flush()
+                    os._exit(status)
+        else:
+            child = order["pid"]
+            os.kill(child, signal.SIGCONT)
+        _, ended = os.waitpid(child, os.WUNTRACED)
+        stopped = os.WIFSTOPPED(ended)
+        print(json.dumps({"pid": child, "status": None if stopped else os.waitstatus_to_exitcode(ended)}), flush=True)
+
+
+class Workers:
+    """The tests' hold on a serving process."""
+
+    def __init__(self, log: Path) -> None:
+        self._log = log
+        with log.open("wb") as errors:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "tests.exchange.engine.worker"],
+                cwd=ROOT,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+            )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.communicate(timeout=30)
+
+    @property
+    def said(self) -> str:
+        """What the workers wrote about their errors."""
+        return self._log.read_text()
+
+    def run(
+        self, home: Path, exchange: str, point: str = "", occurrence: int = 1, strike: str = "SIGKILL", **options: Any
+    ) -> int | None:
+        """Let a worker run an exchange; its exit status, negative for a signal, None if it stopped itself."""
+        self.stopped = 0
+        answer = self._ask(
+            do="start", home=str(home), exchange=exchange, point=point, occurrence=occurrence, strike=strike,
+            options=options,
+        )  # fmt: skip
+        self.stopped = answer["pid"]
+        status: int | None = answer["status"]
+        assert status != CRASHED, self.said
+        return status
+
+    def wake(self) -> int:
+        """Let the worker that stopped itself last go on to its end; its exit status."""
+        status: int = self._ask(do="wake", pid=self.stopped)["status"]
+        assert status != CRASHED, self.said
+        return status
+
+    def _ask(self, **order: Any) -> dict[str, Any]:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(order) + "\n")
+        self._process.stdin.flush()
+        answer: dict[str, Any] = json.loads(self._process.stdout.readline())
+        return answer
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    serve()

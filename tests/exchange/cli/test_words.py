@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+from exchange.audit import events
+from exchange.authorisation import GRANT_STATES
+from exchange.cli import words
+from exchange.engine import RunState
+from exchange.receipts import BALANCE
+from exchange.settings import Role
+
+
+def test_every_short_word_has_its_term() -> None:
+    assert words.RUN_STATES.keys() == {state.value for state in RunState}
+    assert words.ROLES.keys() == {role.value for role in Role}
+    assert words.EVENTS.keys() == events.REGISTRY.keys()
+    assert words.BOOKS.keys() == {"read", *BALANCE, "deleted"}
+    assert GRANT_STATES
+
+
+def test_a_run_that_did_not_deliver_never_ends_well() -> None:
+    assert words.RUN_STATUS.keys() <= words.RUN_STATES.keys()
+    assert {state for state, status in words.RUN_STATUS.items() if status == 0} == {"settled", "committed"}
+
+
+def test_terms_of_events_are_those_of_the_log() -> None:
+    for name, kind in events.REGISTRY.items():
+        assert f"({words.EVENTS[name]})" in (kind.__doc__ or "")
+
+
+def test_a_word_without_a_term_stays_as_it_is() -> None:
+    assert words.word(words.RUN_STATES, "settled") == "已办结"
+    assert words.word(words.RUN_STATES, "new") == "new"
+    assert words.word(words.RUN_STATES, None) == ""
+
+
+def test_events_by_name_or_in_words() -> None:
+    assert words.event_type("授权撤销") == "GrantRevoked"
+    assert words.event_type("GrantRevoked") == "GrantRevoked"
+    assert words.event_type("别的") == "别的"

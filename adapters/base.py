@@ -26,6 +26,7 @@ from typing import Any, ClassVar, Literal, Self
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
+from adapters.errors import Unsupported
 from schemas import Profile
 
 OPERATION = "_operation"
@@ -324,7 +325,12 @@ class Endpoint(ABC):
         return ""
 
     def install(self, binding: Binding, schema: pa.Schema) -> None:
-        """Carry out what :meth:`prepare` prints, at a place that belongs to the hub itself. Repeatable."""
+        """Carry out what :meth:`prepare` prints, at a place that belongs to the hub itself. Repeatable.
+
+        Raises:
+            Unsupported: nothing can be prepared here.
+        """
+        raise Unsupported(f"{self.kind} 类端点不能由平台建表", remedy="基础库应登记为 database 类端点")
 
     def check(self, binding: Binding, schema: pa.Schema, *, sink: bool) -> list[str]:
         """Everything about the binding that does not fit what lies there, in words; empty: it fits."""

@@ -46,7 +46,8 @@ def described(path: Path, kind: str) -> list[Mapping[str, Any]]:
     try:
         document = read_plain_yaml(content(path), name=path.name)
     except SchemaError as error:
-        problems = [Problem(path.name, text.removeprefix(f"{path.name}: ")) for text in error.problems]
+        told = (text.partition(": ") for text in error.problems)
+        problems = [Problem(where, message) for where, _colon, message in told]
         raise Invalid(_("文件 {path} 有误").format(path=path), problems) from error
     found = document.data
     if isinstance(found, dict) and kind in found and isinstance(found[kind], list):

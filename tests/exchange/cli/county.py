@@ -123,7 +123,9 @@ class County:
     def file(self, name: str, content: Any) -> str:
         """A file somebody hands in."""
         path = self.home.parent / name
-        path.write_text(content if isinstance(content, str) else yaml.safe_dump(content, allow_unicode=True))
+        # Through JSON, as no part may be the same object twice: that would be written as an anchor.
+        text = content if isinstance(content, str) else yaml.safe_dump(json.loads(json.dumps(content)))
+        path.write_text(text, encoding="utf-8")
         return str(path)
 
     def database(self, name: str) -> sa.Engine:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import suppress
 
 import pyarrow as pa
@@ -38,6 +38,7 @@ class DatabaseSource(Source):
         self._window: Window | None = None
         self._readings: dict[str, Reading] | None = None
         self._position: Position | None = None
+        self._stream: Iterator[pa.RecordBatch] | None = None
         self._begun = False
 
     def schema(self) -> pa.Schema:
@@ -55,7 +56,8 @@ class DatabaseSource(Source):
         self._begun = True
         with self._place.translating():
             self._position = window.end(connection, selection.after)
-        return self._stream(selection)
+        self._stream = self._read(selection)
+        return self._stream
 
     def position(self) -> Position | None:
         """The counter or the last operation batch of the snapshot."""
@@ -68,7 +70,13 @@ class DatabaseSource(Source):
         return WriteBack(self._place, self._binding).settle(outcomes)
 
     def close(self) -> None:
-        """End the snapshot."""
+        """End the snapshot, and the reading of it if that was given up."""
+        stream, self._stream = self._stream, None
+        if isinstance(stream, Generator):
+            stream.close()
+        self._release()
+
+    def _release(self) -> None:
         self._begun = False
         if self._connection is not None:
             connection, self._connection = self._connection, None
@@ -123,7 +131,7 @@ class DatabaseSource(Source):
         row = connection.execute(sa.select(*tests.values()).where(*window.standing())).one()
         return {name for name, found in zip(tests, row, strict=True) if found}
 
-    def _stream(self, selection: Selection) -> Iterator[pa.RecordBatch]:
+    def _read(self, selection: Selection) -> Iterator[pa.RecordBatch]:
         connection, window, readings = self._opened()
         schema = self.schema()
         rows = (
@@ -141,7 +149,7 @@ class DatabaseSource(Source):
                 if self._binding.capture == "journal" and selection.after is not None:
                     yield from self._graves(connection, selection, readings, schema)
         finally:
-            self.close()
+            self._release()
 
     def _graves(
         self, connection: sa.Connection, selection: Selection, readings: dict[str, Reading], schema: pa.Schema

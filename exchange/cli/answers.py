@@ -105,6 +105,11 @@ def cell(value: Any) -> str:
     return seen(str(value))
 
 
+def hour(moment: datetime | None) -> str:
+    """A moment of these days, short: month, day, hour and minute in Beijing."""
+    return "" if moment is None else moment.astimezone(BEIJING).strftime("%m-%d %H:%M")
+
+
 def seen(text: str) -> str:
     """Text in which nothing steers the terminal."""
     return "".join(letter if letter.isprintable() or letter == "\n" else "\ufffd" for letter in text)

@@ -29,11 +29,11 @@ Id = Annotated[str, typer.Argument(metavar="ID", help=_("申请编号"))]
 )
 def submit(call: Call, file: Annotated[Path, typer.Argument(metavar="FILE", help=_("申请（YAML）"))]) -> Answer:
     """Apply."""
-    from exchange.authorisation import parse_application
+    from exchange.hub.drafts import asked
 
     hub, by = call.hub, call.by
-    asked = [parse_application(given) for given in files.described(file, "applications")]
-    made = [hub.directory.application(hub.sharing.apply(each, by=by), by=by) for each in asked]
+    drafts = [asked(given) for given in files.described(file, "applications")]
+    made = [hub.directory.application(hub.sharing.apply(draft, by=by), by=by) for draft in drafts]
     refused = any(entry.state == "refused" for entry in made)
     parts: list[Part] = []
     for entry in made:

@@ -68,6 +68,14 @@ class Call:
 
         return current_actor(self.hub.settings, self.given.as_name)
 
+    def identify(self) -> None:
+        """Refuse whoever is not registered, where it matters to nobody who it is.
+
+        Raises:
+            Denied: The hub does not know who calls.
+        """
+        self.by  # noqa: B018 - finding out is all there is to do
+
     @cached_property
     def names(self) -> Mapping[str, str]:
         """Names of the departments by their codes, as people read them."""

@@ -13,6 +13,7 @@ from exchange.cli import (
     homes,
     parties,
     resources,
+    reviewing,
     running,
     searching,
     trying,
@@ -20,7 +21,8 @@ from exchange.cli import (
 from exchange.cli.root import app
 
 ROOMS = (
-    homes, descriptions, parties, resources, searching, applications, grants, running, following, auditing, trying,
+    homes, descriptions, parties, resources, reviewing, searching, applications, grants, running, following,
+    auditing, trying,
 )  # fmt: skip
 """Modules whose commands make up the program."""
 

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from exchange.cli.messages import _
 from exchange.errors import Invalid, Problem
-
-if TYPE_CHECKING:
-    from exchange.hub import Hub
 
 SHEETS = frozenset({".csv", ".xls", ".xlsx", ".et"})
 """What spreadsheet programs write; all but the first are told to save as the first."""
@@ -70,8 +67,10 @@ def described(path: Path, kind: str) -> list[Mapping[str, Any]]:
     return wanted
 
 
-def registrations(path: Path, hub: Hub) -> list[Any]:
+def registrations(path: Path) -> list[Any]:
     """The registrations a file holds, YAML or the clerk's form, as the directory checks them."""
+    from catalog import read_sheet
+
     if path.suffix.lower() in SHEETS:
-        return [hub.directory.sheet(content(path))]
+        return [read_sheet(content(path))]
     return list(described(path, "resources"))

@@ -49,7 +49,7 @@ def init(
 ) -> Answer:
     """Make a home, and say what comes next."""
     from exchange.hub import create_home
-    from exchange.hub.directory import described_department
+    from exchange.hub.drafts import described_department
     from exchange.identity import current_actor
     from exchange.settings import ActorEntry, Role, default_home, load_settings, write_default
 

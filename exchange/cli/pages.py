@@ -9,13 +9,19 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
 from exchange.cli.answers import Answer, Facts, Table, Verbatim, Words, cell, plain, seen
+from exchange.cli.groups import cells
 from exchange.cli.messages import _
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, JustifyMethod
 
 WIDE = 1000
 """Cells to a line where nobody looks at it: in a pipe a row stays on its line."""
+LONG = 40
+SHORT = 19
+"""Cells of what is never folded: in the first column a name to be copied, elsewhere numbers, states, moments."""
+FOLDED = 12
+"""Cells a column needs at least to be folded readably."""
 
 
 def write(answer: Answer, *, as_json: bool) -> None:
@@ -98,15 +104,38 @@ def _put_table(console: Console, part: Table) -> None:
     from rich import box
     from rich.table import Table as Grid
 
-    grid = Grid(
-        title=seen(part.title) or None, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, show_edge=False
-    )
-    for name, values in zip(part.columns, zip(*part.rows, strict=True), strict=True):
+    columns = list(zip(part.columns, zip(*part.rows, strict=True), strict=True))
+    # What is copied and what is short stays in one piece; the rest makes room.
+    widths = [
+        max(cells(line) for value in (name, *values) for line in cell(value).split("\n")) for name, values in columns
+    ]
+    whole = [width <= (LONG if place == 0 else SHORT) for place, width in enumerate(widths)]
+    if (
+        sum(width if kept else FOLDED for width, kept in zip(widths, whole, strict=True)) + 2 * len(columns)
+        > console.width
+    ):
+        _put_records(console, part)
+        return
+    grid = Grid(title=seen(part.title) or None, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+    grid.show_edge = grid.pad_edge = False
+    grid.padding = (0, 1, 0, 0)
+    for (name, values), kept in zip(columns, whole, strict=True):
         number = all(isinstance(value, int | None) and not isinstance(value, bool) for value in values)
-        grid.add_column(_styled(name, ""), justify="right" if number else "left", overflow="fold")
+        justify: JustifyMethod = "right" if number else "left"
+        grid.add_column(_styled(name, ""), justify=justify, overflow="fold", no_wrap=kept)
     for row in part.rows:
         grid.add_row(*(_styled(cell(value), "") for value in row))
     console.print(grid)
+
+
+def _put_records(console: Console, part: Table) -> None:
+    """A table too wide for the terminal, one row after the other."""
+    if part.title:
+        console.print(_styled(part.title, "bold"))
+    for place, row in enumerate(part.rows):
+        if place:
+            console.print()
+        _put_facts(console, Facts(list(zip(part.columns, row, strict=True))))
 
 
 def _put_facts(console: Console, part: Facts) -> None:

@@ -22,7 +22,7 @@ EndpointName = Annotated[str, typer.Argument(metavar="NAME", help=_("端点名�
 @command(departments, "list", help=_("列出全部部门。"), example=_("shutong department list --json"))
 def list_departments(call: Call) -> Answer:
     """All departments."""
-    call.by  # noqa: B018 - nobody without a name reads it
+    call.identify()
     found = call.hub.directory.departments()
     rows = [(each.code, each.name, each.short_name, each.division) for each in found]
     columns = (_("统一社会信用代码"), _("名称"), _("简称"), _("行政区划"))

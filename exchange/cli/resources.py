@@ -16,8 +16,6 @@ from exchange.cli.root import REGISTER, app
 resources = group("resource", _("资源：登记、注册审核、发布审核、下架。"), panel=REGISTER, into=app)
 
 Code = Annotated[str, typer.Argument(metavar="CODE", help=_("资源代码，如 101001001/0001"))]
-Opinion = Annotated[str, typer.Option("--reason", metavar="TEXT", help=_("意见"))]
-NeededOpinion = Annotated[str, typer.Option("--reason", metavar="TEXT", help=_("理由"))]
 
 COLUMNS = (_("资源代码"), _("名称"), _("提供部门"), _("共享类型"), _("更新周期"), _("版本"), _("状态"))
 
@@ -75,9 +73,11 @@ def show_resource(
 )
 def register(call: Call, file: Annotated[Path, typer.Argument(metavar="FILE", help=_("YAML 文件或登记表"))]) -> Answer:
     """Register what a file holds."""
+    from exchange.hub.drafts import checked
+
     hub, by = call.hub, call.by
-    checked = [hub.directory.checked(given) for given in files.registrations(file, hub)]
-    told = [hub.registration.register(resource, by=by) for resource in checked]
+    drafts = [checked(hub, given) for given in files.registrations(file)]
+    told = [hub.registration.register(draft, by=by) for draft in drafts]
     parts: list[Part] = []
     notes: list[str] = []
     for each in told:
@@ -133,7 +133,9 @@ def from_table(
     """A draft to be looked through."""
     import yaml
 
-    resource = call.hub.directory.proposed(endpoint, table, by=call.by, code=code, under=class_code, name=name)
+    from exchange.hub.drafts import proposed
+
+    resource = proposed(call.hub, endpoint, table, by=call.by, code=code, under=class_code, name=name)
     content = resource.model_dump(mode="json", exclude_defaults=True)
     head = _("# 资源草稿，由端点 {endpoint} 的 {table} 生成。请逐项核对，改定共享类型和摘要，然后：\n").format(
         endpoint=endpoint, table=table
@@ -156,170 +158,11 @@ def form(
     table: Annotated[str | None, typer.Option("--table", metavar="TABLE", help=_("数据类别中的数据表"))] = None,
 ) -> Answer:
     """The form clerks fill in."""
-    text = call.hub.directory.empty_sheet(of_class, table).decode("utf-8")
+    from exchange.hub.drafts import empty_sheet
+
+    call.identify()
+    text = empty_sheet(of_class, table).decode("utf-8")
     return Answer({"form": text}, [Verbatim(text)])
-
-
-@command(
-    resources,
-    "submit",
-    help=_("提交审核。草稿提交注册审核，已注册的提交发布审核，依现在的状态而定。"),
-    example=_("shutong resource submit 101001001/0001"),
-)
-def submit(call: Call, code: Code, reason: Opinion = "") -> Answer:
-    """Submit for the review that is next."""
-    return _move(call, code, "submit", reason)
-
-
-@command(
-    resources,
-    "agree",
-    help=_(
-        "审核通过。待注册审核的由提供部门的审核员通过，待发布审核的由平台管理单位的审核员通过。\n"
-        "登记、注册审核、发布审核由三个不同的人办理。"
-    ),
-    example=_("shutong resource agree 101001001/0001"),
-)
-def agree(call: Call, code: Code, reason: Opinion = "") -> Answer:
-    """Agree in the review that is on."""
-    return _move(call, code, "agree", reason)
-
-
-@command(
-    resources,
-    "reject",
-    help=_("审核不通过，须写理由。不通过的由提供部门修改后重新提交。"),
-    example=_(
-        "shutong resource reject 101001001/0001 --reason 共享条件不具体\n"
-        "shutong resource reject 101001001/0001 --return --reason 请补充信息项长度"
-    ),
-)
-def reject(
-    call: Call,
-    code: Code,
-    reason: NeededOpinion,
-    *,
-    back: Annotated[bool, typer.Option("--return", help=_("退回修改，而不是拒绝"))] = False,
-) -> Answer:
-    """Refuse in the review that is on, or give it back."""
-    return _move(call, code, "return" if back else "reject", reason)
-
-
-@command(
-    resources,
-    "recall",
-    help=_("撤回还没有审核的提交。"),
-    example=_("shutong resource recall 101001001/0001"),
-)
-def recall(call: Call, code: Code, reason: Opinion = "") -> Answer:
-    """Take a submission back."""
-    return _move(call, code, "recall", reason)
-
-
-@command(
-    resources,
-    "withdraw",
-    help=_("下架已发布的资源，须写理由；它的授权一并撤销。由平台管理单位办理。"),
-    example=_("shutong resource withdraw 101001001/0001 --reason 数据来源停止更新"),
-)
-def withdraw(call: Call, code: Code, reason: NeededOpinion) -> Answer:
-    """Take a published resource down."""
-    return _move(call, code, "withdraw", reason)
-
-
-@command(
-    resources,
-    "discard",
-    help=_("作废没有发布的版本；资源代码不再使用。"),
-    example=_("shutong resource discard 101001001/0001 --reason 重复登记"),
-)
-def discard(call: Call, code: Code, reason: Opinion = "") -> Answer:
-    """Give a version up."""
-    return _move(call, code, "discard", reason)
-
-
-@command(
-    resources,
-    "history",
-    help=_("查看资源的流转记录：谁在何时办了什么，意见如何。"),
-    example=_("shutong resource history 101001001/0001"),
-)
-def history(call: Call, code: Code) -> Answer:
-    """Every move of a resource."""
-    from catalog import MOVES, STATES
-
-    steps = call.hub.directory.history(code, by=call.by)
-    rows = [
-        (step.at, step.version, MOVES[step.action].label, STATES[step.to_state].label, step.actor, step.opinion)
-        for step in steps
-    ]
-    columns = (_("时间"), _("版本"), _("办理"), _("办理后"), _("办理人"), _("意见"))
-    return Answer({"resource": code, "history": steps}, [Table(columns, rows, "")])
-
-
-@command(
-    resources,
-    "difference",
-    help=_("比较资源的两个版本；默认比较已发布的和最新的。"),
-    example=_("shutong resource difference 101001001/0001 --from 1 --to 2"),
-)
-def difference(
-    call: Call,
-    code: Code,
-    old: Annotated[int | None, typer.Option("--from", metavar="N", min=1, help=_("旧版本"))] = None,
-    new: Annotated[int | None, typer.Option("--to", metavar="N", min=1, help=_("新版本"))] = None,
-) -> Answer:
-    """What changed between two versions."""
-    before, after, changes = call.hub.directory.difference(code, old, new, by=call.by)
-    document = {
-        "resource": code,
-        "from": before.version,
-        "to": after.version,
-        "changes": [plain(change) for change in changes],
-    }
-    title = _("第 {old} 版与第 {new} 版：").format(old=before.version, new=after.version)
-    told = [Words(f"  • {change.words}") for change in changes] or [Words(_("  没有差别"))]
-    return Answer(document, [Words(title), *told])
-
-
-ACTIONS: dict[str, tuple[str, str]] = {
-    "submit": ("submit_registration", "submit_publication"),
-    "agree": ("agree_registration", "agree_publication"),
-    "reject": ("reject_registration", "reject_publication"),
-    "return": ("return_registration", "return_publication"),
-}
-"""What a word means in the registration, and in the publication."""
-
-
-def _move(call: Call, code: str, verb: str, opinion: str) -> Answer:
-    """Make the move a word means in the present state, and say which it was."""
-    from catalog import MOVES, STATES
-
-    entry = call.hub.directory.resource(code, by=call.by)
-    meant = ACTIONS.get(verb, (verb,))
-    action = next((each for each in meant if each in entry.actions), meant[0])
-    state: Any = call.hub.registration.move(code, action, opinion=opinion, by=call.by)
-    document = {
-        "resource": code,
-        "version": entry.version,
-        "action": action,
-        "label": MOVES[action].label,  # type: ignore[index]
-        "before": entry.state,
-        "after": state,
-    }
-    said = _("资源 {code}：{action}，状态由“{before}”变为“{after}”。").format(
-        code=code,
-        action=MOVES[action].label,  # type: ignore[index]
-        before=entry.label,
-        after=STATES[state].label,
-    )
-    following = {
-        "registering": _("等待提供部门的审核员审核：shutong resource agree {code}"),
-        "registered": _("下一步：shutong resource submit {code}，提交发布审核"),
-        "publishing": _("等待平台管理单位的审核员审核：shutong resource agree {code}"),
-        "published": _("其他部门现在可以检索和申请这个资源"),
-    }.get(state, "")
-    return Answer(document, [Words(said, "bold"), *([Words(following.format(code=code))] if following else [])])
 
 
 def brief(entry: Any) -> dict[str, Any]:

@@ -7,12 +7,12 @@ from typing import Annotated, Any
 import typer
 
 from exchange.cli import progress
-from exchange.cli.answers import Answer, Facts, Part, Table, Words
+from exchange.cli.answers import Answer, Facts, Part, Table, Words, hour
 from exchange.cli.calling import Call, command
 from exchange.cli.failures import Failure, of_hub
 from exchange.cli.messages import _
 from exchange.cli.root import EXCHANGE, app
-from exchange.cli.words import BOOKS, EXCHANGE_KINDS, EXCHANGE_STATES, RUN_STATES, RUN_STATUS, word
+from exchange.cli.words import BOOKS, EXCHANGE_STATES, RUN_STATES, RUN_STATUS, word
 from exchange.errors import HubError, Invalid
 
 
@@ -133,32 +133,27 @@ def _parts(result: Any) -> list[Part]:
     app,
     "status",
     panel=EXCHANGE,
-    help=_("列出全部交换：两端、状态、上一批次的结果、何时到期。"),
+    help=_("列出交换：两端、状态、上一批次的结果、何时到期。双方和管理员各见与己有关的。"),
     example=_("shutong status\nshutong status --json"),
 )
 def status(call: Call) -> Answer:
-    """Every exchange and how its last run ended."""
-    call.by  # noqa: B018 - nobody without a name reads it
-    found = call.hub.oversight.status()
+    """The exchanges and how the last run of each ended."""
+    found = call.hub.directory.exchanges(by=call.by)
     rows = [
         (
             each.id,
-            word(EXCHANGE_KINDS, each.kind),
-            each.resource,
             f"{call.called(each.provider)} → {call.called(each.recipient)}",
-            word(EXCHANGE_STATES, each.state),
-            word(RUN_STATES, each.run_state),
+            word(RUN_STATES, each.run_state) if each.state == "active" else word(EXCHANGE_STATES, each.state),
             each.counts.get("read"),
             each.counts.get("written"),
             each.counts.get("refused"),
-            each.ended_at,
-            each.due_at,
+            hour(each.ended_at),
+            hour(each.due_at) if each.state == "active" else "",
         )
         for each in found
     ]
     columns = (
-        _("交换"), _("种类"), _("资源代码"), _("提供 → 使用"), _("状态"), _("上一批次"), _("读取"), _("写入"),
-        _("拒收"), _("结束时间"), _("下次到期"),
+        _("交换"), _("提供 → 使用"), _("状态"), _("读取"), _("写入"), _("拒收"), _("结束时间"), _("下次到期"),
     )  # fmt: skip
     troubles = [Words(f"{each.id}: {each.error}", "yellow") for each in found if each.error]
     table = Table(columns, rows, _("还没有交换；资源发布后有归集，申请获准后有共享。"))

@@ -47,7 +47,7 @@ def search(
     cursor: Annotated[str | None, typer.Option("--cursor", metavar="MARK", help=_("上一页给出的翻页标记"))] = None,
 ) -> Answer:
     """Find published resources."""
-    call.by  # noqa: B018 - nobody without a name reads it
+    call.identify()
     found = call.hub.directory.search(
         " ".join(words or ()),
         provider=provider,
@@ -114,7 +114,7 @@ def list_demands(
     ] = None,
 ) -> Answer:
     """The list of demand."""
-    call.by  # noqa: B018 - nobody without a name reads it
+    call.identify()
     found = call.hub.directory.demands(department=department, provider=provider, state=state)
     return Answer({"demands": [_demand(entry) for entry in found]}, [_table(call, found, _("没有需求。"))])
 

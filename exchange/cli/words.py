@@ -6,7 +6,6 @@ from collections.abc import Mapping
 
 from exchange.cli.messages import _
 
-EXCHANGE_KINDS: Mapping[str, str] = {"synchronisation": _("归集"), "sharing": _("共享")}
 GRANT_KINDS: Mapping[str, str] = {"collection": _("归集"), "sharing": _("共享")}
 EXCHANGE_STATES: Mapping[str, str] = {"active": _("启用"), "paused": _("暂停"), "ended": _("终止")}
 RUN_STATES: Mapping[str, str] = {

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from importlib.resources import files
 from pathlib import Path
 from string import Template
@@ -12,13 +15,14 @@ import yaml
 
 from catalog import Department
 from exchange.authorisation.application import parse as parse_application
-from exchange.demo.fronts import Drop, FrontTable, Service, run_script
+from exchange.demo.fronts import Drop, FrontTable, Service, run_script, take
 from exchange.demo.generation import Generator, Row, later
 from exchange.hub import Hub, create_home
 from exchange.identity import Actor, current_actor
-from exchange.service import RunningServer, serve
+from exchange.service import serve
 from exchange.settings import ActorEntry, Role, load_settings, write_default
-from schemas import profile, record_class
+from exchange.settings.model import PREFIX
+from schemas import RecordTable, profile, record_class
 
 APPROVAL = "11321200TE00000104"
 POLICE = "11321200TE00000291"
@@ -43,6 +47,10 @@ USERS = {APPROVAL: "approval", POLICE: "police", MARKET: "market", DEVELOPMENT: 
 PERSON, COMPANY, LICENCE, PROJECT = "101001001/0001", "102001001/0001", "105001001/0001", "201003001/0001"
 ITEM, CASE, STEP, RESULT = "201001001/0001", "201001002/0001", "201001002/0002", "201001002/0003"
 PENALTY = "301002001/0001"
+WRONG = {PERSON: 12, COMPANY: 6, LICENCE: 3, PROJECT: 2}
+"""How many of the rows first reported are wrong on purpose, each in one respect."""
+CORRECTED = 6
+"""How many of the wrong people are reported again, put right."""
 
 
 def people() -> dict[str, ActorEntry]:
@@ -63,28 +71,38 @@ class City:
     """A city with its hub; one object plays all of its people.
 
     Args:
-        home: Home of the hub, not yet there.
+        home: Home of the hub; there is nothing in it yet.
+
+    Attributes:
+        hub: The hub.
+        resources: How many resources were registered and published.
+        grants: Id of the grant an application led to, by the application's title.
+        refused: Reasons an application was refused for, by its title.
     """
 
     def __init__(self, home: Path) -> None:
         self.home = home
+        self.grants: dict[str, str] = {}
+        self.refused: dict[str, list[str]] = {}
         self._make = Generator()
         write_default(home, hub_department=APPROVAL, actors=people(), demo=True)
         self._fronts = home / "fronts"
         self._machines()
-        self.server: RunningServer = serve(self._service.app)
-        description = self._description()
-        first = Department.model_validate(description["departments"][0])
-        self._settings = load_settings(home)
-        self.hub: Hub = create_home(home, first, by=self.actor("integrator"))
-        self.grants: dict[str, str] = {}
-        self.refused: dict[str, list[str]] = {}
-        self._describe(description)
+        with ExitStack() as opened:
+            server = opened.enter_context(serve(self._service.app))
+            description = self._description(server.url)
+            first = Department.model_validate(description["departments"][0])
+            with _settings_of_its_own():
+                self._settings = load_settings(home)
+                self.hub: Hub = create_home(home, first, by=self.actor("integrator"))
+            opened.callback(self.hub.close)
+            self._describe(description)
+            self.resources = len(description["resources"])
+            self._opened = opened.pop_all()
 
     def close(self) -> None:
-        """Stop the service and let go of the hub."""
-        self.server.stop()
-        self.hub.close()
+        """Stop the service and let go of the hub. Repeatable."""
+        self._opened.close()
 
     def actor(self, user: str) -> Actor:
         """One of the city's people."""
@@ -112,10 +130,10 @@ class City:
         self._results = self._table("approval", "EA_JC_STEP_DONE", "case", "up_pro_result", "shandong", **shandong)
         self._drop = Drop(fronts / "market-drop")
         fronts.joinpath("housing-drop").mkdir()
-        self._service = Service("Projects", [item.name for item in _table_of("investment_project").items])
+        self._service = Service("Projects", _names("investment_project", "investment_project"))
 
     def _table(self, place: str, name: str, kind: str, table: str, family: str, **columns: str) -> FrontTable:
-        shape = _table_of(table, kind)
+        shape = _shape(kind, table)
         chosen = profile(family)
         upper = chosen.identifier_case == "upper"
         named = {item.name: columns.get(item.name, item.name.upper() if upper else item.name) for item in shape.items}
@@ -124,13 +142,13 @@ class City:
     def report_first(self) -> None:
         """The departments report what they have, a known share of it wrong."""
         make = self._make
-        self._known_people = list(make.people(1, 600, wrong=12))
+        self._known_people = list(make.people(1, 600, wrong=WRONG[PERSON]))
         self._population.report(self._known_people)
-        self._known_companies = list(make.companies(1, 240, wrong=6))
+        self._known_companies = list(make.companies(1, 240, wrong=WRONG[COMPANY]))
         self._companies.report(self._known_companies)
-        self._known_licences = list(make.licences(1, 150, MARKET, wrong=3))
+        self._known_licences = list(make.licences(1, 150, MARKET, wrong=WRONG[LICENCE]))
         self._put_licences("licence_20260105.csv", self._known_licences)
-        self._known_projects = list(make.projects(1, 90, wrong=2))
+        self._known_projects = list(make.projects(1, 90, wrong=WRONG[PROJECT]))
         self._service.report(self._known_projects)
         self._known_items = list(make.service_items(1, 60, APPROVAL))
         self._items.report(self._known_items)
@@ -143,41 +161,55 @@ class City:
         self._results.report(make.results(self._known_cases[:150]))
 
     def report_changes(self) -> None:
-        """A month later: new rows, corrections, late lower versions, deletions."""
+        """A month later: new rows, corrections, removals, repetitions, late lower versions, deletions."""
         make = self._make
-        moved = [later(row, address="新迁入路1号") for row in self._known_people[100:115]]
-        corrected = [later(row) for row in list(Generator().people(1, 600))[:6]]
-        self._population.report([*moved, *corrected, *make.people(601, 5)])
+        wrong = self._known_people[:CORRECTED]
+        # They are told apart by what was wrong, which may be the key itself.
+        self._population.delete(wrong)
+        right = [later(row) for row in Generator().people(1, CORRECTED)]
+        district = dict(zip(make.districts, [*make.districts[1:], make.districts[0]], strict=True))
+        moved = [
+            later(row, division_code=district[row["division_code"]], address="新迁入路1号")
+            for row in self._known_people[100:130]
+        ]
+        self._population.report([*moved, *right, *make.people(601, 5)])
         renamed = [later(row, corp_name=f"{row['corp_name']}（更名）") for row in self._known_companies[50:58]]
-        self._companies.report([*renamed, *make.companies(241, 4)])
+        self._companies.report([*renamed, *self._known_companies[70:80], *make.companies(241, 4)])
         self._put_licences(
             "licence_20260205.csv",
             [
-                *(later(row, certificate_status="4") for row in self._known_licences[20:24]),
+                *(later(row, trust_level="B") for row in self._known_licences[20:24]),
                 *make.licences(151, 6, MARKET),
             ],
         )
-        self._service.report([later_project(row) for row in self._known_projects[10:13]])
+        self._service.report(later(row, "exchange_time", total_money="12345") for row in self._known_projects[10:13])
         self._service.report(make.projects(91, 2))
         self._items.delete([self._known_items[58], self._known_items[59]])
         self._items.report([{**row, "task_version": 2, "promise_day": 1} for row in self._known_items[:3]])
-        advanced = [later(row) for row in self._known_cases[30:40]]
-        late = [{**row, "data_version": 0} for row in self._known_cases[60:65]]
+        advanced = [later(row, promise_date="2026-02-20") for row in self._known_cases[30:40]]
+        late = [{**row, "data_version": 0, "handle_user_name": "迟到的经办人"} for row in self._known_cases[60:65]]
         self._cases.report([*advanced, *late])
         self._cases.delete([later(row) for row in self._known_cases[190:194]])
         self._results.report(make.results(self._known_cases[150:160]))
 
+    def insured_read(self) -> int:
+        """The insurance office's own system reads what is new in its table, and marks it; how many rows were new."""
+        return take(self._fronts / "insurance.db", "person", profile("jiangsu"))
+
     def _put_licences(self, name: str, rows: list[Row]) -> None:
-        self._drop.put(name, rows, [item.name for item in _table_of("up_lic_data").items])
+        self._drop.put(name, rows, _names("licence", "up_lic_data"))
 
     # --- registration --------------------------------------------------------------------------
 
-    def _description(self) -> dict[str, Any]:
+    def _description(self, soap: str) -> dict[str, Any]:
         text = files("exchange.demo").joinpath("city.yaml").read_text(encoding="utf-8")
-        filled = Template(text).substitute(home=self.home, soap=self.server.url)
+        filled = Template(text).substitute(soap=soap)
         folder = self.home / "configuration"
         folder.mkdir()
         description: dict[str, Any] = yaml.safe_load(filled)
+        for endpoint in description["endpoints"]:
+            options = endpoint["options"]
+            options |= {name: str(self.home / options[name]) for name in options.keys() & {"path", "root"}}
         for kind, entries in description.items():
             folder.joinpath(f"{kind}.yaml").write_text(
                 yaml.safe_dump({kind: entries}, allow_unicode=True, sort_keys=False), encoding="utf-8"
@@ -209,12 +241,13 @@ class City:
             "人口信息给医保局", INSURANCE, PERSON, "insurance-front", "person",
             items=["identity_number", "name", "birth_date", "division_code", "update_time"],
             filter={"item": "division_code", "in": ["321202", "321203"]},
-            masks={"identity_number": clear, "birth_date": clear, "name": {"mask": "name"}},
+            masks={"identity_number": clear, "birth_date": clear, "name": {"mask": "name"}}, family="jiangsu",
         )  # fmt: skip
         self._application(
             "许可证目录给住建局", HOUSING, LICENCE, "housing-drop", "licence_*.csv", way="file",
-            items=["certificate_source_id", "certificate_name", "issue_dept", "certificate_validate_end", "trust_level",
-                   "update_time"],
+            items=["certificate_source_id", "certificate_name", "certificate_holder", "issue_dept",
+                   "certificate_validate_end", "trust_level", "update_time"],
+            masks={"certificate_holder": {"mask": "clear", "justification": "核对持证主体名称"}},
         )  # fmt: skip
         self._application("投资项目给住建局", HOUSING, PROJECT, "housing-front", "project")
         self._application("服务事项给税务局", TAX, ITEM, "tax-front", "service_item")
@@ -230,9 +263,20 @@ class City:
 
     def _application(
         self, title: str, recipient: str, code: str, endpoint: str, table: str, *, refuse: list[str] | None = None,
-        **changes: Any,
+        family: str | None = None, **changes: Any,
     ) -> None:  # fmt: skip
-        """One application, its answer, and the recipient's table where it is granted."""
+        """One application, its answer, and the recipient's table where it is granted.
+
+        Args:
+            title: What it is called in what a visitor sees.
+            recipient: Who asks.
+            code: The resource.
+            endpoint: Where the rows are to arrive.
+            table: The table or file name there.
+            refuse: Why the provider says no; None: it says yes.
+            family: Family of front-end tables the recipient's table belongs to.
+            changes: What differs from a usual application.
+        """
         hub, user = self.hub, USERS[recipient]
         with hub.database.reading() as session:
             resource = hub.catalog.resource(session, code, published=True).resource
@@ -246,7 +290,7 @@ class City:
             "way": "database",
             "items": list(dict.fromkeys([*resource.key, *names, *filter(None, [resource.version_item])])),
             "until": "2027-06-30",
-            "target": {"endpoint": endpoint, "object": table},
+            "target": {"endpoint": endpoint, "object": table, "profile": family},
             **changes,
         }
         self.home.joinpath("configuration", f"application-{len(self.grants) + len(self.refused) + 1}.json").write_text(
@@ -267,11 +311,24 @@ class City:
             run_script(self._fronts / f"{endpoint.removesuffix('-front')}.db", script)
 
 
-def later_project(row: Row) -> Row:
-    """A project as it is reported again: its exchange time is its version."""
-    return {**row, "exchange_time": row["exchange_time"].replace("2026-01", "2026-02"), "total_money": "12345"}
+@contextmanager
+def _settings_of_its_own() -> Iterator[None]:
+    """Hide the variables of the environment that would overrule the city's settings.
+
+    They belong to the real hub of whoever looks at the demonstration: its database is not to be written to.
+    """
+    hidden = {name: value for name, value in os.environ.items() if name.startswith(PREFIX)}
+    for name in hidden:
+        del os.environ[name]
+    try:
+        yield
+    finally:
+        os.environ.update(hidden)
 
 
-def _table_of(name: str, kind: str | None = None) -> Any:
-    kinds = [kind] if kind else ["licence", "investment_project"]
-    return next(table for one in kinds for table in record_class(one).tables if table.name == name)
+def _shape(kind: str, table: str) -> RecordTable:
+    return next(each for each in record_class(kind).tables if each.name == table)
+
+
+def _names(kind: str, table: str) -> list[str]:
+    return [item.name for item in _shape(kind, table).items]

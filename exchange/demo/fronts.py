@@ -12,9 +12,10 @@ import json
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 
-from exchange.demo.generation import Row
+from exchange.demo.generation import START, Row
 from exchange.service import RowsService, rows_service
 from schemas import Profile
 
@@ -54,7 +55,7 @@ class FrontTable:
         self._write(rows, deletion=False)
 
     def delete(self, rows: Iterable[Row]) -> None:
-        """Report rows as deleted, the way this family does."""
+        """Report rows as deleted, the way this family does; where it has no mark for that, they are just gone."""
         self._write(rows, deletion=True)
 
     def _write(self, rows: Iterable[Row], *, deletion: bool) -> None:
@@ -68,6 +69,8 @@ class FrontTable:
                     same = " AND ".join(f"{_quoted(self._columns[item])} IS ?" for item in self._key)
                     gone = [row[item] for item in self._key]
                     connection.execute(f"DELETE FROM {_quoted(self._name)} WHERE {same}", gone)  # noqa: S608
+                if deletion and profile.delete is None:
+                    continue
                 names = ", ".join(map(_quoted, values))
                 marks = ", ".join("?" * len(values))
                 connection.execute(
@@ -82,12 +85,11 @@ class FrontTable:
             values[profile.state.column] = profile.state.fresh
         if profile.delete is not None:
             values[profile.delete.column] = profile.delete.values[0] if deletion else profile.delete.inserted
-        stamp = str(row.get("update_time") or f"2026-02-01 09:00:{self._batch:02d}")
         if profile.written_at:
-            values[profile.written_at] = stamp
+            values[profile.written_at] = row["update_time"]
         if profile.batch and profile.time:
             values[profile.batch] = f"B{self._batch:06d}"
-            values[profile.time] = f"2026-02-01 09:00:{self._batch:02d}"
+            values[profile.time] = (START + timedelta(days=15 * (self._batch - 1))).isoformat(sep=" ")
         return values
 
     def _state_columns(self) -> list[str]:
@@ -153,6 +155,30 @@ def run_script(file: Path, script: str) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     with closing(sqlite3.connect(file)) as connection, connection:
         connection.executescript(script)
+
+
+def take(file: Path, table: str, profile: Profile) -> int:
+    """What a recipient's own system does with its table: read what is new, and mark it as read.
+
+    Args:
+        file: The recipient's database.
+        table: The table the hub delivers into.
+        profile: The family it belongs to, one with a state column.
+
+    Returns:
+        How many rows were new.
+    """
+    state = profile.state
+    if state is None:
+        raise ValueError(f"前置库表族 {profile.name} 没有同步标志")
+    column = _quoted(state.column)
+    unread = " OR ".join(f"{column} IS ?" for _ in state.new)
+    with closing(sqlite3.connect(file)) as connection, connection:
+        marked = connection.execute(
+            f"UPDATE {_quoted(table)} SET {column} = ? WHERE {unread}",  # noqa: S608
+            [state.done, *state.new],
+        )
+        return marked.rowcount
 
 
 def _quoted(name: str) -> str:

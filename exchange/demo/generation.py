@@ -33,16 +33,22 @@ class Generator:
 
     def __init__(self, seed: int = 20170303) -> None:
         self._random = random.Random(seed)  # noqa: S311 - made-up data, nothing secret
-        self.districts = [division.code for division in children(CITY)]
+        # 321201 (市辖区) gathers the city's own districts and is no place anybody lives in.
+        self.districts = [division.code for division in children(CITY) if division.name != "市辖区"]
 
     # --- values --------------------------------------------------------------------------------
 
     def name(self, number: int) -> str:
-        """A person's name; every eighth has a rare character in it."""
+        """A person's name; every eighth has a rare character in it, given or family name in turn."""
         given = self._random.choice(GIVEN) + self._random.choice(GIVEN)
-        if number % 8 == 0:
-            given = self._random.choice(RARE) + given[0]
-        return self._random.choice(SURNAMES) + given
+        family = self._random.choice(SURNAMES)
+        rare = self._rare(number)
+        if not rare:
+            return family + given
+        return family + rare + given[0] if number % 16 else rare + given
+
+    def _rare(self, number: int) -> str:
+        return self._random.choice(RARE) if number % 8 == 0 else ""
 
     def identity_number(self, number: int, district: str) -> str:
         """The identity number of the nth person, registered in a district."""
@@ -100,7 +106,7 @@ class Generator:
             yield {
                 "certificate_sno": _other_last(code) if number - first < wrong else code,
                 "certificate_key": f"{number:032x}",
-                "corp_name": f"泰州{self._random.choice(RARE) if number % 8 == 0 else ''}{number}号商贸有限公司",
+                "corp_name": f"泰州{self._rare(number)}{number}号商贸有限公司",
                 "corp_type": "1100",
                 "corp_status": "1",
                 "legal_name": self.name(number),
@@ -109,17 +115,16 @@ class Generator:
             }
 
     def licences(self, first: int, count: int, issuer: str, *, wrong: int = 0) -> Iterator[Row]:
-        """Entries of the directory of electronic licences."""
+        """Entries of the directory of electronic licences; the first ``wrong`` have a wrong check character."""
         for number in range(first, first + count):
+            code = self.licence(number, issuer)
             yield {
-                "certificate_source_id": self.licence(number, issuer)[:-1] + "?"
-                if number - first < wrong
-                else self.licence(number, issuer),
+                "certificate_source_id": _other_last(code) if number - first < wrong else code,
                 "certificate_type": "食品经营许可证",
                 "certificate_type_code": "11100000000013338W009",
                 "certificate_name": "食品经营许可证",
                 "certificate_number": f"JY132120200{number:05d}",
-                "certificate_holder": f"泰州{number}号餐饮店",
+                "certificate_holder": f"泰州{self._rare(number)}{number}号餐饮店",
                 "certificate_holder_code": self.credit_code(number, self.districts[0]),
                 "certificate_area_code": self.districts[number % len(self.districts)],
                 "issue_dept": "市场监督管理局",
@@ -132,13 +137,13 @@ class Generator:
             }
 
     def projects(self, first: int, count: int, *, wrong: int = 0) -> Iterator[Row]:
-        """Investment projects."""
+        """Investment projects; the first ``wrong`` have a wrong project code."""
         for number in range(first, first + count):
             district = self.districts[number % len(self.districts)]
             code = self.project_code(number, district)
             yield {
                 "project_code": _other_last(code) if number - first < wrong else code,
-                "project_name": f"{number}号产业园建设项目",
+                "project_name": f"{number}号{self._rare(number)}产业园建设项目",
                 "division_code": district,
                 "project_type": ("A00001", "a00002", "A00003")[number % 3],
                 "project_nature": str(number % 5),
@@ -245,11 +250,17 @@ class Generator:
             }
 
 
-def later(row: Row, minutes: int = 60 * 24 * 30, **changes: Any) -> Row:
-    """The row as its department reports it again, a month later."""
-    stamp = datetime.fromisoformat(row["update_time"]) + timedelta(minutes=minutes)
+def later(row: Row, stamp: str = "update_time", **changes: Any) -> Row:
+    """The row as its department reports it again, a month later.
+
+    Args:
+        row: As it was reported.
+        stamp: The item that says when.
+        changes: What is new in it.
+    """
+    moment = datetime.fromisoformat(row[stamp]) + timedelta(days=30)
     version = {"data_version": row["data_version"] + 1} if "data_version" in row else {}
-    return {**row, **version, "update_time": stamp.isoformat(sep=" "), **changes}
+    return {**row, **version, stamp: moment.isoformat(sep=" "), **changes}
 
 
 def _stamp(number: int) -> str:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import shlex
 import sys
 import tempfile
-from collections.abc import Callable
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -16,13 +21,25 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from exchange.demo.city import NAMES, City
+from exchange.audit import Verification
+from exchange.checks import RULES
+from exchange.demo.city import CASE, CORRECTED, INSURANCE, NAMES, PERSON, RESULT, STEP, WRONG, City
 from exchange.engine import RunResult
-from exchange.errors import Denied
+from exchange.errors import Denied, Invalid, Misplaced
+from exchange.hub.oversight import RefusedRow
 from exchange.receipts import balanced
+from exchange.settings.model import PREFIX
 
 REVOKED = "办件结果给税务局"
-COUNTS = ("read", "filtered", "refused", "unchanged", "superseded", "written", "deleted")
+COUNTS = {
+    "read": "读取",
+    "filtered": "过滤",
+    "refused": "拒收",
+    "unchanged": "未变",
+    "superseded": "过时",
+    "written": "写入",
+    "deleted": "其中删除",
+}
 WAYS = {"database": "库表", "webservice": "服务", "file": "文件"}
 CLASSES = {
     "natural_person": "自然人",
@@ -32,6 +49,74 @@ CLASSES = {
     "service_item": "服务事项",
     "case": "办件",
 }
+CASES = {CASE: "办件受理", STEP: "办件过程", RESULT: "办件结果"}
+LEGEND = """\
+读取 = 过滤 + 拒收 + 未变 + 过时 + 写入，每一项都在发生处计数。
+过滤：不在授权的数据范围内，没有给出；拒收：不合校验规则，隔离并退回来源。
+过时：版本低于已有的，没有覆盖；未变：与已有的相同。
+服务事项按操作批次读取，有意与上次重叠，重读的行记为未变或过时。
+"""
+WIDTH = 80
+"""Columns of the tables, whatever the screen has: a wider one shows no more, a narrower one folds."""
+
+
+@dataclass(frozen=True)
+class Play:
+    """What happened in the city.
+
+    Attributes:
+        first: Runs of the first round.
+        second: Runs of the second round, in which only changes move.
+        insured: How many new rows the insurance office's own system found after each round.
+        findings: Rows refused, or kept with a state, in both rounds.
+        stopped: Why nothing more is delivered under the revoked grant.
+        verification: What the log's verification found.
+    """
+
+    first: Sequence[RunResult]
+    second: Sequence[RunResult]
+    insured: tuple[int, int]
+    findings: Sequence[RefusedRow]
+    stopped: Sequence[str]
+    verification: Verification
+
+    @property
+    def runs(self) -> list[RunResult]:
+        """The runs of both rounds."""
+        return [*self.first, *self.second]
+
+    @property
+    def unbalanced(self) -> list[RunResult]:
+        """Runs whose books do not balance."""
+        return [result for result in self.runs if not balanced(result.counts)]
+
+    @property
+    def well(self) -> bool:
+        """Whether every book balances and the log verifies."""
+        return not self.unbalanced and self.verification.verified
+
+
+class Screen:
+    """Lines and tables for people, on a terminal or into a pipe."""
+
+    def __init__(self, *, aside: bool) -> None:
+        self._file = sys.stderr if aside else sys.stdout
+        self._console = Console(file=self._file, width=WIDTH, markup=False, highlight=False, emoji=False)
+
+    def say(self, line: str = "", tone: str = "") -> None:
+        """Say a line; a terminal folds it by itself, so that what is copied from it is whole."""
+        self._write(line, style=tone, soft_wrap=True)
+
+    def show(self, table: Table) -> None:
+        """Show a table."""
+        self._write(table)
+
+    def _write(self, *what: Any, **how: Any) -> None:
+        # Written by ourselves, as the console would end the program itself if whoever reads has gone.
+        with self._console.capture() as captured:
+            self._console.print(*what, **how)
+        self._file.write("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
+        self._file.flush()
 
 
 def run(*, as_json: bool = False, home: Path | None = None) -> int:
@@ -43,61 +128,107 @@ def run(*, as_json: bool = False, home: Path | None = None) -> int:
 
     Returns:
         Exit status: 0 only if every book balances and the log verifies.
+
+    Raises:
+        Misplaced: There is something in that home already.
+        Invalid: The home cannot be made.
     """
-    if home is None:
-        stamp = datetime.now(ZoneInfo("Asia/Shanghai")).strftime("%Y%m%d-%H%M%S-")
-        home = Path(tempfile.mkdtemp(prefix=f"shutong-demo-{stamp}"))
-    home = home.absolute()
-    screen = Console(file=sys.stderr if as_json else sys.stdout, highlight=False)
-    say = partial(screen.print, soft_wrap=True)
-    say(f"演示城市建在 {home}（保留，可随时查看）")
-    city = City(home)
-    try:
-        first, second, stopped, verification = _play(city, say)
-    finally:
-        city.close()
-    books = all(balanced(result.counts) for result in [*first, *second])
+    began = time.monotonic()
+    home = _new_home(home)
+    screen = Screen(aside=as_json)
+    screen.say(f"演示城市建在 {home}（保留，可随时查看）")
+    with closing(City(home)) as city:
+        play = _play(city, screen)
     if as_json:
-        document = {
-            "home": str(home),
-            "exchanges": [_entry(result) for result in [*first, *second]],
-            "audit": {"events": verification.events, "verified": verification.verified},
-            "balanced": books,
-        }
-        print(json.dumps(document, ensure_ascii=False, indent=2))  # noqa: T201 - the answer asked for
-    else:
-        _tables(screen, city, first, second, stopped)
-        say(f"账目：{'每一笔都平' if books else '有账不平'}。日志：{verification.events} 条，"
-            f"{'核验通过' if verification.verified else '核验不通过'}。")  # fmt: skip
-        say(f"接着看：SHUTONG_HOME={home} ./shutong --as auditor status")
-    return 0 if books and verification.verified else 1
+        document = json.dumps(_document(home, play), ensure_ascii=False, indent=2) + "\n"
+        sys.stdout.flush()
+        sys.stdout.buffer.write(document.encode())
+        sys.stdout.buffer.flush()
+        return 0 if play.well else 1
+    for title, results in (("第一轮：来源有的，全部", play.first), ("第二轮：一个月后，只有变化", play.second)):
+        screen.say()
+        screen.show(_table(title, results))
+    screen.say()
+    for line in (*LEGEND.splitlines(), "", *_noteworthy(city, play), ""):
+        screen.say(line)
+    for line in _verdict(play, time.monotonic() - began):
+        screen.say(line, "bold green" if play.well else "bold red")
+    screen.say()
+    for line in _next_steps(home, play):
+        screen.say(line)
+    return 0 if play.well else 1
 
 
-def _play(city: City, say: Callable[[str], None]) -> tuple[list[RunResult], list[RunResult], list[str], Any]:
+def _new_home(home: Path | None) -> Path:
+    """A home that holds nothing yet."""
+    try:
+        if home is None:
+            stamp = datetime.now(ZoneInfo("Asia/Shanghai")).strftime("%Y%m%d-%H%M%S-")
+            return Path(tempfile.mkdtemp(prefix=f"shutong-demo-{stamp}")).absolute()
+        home = home.expanduser().absolute()
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        taken = any(home.iterdir())
+    except OSError as error:
+        where = home or tempfile.gettempdir()
+        raise Invalid(
+            f"不能在 {where} 建立演示的主目录：{error.strerror}", remedy="用 --home 指定一个可以建立的文件夹"
+        ) from error
+    if taken:
+        raise Misplaced(
+            f"{home} 里已有内容，没有改动", remedy="演示每次都新建主目录：换一个还没有的文件夹，或不写 --home"
+        )
+    return home
+
+
+def _play(city: City, screen: Screen) -> Play:
     """Both rounds, with a grant revoked between them."""
-    say("七个部门登记八个资源，两级审核后发布；各部门提出申请，提供部门逐一答复……")
+    hub = city.hub
+    screen.say(f"{len(NAMES)} 个部门登记 {city.resources} 个资源，各经两级审核发布；各部门提出申请，逐一得到答复……")
     city.report_first()
     city.apply_all()
-    say("第一轮：归集到基础库，再按授权共享……")
+    screen.say("第一轮：归集到基础库，再按授权共享……")
     first = _round(city)
+    insured = city.insured_read()
     city.report_changes()
     grant = city.grants[REVOKED]
-    city.hub.sharing.change(grant, "revoke", reason="业务已结束，停止共享", by=city.actor("approval-chief"))
-    say(f"一个月后：来源有增、改、删和迟到的旧版本；授权“{REVOKED}”被撤销。第二轮：只有变化在动……")
+    hub.sharing.change(grant, "revoke", reason="业务已结束，停止共享", by=city.actor("approval-chief"))
+    screen.say(f"一个月后：来源有增、改、删，有迟到的旧版本；授权“{REVOKED}”被撤销。")
+    screen.say("第二轮：同样的交换再做一遍……")
     second = _round(city, skip=f"share-{grant}")
-    stopped = []
+    stopped: list[str] = []
     try:
-        city.hub.oversight.run(f"share-{grant}", by=city.actor("integrator"))
+        hub.oversight.run(f"share-{grant}", by=city.actor("integrator"))
     except Denied as error:
         stopped = list(error.reasons)
-    return first, second, stopped, city.hub.oversight.verify(by=city.actor("auditor"))
+    auditor = city.actor("auditor")
+    return Play(
+        first=first,
+        second=second,
+        insured=(insured, city.insured_read()),
+        findings=hub.oversight.quarantine(by=auditor),
+        stopped=stopped,
+        verification=hub.oversight.verify(by=auditor),
+    )
 
 
 def _round(city: City, skip: str = "") -> list[RunResult]:
     """Run every exchange once, synchronisations first."""
     by = city.actor("integrator")
-    names = [status.id for status in city.hub.oversight.status() if status.id != skip]
-    return [city.hub.oversight.run(name, by=by) for name in names]
+    standing = [status for status in city.hub.oversight.status() if status.id != skip]
+    standing.sort(key=lambda status: (status.kind == "sharing", status.resource, status.recipient))
+    return [city.hub.oversight.run(status.id, by=by) for status in standing]
+
+
+# --- for programs ------------------------------------------------------------------------------
+
+
+def _document(home: Path, play: Play) -> dict[str, Any]:
+    return {
+        "home": str(home),
+        "exchanges": [_entry(result) for result in play.runs],
+        "audit": {"events": play.verification.events, "verified": play.verification.verified},
+        "balanced": not play.unbalanced,
+    }
 
 
 def _entry(result: RunResult) -> dict[str, Any]:
@@ -115,25 +246,77 @@ def _entry(result: RunResult) -> dict[str, Any]:
     }
 
 
-def _tables(screen: Console, city: City, first: list[RunResult], second: list[RunResult], stopped: list[str]) -> None:
-    for title, results in (("第一轮：全部", first), ("第二轮：只有变化", second)):
-        table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
-        for heading in ("方式", "数据", "提供→接收"):
-            table.add_column(heading, no_wrap=True)
-        for heading in ("读取", "授权外", "拒收", "未变", "旧版", "写入", "删除"):
-            table.add_column(heading, justify="right", no_wrap=True)
-        for result in results:
-            plan = result.plan
-            recipient = "基础库" if plan.kind == "synchronisation" else NAMES[plan.recipient]
-            table.add_row(
-                WAYS[plan.way],
-                CLASSES[plan.record_class],
-                f"{NAMES[plan.provider]}→{recipient}",
-                *(str(result.counts[name]) for name in COUNTS),
-            )
-        screen.print(table)
-    screen.print("读取 = 授权外 + 拒收 + 未变 + 旧版 + 写入；删除含在写入内。\n")
+# --- for people --------------------------------------------------------------------------------
+
+
+def _table(title: str, results: Sequence[RunResult]) -> Table:
+    table = Table(
+        title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False
+    )
+    for heading in ("方式", "数据", "提供→接收"):
+        table.add_column(heading, no_wrap=True)
+    for heading in COUNTS.values():
+        table.add_column(heading, justify="right", no_wrap=True)
+    for result in results:
+        plan = result.plan
+        recipient = "基础库" if plan.kind == "synchronisation" else NAMES[plan.recipient]
+        table.add_row(
+            WAYS[plan.way],
+            CASES.get(plan.resource) or CLASSES[plan.record_class],
+            f"{NAMES[plan.provider]}→{recipient}",
+            *(str(result.counts[name]) for name in COUNTS),
+        )
+    return table
+
+
+def _noteworthy(city: City, play: Play) -> Iterator[str]:
+    """What in the tables is worth a second look."""
+    refused = [finding for finding in play.findings if not finding.kept]
+    rules = Counter(RULES[finding.rule].title for finding in refused)
+    yield "造错 {} 行，拒收 {} 行，其中 {} 行改正后收下；理由写回前置库和文件：".format(
+        sum(WRONG.values()), _sum(play.runs, "refused"), CORRECTED
+    )
+    yield from (f"  {title} {count}" for title, count in rules.items())
+    kept = len(play.findings) - len(refused)
+    yield f"保留 {kept} 行：办件引用的服务事项没有登记，先收下并记下状态（规则 reference）。"
+    deleted = _sum([result for result in play.second if result.plan.kind == "synchronisation"], "deleted")
+    late = _sum([result for result in play.second if result.plan.resource == CASE], "superseded")
+    yield f"基础库删除 {deleted} 行，留有墓碑。迟到的旧版本 {late} 行没有盖住新的。"
+    left = _sum([result for result in play.second if _to(result, PERSON, INSURANCE)], "deleted")
+    yield "医保局只得到海陵、高港两区的人，姓名脱敏；它的系统两轮各读到新行 {}、{} 行，".format(*play.insured)
+    yield f"迁出两区的 {left} 人已从它的表中收回。"
     for title, reasons in city.refused.items():
-        screen.print(f"未同意“{title}”：{'；'.join(reasons)}", soft_wrap=True)
-    for reason in stopped:
-        screen.print(f"不再送达“{REVOKED}”：{reason}", soft_wrap=True)
+        yield f"未同意“{title}”："
+        yield from (f"  {reason}" for reason in reasons)
+    for reason in play.stopped:
+        yield f"不再送达“{REVOKED}”：{reason}，已送达的不受影响。"
+
+
+def _verdict(play: Play, seconds: float) -> Iterator[str]:
+    verification = play.verification
+    books = f"{len(play.unbalanced)} 笔不平" if play.unbalanced else "每一笔都平"
+    log = "核验通过" if verification.verified else "核验不通过"
+    yield f"账目：{len(play.runs)} 笔，{books}。日志：{verification.events} 条，{log}。用时 {seconds:.0f} 秒。"
+    yield from (f"  账不平：交换 {result.plan.exchange}，批次 {result.id}" for result in play.unbalanced)
+    yield from (f"  日志：{fault.place}：{fault.message}" for fault in verification.faults)
+
+
+def _next_steps(home: Path, play: Play) -> Iterator[str]:
+    insured = next((result.receipt for result in play.second if _to(result, PERSON, INSURANCE)), None)
+    ignored = sorted(name for name in os.environ if name.startswith(PREFIX) and name != f"{PREFIX}HOME")
+    yield "接着看："
+    if ignored:
+        yield f"  unset {' '.join(ignored)}"
+    yield f"  export SHUTONG_HOME={shlex.quote(str(home))}"
+    yield "  ./shutong --as auditor status  # 每个交换最近一次的结果"
+    yield "  ./shutong --as police quarantine list  # 公安局哪些行被拒收，为什么"
+    if insured:
+        yield f"  ./shutong --as auditor trace {insured}  # 医保局这一笔的来历"
+
+
+def _to(result: RunResult, resource: str, recipient: str) -> bool:
+    return (result.plan.resource, result.plan.recipient) == (resource, recipient)
+
+
+def _sum(results: Sequence[RunResult], count: str) -> int:
+    return sum(result.counts[count] for result in results)

@@ -309,6 +309,11 @@ class Engine:
     def _forget_delivered(self, session: Session, row: ExchangeRow, run: RunRow, by: Actor, *, lost: bool) -> None:
         """What the recipient has is no longer known: until this is done, every run is a full pass."""
         row.shape = ""
+        if lost and row.kind == "synchronisation":
+            # What is read from the restored library by its journal may have numbers that were read before.
+            readers = select(ExchangeRow).where(ExchangeRow.kind == "sharing", ExchangeRow.table == row.table)
+            for reader in session.scalars(readers.where(ExchangeRow.shape.is_not(None))):
+                reader.shape = ""
         if lost and row.last_delivery is not None:
             event = events.TargetRedelivered(lost=row.last_delivery, delivery=run.delivery)
             self._event(session, event, by, run)

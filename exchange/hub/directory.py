@@ -7,10 +7,9 @@ department and the administrators. Nothing here changes anything.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from difflib import get_close_matches
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -19,28 +18,21 @@ from sqlalchemy.orm import Session
 
 from catalog import (
     Change,
-    Column,
     DemandEntry,
     Department,
     EndpointSpec,
     Entry,
-    Form,
     Found,
-    Rejected,
     Resource,
     ResponsibilityList,
     Step,
-    from_table,
-    read_sheet,
-    write_sheet,
 )
-from catalog.reading import read_department, read_resource
 from exchange.authorisation import APPLICATION_STATES, GRANT_STATES, Explanation
 from exchange.db.tables import ApplicationRow, DecisionRow, GrantRow
-from exchange.errors import Denied, Invalid, Problem, Unknown
+from exchange.errors import Denied, Unknown
+from exchange.hub.oversight import ExchangeStatus
 from exchange.identity import Actor
 from exchange.settings import Role
-from schemas import SchemaError, record_class
 
 if TYPE_CHECKING:
     from exchange.hub.core import Hub
@@ -110,19 +102,6 @@ class GrantEntry:
     valid_until: datetime | None
     quota_rows: int | None
     issued_at: datetime
-
-
-def described_department(given: Mapping[str, Any]) -> Department:
-    """A department as somebody wrote it, before there is a hub to register it at.
-
-    Raises:
-        Invalid: With everything that is wrong with it.
-    """
-    try:
-        return read_department(given)
-    except Rejected as error:
-        problems = [Problem(where=fault.where, message=fault.message, remedy=fault.remedy) for fault in error.problems]
-        raise Invalid(error.message, problems, remedy=error.remedy) from error
 
 
 class Directory:
@@ -237,98 +216,6 @@ class Directory:
             parties = {"department": self._code(session, department), "provider": self._code(session, provider)}
             return self._hub.catalog.demands(session, **parties, state=state)
 
-    # --- registrations before they are made ----------------------------------------------------
-
-    def checked(self, given: Form | Mapping[str, Any]) -> Resource:
-        """A registration as written, as a resource.
-
-        Raises:
-            Invalid: With everything that is wrong with it.
-        """
-        with self._hub.told(), self._hub.database.reading() as session:
-            found = [problem for problem in self._hub.catalog.check(session, given) if problem.severity == "error"]
-            draft = read_resource(given)
-        if found:
-            problems = [Problem(where=fault.where, message=fault.message, remedy=fault.remedy) for fault in found]
-            raise Invalid(f"{draft.here} 登记有误，共 {len(problems)} 处", problems)
-        return draft.resource
-
-    def sheet(self, content: bytes) -> Form:
-        """A filled-in registration form (目录登记表), as :meth:`checked` takes it."""
-        return read_sheet(content)
-
-    def empty_sheet(self, of_class: str | None = None, table: str | None = None) -> bytes:
-        """The empty registration form, or one with the items of a class's table.
-
-        Raises:
-            Unknown: There is no such class or table.
-            Invalid: The class has several tables.
-        """
-        if of_class is None:
-            return write_sheet()
-        try:
-            tables = record_class(of_class).tables
-        except SchemaError as error:
-            raise Unknown(str(error)) from error
-        names = [known.name for known in tables]
-        if table is None and len(tables) > 1:
-            raise Invalid(f"数据类别 {of_class} 有多张数据表", remedy=f"指明其中一张：{'、'.join(names)}")
-        chosen = next((known for known in tables if table in (None, known.name)), None)
-        if chosen is None:
-            raise Unknown(f"数据类别 {of_class} 没有数据表 {table}", remedy=f"可选：{'、'.join(names)}")
-        return write_sheet(table=chosen)
-
-    def proposed(
-        self,
-        endpoint: str,
-        object: str,
-        *,
-        by: Actor,
-        code: str | None = None,
-        under: str | None = None,
-        name: str | None = None,
-    ) -> Resource:
-        """The draft of a resource over a table found at an endpoint (库表反向编目).
-
-        Args:
-            endpoint: Name of the endpoint.
-            object: Name of the table there.
-            by: Who asks.
-            code: Code of the resource to be.
-            under: Class whose next free code it gets, where no code is given.
-            name: Name of the resource to be; by default the table's own.
-
-        Raises:
-            Unknown: There is no such table there.
-            Invalid: Neither a code nor a class is given.
-        """
-        hub = self._hub
-        if code is None and under is None:
-            raise Invalid("缺少资源代码", remedy="指明资源代码，或指明信息资源分类以取得下一个代码")
-        found = hub.registration.inspect_endpoint(endpoint, object, by=by)
-        table = next((each for each in found if each.name == object), None)
-        if table is None:
-            near = get_close_matches(object, [each.name for each in found], n=3)
-            remedy = f"是否指 {'、'.join(near)}" if near else f"用 shutong endpoint inspect {endpoint} 查看有哪些表"
-            raise Unknown(f"端点 {endpoint} 没有 {object}", remedy=remedy)
-        columns = [
-            Column(c.name, c.type, length=c.length, scale=c.scale, nullable=c.nullable, label=c.label)
-            for c in table.columns
-        ]
-        with hub.told(), hub.database.reading() as session:
-            spec = hub.catalog.endpoint(session, endpoint)
-            chosen = code or hub.catalog.next_code(session, under or "")
-        return from_table(
-            columns,
-            code=chosen,
-            name=name or table.label or table.name,
-            provider_code=spec.department,
-            endpoint=endpoint,
-            object=object,
-            key=table.key,
-            product=str(spec.options.get("product") or ""),
-        )
-
     # --- applications and grants ---------------------------------------------------------------
 
     def applications(
@@ -398,6 +285,20 @@ class Directory:
         self._must_concern(by, f"查看 {name}", found.department, found.provider)
         return found
 
+    def exchanges(self, *, by: Actor) -> list[ExchangeStatus]:
+        """The exchanges the actor may see, and how the last run of each ended."""
+        shown = self._hub.oversight.status()
+        return [each for each in shown if self._concerns(by, each.provider, each.recipient)]
+
+    def description(self, *, by: Actor) -> str:
+        """Everything described, as YAML; for who configures the hub and the administrators.
+
+        Raises:
+            Denied: The actor is neither.
+        """
+        with self._hub.permitted(by, *sorted(OVERSEERS), action="导出配置"):
+            return self._hub.configuration.export()
+
     def _applications(self, session: Session, rows: Sequence[ApplicationRow]) -> list[ApplicationEntry]:
         ids = [row.id for row in rows]
         answers: dict[str, list[DecisionEntry]] = {}
@@ -410,13 +311,13 @@ class Directory:
             grant.application: grant.id
             for grant in session.scalars(select(GrantRow).where(GrantRow.application.in_(ids)))
         }
-        known = self._known(session, {row.resource for row in rows})
+        known = {code: self._standing(session, code) for code in {row.resource for row in rows}}
         return [
             ApplicationEntry(
                 id=row.id,
                 resource=row.resource,
-                resource_name=known[row.resource].resource.name,
-                provider=known[row.resource].resource.provider_code,
+                resource_name=known[row.resource].name,
+                provider=known[row.resource].provider_code,
                 department=row.department,
                 state=row.state,
                 label=APPLICATION_STATES.get(row.state, row.state),
@@ -431,31 +332,34 @@ class Directory:
         ]
 
     def _grants(self, session: Session, rows: Sequence[GrantRow]) -> list[GrantEntry]:
-        known = self._known(session, {row.resource for row in rows})
-        return [
-            GrantEntry(
-                id=row.id,
-                kind=row.kind,
-                resource=row.resource,
-                resource_version=row.resource_version,
-                resource_name=known[row.resource].resource.name,
-                provider=known[row.resource].resource.provider_code,
-                department=row.department,
-                application=row.application,
-                state=row.state,
-                label=GRANT_STATES.get(row.state, row.state),
-                version=row.version,
-                granted=dict(row.body),
-                valid_from=row.valid_from,
-                valid_until=row.valid_until,
-                quota_rows=row.quota_rows,
-                issued_at=row.issued_at,
-            )
-            for row in rows
-        ]
+        wanted = {(row.resource, row.resource_version) for row in rows}
+        known = {of: self._hub.catalog.resource(session, *of).resource for of in wanted}
+        return [self._granted(row, known[row.resource, row.resource_version]) for row in rows]
 
-    def _known(self, session: Session, codes: Iterable[str]) -> dict[str, Entry]:
-        return {code: self._hub.catalog.resource(session, code) for code in codes}
+    def _granted(self, row: GrantRow, resource: Resource) -> GrantEntry:
+        return GrantEntry(
+            id=row.id,
+            kind=row.kind,
+            resource=row.resource,
+            resource_version=row.resource_version,
+            resource_name=resource.name,
+            provider=resource.provider_code,
+            department=row.department,
+            application=row.application,
+            state=row.state,
+            label=GRANT_STATES.get(row.state, row.state),
+            version=row.version,
+            granted=dict(row.body),
+            valid_from=row.valid_from,
+            valid_until=row.valid_until,
+            quota_rows=row.quota_rows,
+            issued_at=row.issued_at,
+        )
+
+    def _standing(self, session: Session, code: str) -> Resource:
+        """What a resource was when it could be applied for: a draft of the next version is not for everyone."""
+        newest = self._hub.catalog.resource(session, code)
+        return self._hub.catalog.resource(session, code, newest.version_in_force or newest.version).resource
 
     # --- who may see what ----------------------------------------------------------------------
 

@@ -83,6 +83,8 @@ class Oversight:
         """Run an exchange now; options as of :meth:`exchange.engine.Engine.run`."""
         hub = self._hub
         with hub.permitted(by, Role.INTEGRATOR, Role.SYSTEM, action=f"执行交换 {exchange}", exchange=exchange):
+            if options.get("after_restore") and not hub.audit.verify().verified:
+                hub.audit.acknowledge_restore(by)
             try:
                 with hub.told(), Sealer(hub.audit):
                     result = hub.engine.run(exchange, by=by, **options)
@@ -279,6 +281,15 @@ class Oversight:
                 event = events.LogVerified(verified=verification.verified, faults=len(verification.faults))
                 hub.audit.record(session, event, by=by)
         return verification
+
+    def acknowledge_restore(self, *, by: Actor) -> None:
+        """Note in the log that its end was lost because the hub was restored from a backup (恢复说明).
+
+        Raises:
+            Misplaced: Nothing of the log is missing.
+        """
+        with self._hub.permitted(by, Role.AUDIT, action="登记日志恢复"):
+            self._hub.audit.acknowledge_restore(by)
 
     def search(self, *, by: Actor, **filters: Any) -> Any:
         """Events by department, resource, exchange, run, type, actor, period, text (日志检索)."""

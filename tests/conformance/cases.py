@@ -52,7 +52,7 @@ def _numbered(name: str, of: Item, *values: Any) -> Case:
 
 REMARK = item("remark", "M")
 
-HOSTILE = (
+CASES = (
     Case("nothing", (NUMBER, REMARK), ()),
     Case("one row", (NUMBER, REMARK), ({"number": "1", "remark": "x"},)),
     Case(
@@ -67,7 +67,7 @@ HOSTILE = (
     _numbered("ends of lines", REMARK, "a\nb", "a\r\nb", "a\rb", "\n", "\r", "\t", "a\n\nb", "\u2028", "\x85"),
     _numbered("code", REMARK, "=1+1", "@SUM(A1)", "+1", "-1", "'; DROP TABLE t; --", "%s", ":name", "{x}", "$1", "?"),
     _numbered("markup", REMARK, "<a>&amp;</a>", "]]>", "<!-- x -->", "<![CDATA[x]]>", "&#0;", "<?x?>", "<!DOCTYPE a>"),
-    _numbered("a mebibyte", REMARK, "甲" * ((1 << 20) // 3), "x" * (1 << 20), '"' * (1 << 18)),
+    _numbered("a mebibyte", REMARK, "甲" * ((1 << 20) // 3), '"x' * (1 << 17)),
     _numbered(
         "38 digits",
         item("amount", "N", length=38),
@@ -85,9 +85,15 @@ HOSTILE = (
         datetime(1, 1, 1, tzinfo=UTC),
         # The last one that has the year 9999 in China too.
         datetime(9999, 12, 31, 15, 59, 59, 999_999, tzinfo=UTC),
-        datetime(1900, 12, 31, 15, 54, 17, tzinfo=UTC),
+        datetime(1900, 12, 31, 16, tzinfo=UTC),
         datetime(2026, 1, 1, 0, 0, 0, 1, tzinfo=UTC),
         None,
+    ),
+    # At the end of summer time the clock went back: these two have the same local time in China.
+    _numbered(
+        "an hour that came twice",
+        item("moment", "T"),
+        datetime(1991, 9, 14, 16, 30, tzinfo=UTC), datetime(1991, 9, 14, 17, 30, tzinfo=UTC),
     ),
     _numbered("whole numbers", item("count", "I"), 2**63 - 1, -(2**63), 0, None),
     _numbered("doubles", item("value", "B"), 0.1, 1e308, -5e-324, 2.2250738585072014e-308, 0.0, None),
@@ -98,9 +104,6 @@ HOSTILE = (
         (NUMBER, *(item(f"item_{number}", "C", length=10) for number in range(120))),
         tuple({"number": str(row), f"item_{row}": "x"} for row in range(120)),
     ),
-)  # fmt: skip
-
-NAMED = (
     Case(
         "Chinese names",
         (NUMBER, REMARK),
@@ -122,6 +125,4 @@ NAMED = (
         {"number": "n🙂", "remark": "䶮𠮷"},
         "t🙂",
     ),
-)
-
-CASES = HOSTILE + NAMED
+)  # fmt: skip

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from adapters.registry import kinds
-from tests.conformance.cases import CASES, HOSTILE, Case
+from tests.conformance.cases import CASES, Case
 from tests.conformance.places import PLACES, Place
 from tests.support.servers import Server
 
@@ -49,11 +49,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         return
     needed = {mark.args[0] for mark in metafunc.definition.iter_markers("needs")}
     shown = [mark.args[0] for mark in metafunc.definition.iter_markers("shows")]
-    cases: list[Case | None] = [None]
-    names = ["place"]
-    for name, given in (("case", CASES), ("hostile", HOSTILE)):
-        if name in metafunc.fixturenames:
-            names, cases = ["place", name], [*given]
+    cases: list[Case | None] = [*CASES] if "case" in metafunc.fixturenames else [None]
+    names = ["place", "case"] if "case" in metafunc.fixturenames else ["place"]
     parameters = []
     for name, place in enrolled(kinds()).items():
         if needed & lacking(place):

@@ -22,13 +22,13 @@ import sqlalchemy as sa
 
 from adapters.base import OPERATION, REFERENCE, Acknowledgement, Binding, Claim, Endpoint, Manifest, Selection, Sink
 from adapters.database.layout import ROW, stage_prefix
-from adapters.errors import AdapterError, Misconfigured, Unsupported
+from adapters.errors import AdapterError, Misconfigured, Refused, Unsupported
 from adapters.files.formats.csv import Layout, encode, header, text_of
 from adapters.memory import forget, store
 from adapters.registry import open_endpoint
 from exchange.checks.normalise import normalise
 from exchange.service import rows_service, serve
-from schemas import Item
+from schemas import Item, profile
 from tests.conformance.cases import Case
 
 ZONE = "Asia/Shanghai"
@@ -63,6 +63,10 @@ class Place(ABC):
     @abstractmethod
     def provide(self, case: Case) -> Binding:
         """Let the rows of a case lie there, by the department's own hands, and say how they are read."""
+
+    def outbox(self, case: Case) -> Binding:
+        """The same as :meth:`provide`, but so that outcomes can be written back."""
+        return self.provide(case)
 
     @abstractmethod
     def steal(self, claim: Claim) -> None:
@@ -134,6 +138,9 @@ class MemoryPlace(Place):
         rows = ({column: row.get(name) for name, column in binding.columns.items()} for row in case.rows)
         self._store.create(binding.object, pa.schema(fields), *rows)
         return binding
+
+    def outbox(self, case: Case) -> Binding:
+        return replace(self.provide(case), capture="outbox")
 
     def steal(self, claim: Claim) -> None:
         stage = self._store.stages[claim.key, claim.epoch]
@@ -247,6 +254,25 @@ class DatabasePlace(Place):
         Run(self.endpoint.sink(binding), case.schema).deliver(case.batch)
         return binding
 
+    def outbox(self, case: Case) -> Binding:
+        family = profile("jiangsu")
+        assert family.state
+        table = sa.Table(
+            self.object_name(""),
+            sa.MetaData(),
+            sa.Column("number", sa.String(40), primary_key=True),
+            sa.Column("remark", sa.Text),
+            sa.Column(family.state.column, sa.String(1)),
+            sa.Column(family.error_text, sa.String(family.error_length)),
+            *(sa.Column(name, sa.DateTime) for name in (family.read_at, family.written_at)),
+        )
+        engine = sa.create_engine(self.url(), poolclass=sa.NullPool)
+        with engine.begin() as connection:
+            table.create(connection)
+            connection.execute(sa.insert(table), list(case.rows))
+        columns = {item.name: item.name for item in case.items}
+        return Binding(object=table.name, columns=columns, key=("number",), capture="outbox", profile=family)
+
     def steal(self, claim: Claim) -> None:
         engine = sa.create_engine(self.url(), poolclass=sa.NullPool)
         table = sa.Table(f"{stage_prefix(claim.key)}{claim.epoch}", sa.MetaData(), autoload_with=engine)
@@ -273,6 +299,7 @@ class MariaDBPlace(DatabasePlace):
     """A database on a server of the other product."""
 
     gaps: ClassVar[Mapping[str, Gap]] = {
+        "an hour that came twice": Gap(Refused, "a column without zone cannot tell the two instants apart"),
         "rare characters in names": Gap(AdapterError, "its names hold no characters beyond the first plane"),
     }
 

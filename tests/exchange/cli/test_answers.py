@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, SecretStr
 
-from exchange.cli.answers import cell, listed, plain, seen
+from exchange.cli.answers import cell, hour, listed, plain, seen
 from exchange.settings import Role
 
 
@@ -82,6 +82,11 @@ def test_what_nobody_can_read_is_refused() -> None:
 )
 def test_what_people_read(value: Any, expected: str) -> None:
     assert cell(value) == expected
+
+
+def test_a_moment_of_these_days() -> None:
+    assert hour(AT) == "02-01 00:30"
+    assert hour(None) == ""
 
 
 def test_nothing_steers_the_terminal() -> None:

@@ -42,6 +42,10 @@ def test_only_those_who_configure(founded_county: County) -> None:
     file = founded_county.file("changed.yaml", CHANGED)
     for verb in ("plan", "apply"):
         assert founded_county.run(verb, file, by="tax").status == 3
+    for by in ("tax", "police", "centre"):
+        outcome = founded_county.run("export", by=by)
+        assert (outcome.status, outcome.out) == (3, "")
+    assert founded_county.run("export", by="auditor").status == 0
 
 
 def test_a_file_that_is_not_there(first_county: County) -> None:

@@ -17,9 +17,8 @@ WORDS = {"--department-code": HUB, "--department-name": "某市行政审批局",
 
 
 def init(home: Path, *more: str, **changes: str) -> Result:
-    words = [
-        part for name, value in WORDS.items() for part in (name, changes.get(name.strip("-").replace("-", "_"), value))
-    ]
+    given = {**WORDS, **{f"--{name.replace('_', '-')}": value for name, value in changes.items()}}
+    words = [part for pair in given.items() for part in pair]
     return CliRunner().invoke(app, ["init", "--home", str(home), *words, *more])
 
 

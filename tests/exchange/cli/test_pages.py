@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import sys
 
 import pytest
@@ -73,6 +74,27 @@ def test_ideographs_are_never_cut_on_a_terminal(monkeypatch: pytest.MonkeyPatch)
     shown = screen.getvalue().decode()
     assert "".join(letter for letter in shown if letter in "政务信息资源目录") == text
     assert all(cells(line) <= 40 for line in shown.splitlines() if "\x1b" not in line)
+
+
+def test_what_is_copied_stays_in_one_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = terminal(monkeypatch)
+    monkeypatch.setenv("COLUMNS", "60")
+    row = ("share-1234567", "政务信息资源目录" * 5, "已办结", "11-22 07:57")
+    write(Answer({}, [Table(("交换", "名称", "状态", "时间"), [row], "")]), as_json=False)
+    shown = screen.getvalue().decode()
+    assert all(text in shown for text in ("share-1234567", "已办结", "11-22 07:57"))
+
+
+def test_a_table_too_wide_is_shown_row_by_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = terminal(monkeypatch)
+    monkeypatch.setenv("NO_COLOR", "1")
+    columns = ("交换", "提供", "状态", "时间")
+    rows = [(f"share-{number}", "市场监督管理局", "已办结", "2026-11-22 07:57:59") for number in (1, 2)]
+    write(Answer({}, [Table(columns, rows, "", title="全部")]), as_json=False)
+    shown = re.sub(r"\x1b\[[0-9;]*m", "", screen.getvalue().decode())
+    block = ["交换  share-{}", "提供  市场监督管理局", "状态  已办结", "时间  2026-11-22 07:57:59"]
+    expected = ["全部", *(line.format(1) for line in block), "", *(line.format(2) for line in block)]
+    assert [line.rstrip() for line in shown.splitlines()] == expected
 
 
 def test_colour_only_where_it_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None:

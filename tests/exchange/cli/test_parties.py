@@ -71,9 +71,9 @@ def test_whether_an_exchange_fits_its_target(county: County) -> None:
 
 def test_an_exchange_that_does_not_fit(changing_county: County) -> None:
     county = changing_county
-    changed = {"endpoints": [{"name": "tax", "department": TAX, "kind": "database",
-                              "options": {"product": "sqlite", "path": str(county.home.parent / "tax.db")}}]}  # fmt: skip
-    county.ask("apply", county.file("moved.yaml", changed))
+    options = {"product": "sqlite", "path": str(county.home.parent / "tax.db")}
+    moved = {"name": "tax", "department": TAX, "kind": "database", "options": options}
+    county.ask("apply", county.file("moved.yaml", {"endpoints": [moved]}))
     with county.database("tax").begin() as connection:
         connection.exec_driver_sql("CREATE TABLE person (id_no VARCHAR(18) PRIMARY KEY)")
     outcome = county.run("endpoint", "prepare", county.share, "--json")

@@ -281,7 +281,7 @@ def build(home: Path, urls: Mapping[str, str], *, lease_seconds: float = 30.0, *
     settings = file.read_text()
     for name, value in (
         ("lease_seconds = 30.0", lease_seconds),
-        ("batch_rows = 16384", 4),
+        ("batch_rows = 16384", 2),
         ("tolerance_share = 0.05", 0.5),
     ):
         assert f"# {name}" in settings

@@ -13,6 +13,7 @@ A worker ends with the exit status of its error, 0 if there was none, or by the 
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
 import os
@@ -21,10 +22,16 @@ import subprocess
 import sys
 import threading
 import traceback
+from contextlib import closing
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Self
 
 import sqlalchemy as sa
+from sqlalchemy.orm import configure_mappers
+
+import schemas
+from exchange.db import HubDatabase
 
 ROOT = Path(__file__).resolve().parents[3]
 CRASHED = 99
@@ -92,11 +99,25 @@ def work(order: dict[str, Any]) -> int:
     return 0
 
 
+def _import_everything() -> None:
+    """Load what a run loads, so that no child has to."""
+    for module in ("adapters.database.endpoint", "exchange.hub", "numpy.ma"):
+        importlib.import_module(module)
+    for url in ("sqlite://", "postgresql+psycopg://", "mariadb+pymysql://"):
+        sa.create_engine(url)
+    for load in (schemas.record_classes, schemas.code_lists, schemas.profiles, configure_mappers):
+        load()
+    with TemporaryDirectory() as folder, closing(HubDatabase(f"sqlite:///{folder}/hub.db")) as database:
+        database.migrate()
+
+
 def serve() -> None:
     """Read orders, fork a child for each, answer how it ended or that it stopped."""
-    for module in ("psycopg", "pymysql", "adapters.database.endpoint", "exchange.hub"):
-        importlib.import_module(module)
-
+    _import_everything()
+    # Children then share the memory of what is loaded, instead of copying it to count references.
+    gc.collect()
+    gc.disable()
+    gc.freeze()
     for line in sys.stdin:
         order = json.loads(line)
         if order["do"] == "start":

@@ -14,7 +14,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 from zoneinfo import ZoneInfo
 
 from rich.box import SIMPLE_HEAD
@@ -97,11 +97,15 @@ class Play:
 
 
 class Screen:
-    """Lines and tables for people, on a terminal or into a pipe."""
+    """Lines and tables for people.
 
-    def __init__(self, *, aside: bool) -> None:
-        self._file = sys.stderr if aside else sys.stdout
-        self._console = Console(file=self._file, width=WIDTH, markup=False, highlight=False, emoji=False)
+    Args:
+        file: A terminal or a pipe.
+    """
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+        self._console = Console(file=file, width=WIDTH, markup=False, highlight=False, emoji=False)
 
     def say(self, line: str = "", tone: str = "") -> None:
         """Say a line; a terminal folds it by itself, so that what is copied from it is whole."""
@@ -135,7 +139,7 @@ def run(*, as_json: bool = False, home: Path | None = None) -> int:
     """
     began = time.monotonic()
     home = _new_home(home)
-    screen = Screen(aside=as_json)
+    screen = Screen(sys.stderr if as_json else sys.stdout)
     screen.say(f"演示城市建在 {home}（保留，可随时查看）")
     with closing(City(home)) as city:
         play = _play(city, screen)

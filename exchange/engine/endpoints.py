@@ -64,10 +64,15 @@ class Endpoints:
 
     def check_target(self, session: Session, plan: Plan) -> list[Problem]:
         """Everything about the delivery that does not fit the target."""
-        end = plan.target
+        schema = delivered_schema(plan)
+        return self.check_sink(session, plan.target, key=plan.key, version=plan.version, schema=schema)
+
+    def check_sink(
+        self, session: Session, end: End, *, key: Sequence[str], version: str | None, schema: pa.Schema
+    ) -> list[Problem]:
+        """Everything about rows of a schema that does not fit where they are to go."""
         with translated(f"端点 {end.endpoint}"):
-            endpoint = self.open(session, end.endpoint)
-            found = endpoint.check(binding(end, plan.key, plan.version), delivered_schema(plan), sink=True)
+            found = self.open(session, end.endpoint).check(binding(end, tuple(key), version), schema, sink=True)
         return [Problem(where=f"端点 {end.endpoint} › {end.object}", message=text) for text in found]
 
 

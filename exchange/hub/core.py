@@ -84,7 +84,11 @@ class Hub:
         try:
             yield
         except told_by_catalog.Rejected as error:
-            problems = [Problem(where=p.where, message=p.message, remedy=p.remedy) for p in error.problems]
+            problems = [
+                Problem(where=p.where, message=p.message, remedy=p.remedy)
+                for p in error.problems
+                if p.severity == "error"
+            ]
             raise Invalid(error.message, problems) from error
         except told_by_catalog.UnknownEntry as error:
             raise Unknown(error.message, remedy=error.remedy) from error

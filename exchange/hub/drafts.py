@@ -112,7 +112,8 @@ def proposed(
     if code is None and under is None:
         raise Invalid("缺少资源代码", remedy="指明资源代码，或指明信息资源分类以取得下一个代码")
     found = hub.registration.inspect_endpoint(endpoint, object, by=by)
-    table = next((each for each in found if each.name == object), None)
+    # A pattern of files is shown by its last file, whose name is another.
+    table = next((each for each in found if each.name == object or len(found) == 1), None)
     if table is None:
         near = get_close_matches(object, [each.name for each in found], n=3)
         remedy = f"是否指 {'、'.join(near)}" if near else f"用 shutong endpoint inspect {endpoint} 查看有哪些表"

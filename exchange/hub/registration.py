@@ -122,7 +122,7 @@ class Registration:
         if step is None:
             known = "、".join(name for name, move in MOVES.items() if not move.follows)
             raise Unknown(f"没有办理步骤 {action}", remedy=f"可用：{known}")
-        what = f"资源 {code}{step.label}"
+        what = f"办理资源 {code} 的{step.label}"
         with hub.permitted(by, ROLES[step.part], action=what, resource=code):
             self._in_charge(code, step.part, what, by)
             try:
@@ -150,7 +150,7 @@ class Registration:
         needed = hub.settings.hub_department if part == "publication" else provider
         if by.department != needed:
             who = "平台管理单位" if part == "publication" else "提供部门"
-            error = Denied(f"{by.name} 不能办理{what}", [f"这一步由{who}的人员办理"], remedy=f"请{who}办理")
+            error = Denied(f"{by.name} 不能{what}", [f"这一步由{who}的人员办理"], remedy=f"请{who}办理")
             hub.denied(by, what, error, resource=code)
             raise error
 
@@ -173,6 +173,9 @@ class Registration:
             schema = library_schema(resource)
             whole = library_end(resource, names=tuple(schema.names))
             hub.endpoints.install(session, whole, schema=schema, key=key, version=version)
+            misfits = hub.endpoints.check_sink(session, whole, schema=schema, key=key, version=version)
+            if misfits:
+                raise Invalid(f"资源 {code} 与基础库已有的表不符", misfits)
 
     def _publish(self, session: Session, code: str, by: Actor) -> None:
         """Grant the collection into the base library and set the synchronisation up."""

@@ -23,6 +23,7 @@ from adapters.base import (
     Sink,
     Source,
 )
+from adapters.errors import Unsupported
 
 SCHEMA = pa.schema([pa.field("number", pa.string())])
 BINDING = Binding(object="x", columns={"number": "no"}, key=("number",))
@@ -88,7 +89,8 @@ def test_what_an_adapter_need_not_say() -> None:
     endpoint = _Endpoint(None)
     assert endpoint.prepare(BINDING, SCHEMA) == ""
     assert endpoint.check(BINDING, SCHEMA, sink=True) == []
-    endpoint.install(BINDING, SCHEMA)
+    with pytest.raises(Unsupported, match="bare"):
+        endpoint.install(BINDING, SCHEMA)
     assert endpoint.capabilities == Capabilities("file", frozenset(), False, False, False, False)
     assert endpoint.source(BINDING).settle([Outcome("1")]) == 0
     sink = endpoint.sink(BINDING)

@@ -276,7 +276,13 @@ def test_inspect_and_check(place: Store) -> None:
     assert found.columns[0] == FoundColumn("n", "N", nullable=False)
     assert endpoint.check(VERSIONED, STAGED, sink=False) == endpoint.check(VERSIONED, STAGED, sink=True) == []
     wrong = replace(VERSIONED, columns={"number": "号", "name": "名"})
-    assert len(endpoint.check(wrong, STAGED, sink=True)) == 2
+    assert endpoint.check(wrong, STAGED, sink=True) == [
+        "信息项 version 没有挂接到列",
+        "表 licence 没有列 号（信息项 number）",
+        "表 licence 没有列 名（信息项 name）",
+    ]
+    with pytest.raises(Misconfigured, match="version"):
+        endpoint.sink(wrong).begin(Claim(key="k", exchange="E1", epoch=1), STAGED)
     assert endpoint.check(replace(VERSIONED, object="x"), STAGED, sink=True) == []
     assert endpoint.check(replace(VERSIONED, object="x"), STAGED, sink=False) == ["没有表 x"]
     with pytest.raises(Misconfigured, match="号"):

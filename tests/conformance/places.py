@@ -77,8 +77,11 @@ class Place(ABC):
         names = {item.name: item.name for item in items} | dict(case.columns if case else {})
         given = {"object": self.object_name(case.object if case else ""), "columns": names, "key": ("number",)}
         binding = Binding(**(given | more))
-        self.endpoint.install(binding, _schema_of(items))
+        self.prepare(binding, Case("", items, ()).schema)
         return binding
+
+    def prepare(self, binding: Binding, schema: pa.Schema) -> None:
+        """What the administrator does before the first delivery; most places need nothing."""
 
     def object_name(self, wanted: str) -> str:
         """A name of a table that no other test uses."""
@@ -131,6 +134,9 @@ class MemoryPlace(Place):
         self.closing.callback(forget, name)
         self._store = store(name)
         return open_endpoint(self.kind, {"store": name})
+
+    def prepare(self, binding: Binding, schema: pa.Schema) -> None:
+        self.endpoint.install(binding, schema)
 
     def provide(self, case: Case) -> Binding:
         binding = self.target(case.items, case)
@@ -248,6 +254,9 @@ class DatabasePlace(Place):
             options |= {"path": parts.database}
         return open_endpoint(self.kind, options, zone=ZONE)
 
+    def prepare(self, binding: Binding, schema: pa.Schema) -> None:
+        self.endpoint.install(binding, schema)
+
     def provide(self, case: Case) -> Binding:
         binding = self.target(case.items, case)
         # By the port itself: the department's own hands write SQL, which differs by product.
@@ -318,7 +327,3 @@ PLACES: dict[str, Mapping[str, type[Place]]] = {
 
 def _without(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{name: value for name, value in row.items() if name not in (OPERATION, REFERENCE)} for row in rows]
-
-
-def _schema_of(items: tuple[Item, ...]) -> pa.Schema:
-    return Case("", items, ()).schema

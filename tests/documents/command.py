@@ -16,49 +16,48 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
+LOST = 70
 _LARGEST = 1 << 20
 _SECONDS = 60
 
-_CALLER = """\
-#!{python} -IS
+_CALLER = f"""\
 import json, os, socket, sys
 
 with socket.socket(socket.AF_UNIX) as line:
-    line.connect({address!r})
-    words = json.dumps([sys.argv[1:], os.getcwd(), dict(os.environ)]).encode()
+    line.connect(sys.argv[1])
+    words = json.dumps([sys.argv[2:], os.getcwd(), dict(os.environ)]).encode()
     socket.send_fds(line, [words], [0, 1, 2])
     line.shutdown(socket.SHUT_WR)
-    sys.exit(int(line.recv(16) or 70))
+    sys.exit(int(line.recv(16) or {LOST}))
 """
 
 
 @contextmanager
-def warm(folder: Path) -> Iterator[Path]:
-    """The folder's file ``shutong``, to be called like the launcher while this is open."""
-    address = folder / "line"
-    caller = folder / "shutong"
-    caller.write_text(_CALLER.format(python=sys.executable, address=str(address)))
-    caller.chmod(0o755)
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    with subprocess.Popen(
-        [sys.executable, "-P", "-m", "tests.documents.command", str(address)],
-        env=environment,
-        cwd=folder,
-        stdout=subprocess.PIPE,
-    ) as server:
-        try:
-            assert server.stdout is not None
-            assert server.stdout.readline() == b"ready\n"
-            yield caller
-        finally:
-            server.terminate()
+def warm() -> Iterator[Path]:
+    """A file ``shutong``, to be called like the launcher while this is open."""
+    # Not in the tests' own folders: the address of a socket must be short.
+    with TemporaryDirectory(prefix="shutong-") as place:
+        address, program, caller = (Path(place, name) for name in ("line", "call.py", "shutong"))
+        program.write_text(_CALLER)
+        caller.write_text(f'#!/bin/sh\nexec "{sys.executable}" -IS "{program}" "{address}" "$@"\n')
+        caller.chmod(0o755)
+        server = [sys.executable, "-P", "-m", "tests.documents.command", str(address)]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        with subprocess.Popen(server, env=environment, cwd=place, stdout=subprocess.PIPE) as running:
+            try:
+                assert running.stdout is not None
+                assert running.stdout.readline() == b"ready\n"
+                yield caller
+            finally:
+                running.terminate()
 
 
 def _serve(address: str) -> None:
-    import exchange.demo  # with all it stands on
+    import exchange.demo  # noqa: F401 - with all it stands on
     from exchange.cli import main
 
     with socket.socket(socket.AF_UNIX) as door:
@@ -85,12 +84,13 @@ def _call(line: socket.socket, main: Any) -> None:
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
         os.close(stream)
-    sys.stdin, sys.stdout, sys.stderr = (open(number, mode, closefd=False) for number, mode in enumerate("rww"))
+    opened = (open(number, mode, closefd=False) for number, mode in enumerate("rww"))  # noqa: SIM115
+    sys.stdin, sys.stdout, sys.stderr = opened
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
     sys.argv = ["shutong", *words]
-    status = 70
+    status = LOST
     try:
         main()
     except SystemExit as ended:

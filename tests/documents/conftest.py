@@ -12,9 +12,9 @@ from tests.documents.command import warm
 
 
 @pytest.fixture(scope="session")
-def launcher(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def launcher() -> Iterator[Path]:
     """A stand-in for the launcher that calls the same command."""
-    with warm(tmp_path_factory.mktemp("command")) as caller:
+    with warm() as caller:
         yield caller
 
 

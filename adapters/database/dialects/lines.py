@@ -33,8 +33,13 @@ def batched(lines: Iterable[bytes], batch_rows: int) -> Iterator[list[bytes]]:
         yield group
 
 
-def parsed(lines: Sequence[bytes], readings: Sequence[Reading]) -> list[pa.Array]:
+def parsed(lines: Sequence[bytes], readings: Sequence[Reading], quote: str = '"') -> list[pa.Array]:
     """The finished arrays of some lines, each ended by a newline.
+
+    Args:
+        lines: The lines.
+        readings: What the fields are.
+        quote: What stands around a text, doubled within it.
 
     Raises:
         Malformed: A value is not of its column's type; names the column.
@@ -45,7 +50,7 @@ def parsed(lines: Sequence[bytes], readings: Sequence[Reading]) -> list[pa.Array
         table = csv.read_csv(
             io.BytesIO(text),
             read_options=csv.ReadOptions(column_names=names, use_threads=False, block_size=len(text) + 1),
-            parse_options=csv.ParseOptions(newlines_in_values=True),
+            parse_options=csv.ParseOptions(quote_char=quote, newlines_in_values=True),
             convert_options=csv.ConvertOptions(
                 column_types={name: reading.wire for name, reading in zip(names, readings, strict=True)},
                 null_values=[""],

@@ -215,6 +215,13 @@ def test_bindings_that_cannot_be(drop: Drop, changes: dict[str, Any], word: str)
     assert word in caught.value.message
 
 
+def test_an_item_without_a_column(drop: Drop) -> None:
+    given = binding(columns={"number": "证照编号"})
+    assert drop.endpoint.check(given, SCHEMA, sink=True) == ["信息项 holder 没有挂接到列"]
+    with pytest.raises(Misconfigured, match="holder"):
+        drop.endpoint.sink(given).begin(CLAIM, SCHEMA)
+
+
 def test_nothing_is_ever_held(drop: Drop) -> None:
     keys = pa.record_batch([pa.array(["1", "2"])], names=["number"])
     assert drop.endpoint.sink(binding()).holds(keys).to_pylist() == [False, False]

@@ -4,10 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
+from typer.exceptions import TyperException
 from typer.testing import CliRunner
 
 from exchange import errors
-from exchange.cli.failures import Failure, interrupted, of_bug, of_hub
+from exchange.cli.failures import Failure, interrupted, of_bug, of_hub, of_usage
 from exchange.cli.root import app
 from exchange.errors import Busy, Denied, Failed, HubError, Invalid, Misplaced, Problem, Red, Tampered, Unknown
 
@@ -88,6 +89,12 @@ def test_a_line_that_cannot_be_read_is_answered_in_chinese(words: list[str], mes
     told = json.loads(outcome.stdout)["error"]
     assert told["kind"] == "usage"
     assert told["retry"] is False
+
+
+def test_what_typer_may_say_one_day() -> None:
+    failure = of_usage(TyperException("something new"))
+    assert (failure.message, failure.status) == ("命令写法不对（something new）", 2)
+    assert failure.remedy == "用 shutong --help 查看用法"
 
 
 def test_an_interruption() -> None:

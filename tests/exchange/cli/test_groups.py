@@ -104,6 +104,10 @@ def test_folding_loses_nothing_and_fits(text: str, width: int) -> None:
     assert all(cells(line) <= max(width, longest + 2) for line in lines)
 
 
+def test_cells() -> None:
+    assert [cells(text) for text in ("abc", "资源", "e\u0301", "𠮷")] == [3, 4, 1, 2]
+
+
 def test_words_are_kept_whole() -> None:
     assert folded("用 shutong application list 查看", 20, "") == ["用 shutong ", "application list 查", "看"]
     assert folded("退出状态：成功。", 15, "") == ["退出状态：成", "功。"]

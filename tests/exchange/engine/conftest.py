@@ -11,9 +11,6 @@ import pytest
 from tests.exchange.engine.town import Town, build, clone
 from tests.exchange.engine.worker import Workers
 
-LEASE_SECONDS = 0.6
-"""Of the towns in which workers die."""
-
 
 @pytest.fixture(scope="session")
 def built_town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:

@@ -5,15 +5,14 @@ from __future__ import annotations
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
-from catalog import EndpointSpec
-from exchange.db.tables import ExchangeRow, GrantRow, LeaseRow, UsageRow
+from exchange.db.tables import EventRow, ExchangeRow, GrantRow, LeaseRow, UsageRow
 from exchange.engine import RunState
 from exchange.engine import run as running
 from exchange.engine.passage import Passage, Passed
@@ -28,6 +27,7 @@ from tests.exchange.engine.town import (
     TAX,
     Town,
     application,
+    copy_file,
     grant,
     person,
     prepare,
@@ -162,7 +162,7 @@ def test_a_deletion_at_the_source_reaches_the_recipient(town: Town) -> None:
     with town.hub() as hub:
         publish(town, hub, resource(code=code, name="人口变动信息", offer=offer))
         town.grant = grant(
-            town, hub, resource=code, target={"endpoint": "tax", "object": "moved", "columns": dict(zip(COLUMNS, COLUMNS, strict=True))}
+            town, hub, resource=code, target={"endpoint": "tax", "object": "moved", "columns": {}}
         )  # fmt: skip
         prepare(town, hub)
     for number in (1, 2, 3):
@@ -207,12 +207,14 @@ def test_a_new_version_of_the_resource_makes_one_full_pass(town: Town) -> None:
     town.report(*(person(number) for number in range(4)))
     town.run(SYNC)
     with town.hub() as hub:
-        longer = [{**item, "length": 80} if item["name"] == "name" else item for item in resource()["items"]]
-        publish(town, hub, resource(items=longer))
+        items = [{**item, "mandatory": False} if item["name"] == "district" else item for item in resource()["items"]]
+        publish(town, hub, resource(items=items))
     again = town.run(SYNC)
+    assert again.plan.resource_version == 2
     assert again.plan.full
     assert again.counts == counts(read=4, unchanged=4)
     assert not town.run(SYNC).plan.full
+    assert town.run(town.share).plan.resource_version == 1
 
 
 # --- the books -------------------------------------------------------------------------------------
@@ -250,9 +252,9 @@ def test_one_row_slipped_into_the_stage_turns_the_run_red(town: Town) -> None:
 
     def slip() -> None:
         name = stage_of(town, "tax")
-        rows = town.query("tax", f"SELECT * FROM {name} WHERE row_number = 0")
-        added = rows[0]._replace(row_number=6, key_text='["x"]')
-        town.execute("tax", f"INSERT INTO {name} VALUES {tuple(added)}")
+        copied = sa.Table(name, sa.MetaData(), autoload_with=town.databases["tax"]).columns.keys()
+        values = ", ".join({"row_number": "6", "key_text": "'[]'"}.get(column, column) for column in copied)
+        town.execute("tax", f"INSERT INTO {name} SELECT {values} FROM {name} WHERE row_number = 0")
 
     with pytest.raises(Red):
         town.run(town.share, observe=at("5.manifest", slip))
@@ -394,20 +396,39 @@ def test_a_source_that_is_away_fails_the_run_and_the_next_one_plans_anew(town: T
     assert [run.state for run in town.runs(SYNC)][-1] == RunState.SETTLED
 
 
-def test_a_source_that_fails_while_it_is_read_leaves_no_stage(town: Town) -> None:
+def test_a_stage_that_somebody_drops_turns_the_run_red(town: Town) -> None:
     town.report(*(person(number) for number in range(9)))
     town.run(SYNC)
-    town.report(*(person(number, version=2) for number in range(9)))
-
-    def break_it() -> None:
-        town.execute("library", "DROP TABLE shutong_tombstone")
-
-    with pytest.raises((Failed, Invalid)):
-        town.run(SYNC, observe=at("3.read", break_it))
-    assert town.runs(SYNC)[-1].state in {RunState.FAILED, RunState.PLANNED, RunState.COMMITTING, RunState.RED}
+    with pytest.raises(Red, match="暂存"):
+        town.run(town.share, observe=at("3.read", lambda: town.execute("tax", f"DROP TABLE {stage_of(town, 'tax')}")))
+    assert town.runs(town.share)[-1].state == RunState.RED
+    assert town.run(town.share).state == RunState.SETTLED
 
 
-def test_a_target_that_is_away_at_the_commit_is_asked_again(town: Town) -> None:
+def test_what_could_not_be_tidied_is_owed_and_tidied_later(town: Town) -> None:
+    town.report(*(person(number) for number in range(9)))
+    town.run(SYNC)
+    with ExitStack() as stack:
+
+        def go_away() -> None:
+            assert town.stages("tax")
+            stack.enter_context(away(town, "tax"))
+
+        with pytest.raises((Failed, Invalid)):
+            town.run(town.share, observe=at("3.read", go_away))
+        (failed,) = town.runs(town.share)
+        assert failed.state == RunState.FAILED
+        assert town.owed() == ["tidy"]
+    assert town.stages("tax")
+    town.change("revoke")
+    with pytest.raises(Denied):
+        town.run(town.share)
+    assert town.stages("tax") == []
+    assert town.owed() == []
+
+
+def test_a_target_that_does_not_answer_the_commit_is_asked_again(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("adapters.database.dialects.sqlite.LOCK_SECONDS", 0.2)
     town.report(*(person(number) for number in range(9)))
     town.run(SYNC)
     path = Path(sa.make_url(town.urls["tax"]).database or "")
@@ -430,11 +451,12 @@ def test_a_target_that_is_away_at_the_commit_is_asked_again(town: Town) -> None:
 
 def backed_up(town: Town, folder: Path) -> Callable[[], None]:
     """Put a copy of the hub aside; what is returned brings it back."""
-    with town.hub():
-        pass
     for name in ("hub.db", "payload"):
         source = town.home / name
-        shutil.copytree(source, folder / name) if source.is_dir() else shutil.copy(source, folder / name)
+        if source.is_dir():
+            shutil.copytree(source, folder / name)
+        else:
+            copy_file(f"sqlite:///{source}", f"sqlite:///{folder / name}")
 
     def restore() -> None:
         for path in town.home.glob("hub.db*"):
@@ -462,6 +484,7 @@ def test_a_hub_restored_from_an_old_backup_is_refused_and_goes_on_when_told(town
                 town.run(exchange)
             assert f"{exchange} --after-restore" in told.value.remedy
         assert town.ledger(exchange) == delivered[exchange]
+    assert any("链头" in fault or "末尾" in fault for fault in town.faults())
     collected, shared = town.run(SYNC, after_restore=True), town.run(town.share, after_restore=True)
     assert collected.plan.full
     assert collected.counts == counts(read=10, unchanged=9, written=1)
@@ -472,12 +495,8 @@ def test_a_hub_restored_from_an_old_backup_is_refused_and_goes_on_when_told(town
         assert len(set(town.ledger(exchange))) == len(delivered[exchange]) + 1
         assert town.run(exchange).state == RunState.SETTLED
     assert town.flags() == dict.fromkeys(town.reported, "1")
-    assert any("末尾" in fault or "cut" in fault for fault in town.faults())
-    with town.hub() as hub:
-        hub.oversight.acknowledge_restore(by=town.actor("auditor"))
-        with pytest.raises(Denied):
-            hub.oversight.acknowledge_restore(by=town.actor("integrator"))
     assert town.faults() == []
+    assert len(town.all(sa.select(EventRow).where(EventRow.type == "LogRestored"))) == 1
 
 
 def test_what_was_given_up_after_a_restore_is_never_delivered(town: Town, tmp_path: Path) -> None:
@@ -601,13 +620,10 @@ def test_a_target_that_does_not_fit_is_refused_with_all_that_is_wrong(town: Town
     with pytest.raises(Invalid, match="born"):
         town.run(town.share)
     assert town.runs(town.share)[-1].state == RunState.FAILED
-    assert town.rows_left() if False else town.query("tax", "SELECT count(*) FROM person")[0][0] == 0
+    assert town.query("tax", "SELECT count(*) FROM person")[0][0] == 0
 
 
 def test_the_parties_and_the_way_stand_in_the_plan(town: Town) -> None:
     with town.hub() as hub:
         plan = hub.sharing.plan(town.share)
-        spec = hub.catalog
-        assert isinstance(spec, object)
     assert (plan.provider, plan.recipient, plan.way, plan.kind) == (POLICE, TAX, "database", "sharing")
-    assert EndpointSpec is not None

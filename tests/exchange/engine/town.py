@@ -7,6 +7,7 @@ its base library; the tax office is granted those of one district, with names ma
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
@@ -257,6 +258,11 @@ class Town:
             return [str(fault) for fault in verification.faults]
 
     # --- running -------------------------------------------------------------------------------
+
+    def hold_leases_for(self, seconds: float) -> None:
+        """From now on a dead worker keeps its lease for so long."""
+        file = self.home / "shutong.toml"
+        file.write_text(re.sub(r"(?m)^lease_seconds = .*$", f"lease_seconds = {seconds}", file.read_text()))
 
     def run(self, exchange: str, **options: Any) -> RunResult:
         """Run an exchange in this process."""

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from catalog import read_sheet
+from catalog import EndpointSpec, read_sheet
 from exchange.errors import Denied, HubError, Invalid, Unknown
 from exchange.hub import Hub, open_hub
 from exchange.hub.drafts import asked, checked, described_department, empty_sheet, proposed
@@ -66,6 +67,20 @@ def test_a_draft_over_a_table(hub: Hub) -> None:
         proposed(hub, "police", "people", by=by)
     with pytest.raises(Denied):
         proposed(hub, "police", "people", by=actor(hub, "chief"), code=CODE)
+
+
+def test_a_draft_over_files(hub: Hub, tmp_path: Path) -> None:
+    spec = EndpointSpec(name="drop", department=POLICE, kind="files", options={"root": str(tmp_path)})
+    hub.registration.put_endpoint(spec, by=actor(hub, "integrator"))
+    by = actor(hub, "police")
+    with pytest.raises(Unknown, match="端点 drop 没有"):
+        proposed(hub, "drop", "people-*.csv", by=by, code="101001003/0001")
+    for day in (1, 2):
+        (tmp_path / f"people-{day}.csv").write_text("id_no,name\n", encoding="utf-8")
+    draft = proposed(hub, "drop", "people-*.csv", by=by, code="101001003/0001", name="人口")
+    assert draft.offer is not None
+    assert draft.offer.object == "people-*.csv"
+    assert [item.name for item in draft.items] == ["id_no", "name"]
 
 
 def test_a_department_before_there_is_a_hub() -> None:

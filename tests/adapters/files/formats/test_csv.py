@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import io
+import tracemalloc
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -220,3 +221,24 @@ def test_texts_of_values() -> None:
     ]
     for values, kind, expected in cases:
         assert text_of(pa.array(values, kind)).to_pylist() == expected
+
+
+def test_memory_does_not_grow_with_the_file() -> None:
+    line = ('"甲乙丙丁","x""y",' + "1" * 200 + "\n").encode()
+    chunk = line * ((1 << 20) // len(line))
+
+    def file() -> Iterator[bytes]:
+        yield b"a,b,c\n"
+        for _ in range(40):
+            yield chunk
+
+    tracemalloc.start()
+    try:
+        reader = CsvReader(file(), "a.csv", Layout())
+        rows = sum(batch.num_rows for _, batch in reader.batches([0, 1, 2]))
+        peak = tracemalloc.get_traced_memory()[1] + pa.total_allocated_bytes()
+    finally:
+        tracemalloc.stop()
+    assert rows == 40 * chunk.count(b"\n")
+    # Scanning costs some arrays of a piece's length; the file has forty pieces.
+    assert peak < 30 << 20

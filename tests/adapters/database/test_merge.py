@@ -1,0 +1,289 @@
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, field, replace
+from datetime import date
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from adapters.base import DELETE, OPERATION, PUT, Binding, Claim
+from adapters.database import DatabaseEndpoint
+from schemas import Item, arrow_schema
+from tests.adapters.database.conftest import PERSON, SCHEMA, Deliverer, Hands, batch, counts, person
+
+SMALL = arrow_schema(
+    [
+        Item(name="id", label="编号", type="C", length=20, mandatory=True),
+        Item(name="name", label="姓名", type="C", length=50),
+        Item(name="version", label="版本", type="I"),
+    ]
+)
+VERSIONED = Binding(
+    object="person", columns={name: name for name in SMALL.names}, key=("id",), version="version"
+)
+UNVERSIONED = replace(VERSIONED, version=None)
+
+
+@dataclass
+class Model:
+    """What a target holds, and what each decision does to it."""
+
+    versioned: bool
+    rows: dict[str, tuple[Any, Any]] = field(default_factory=dict)
+    graves: dict[str, Any] = field(default_factory=dict)
+
+    def deliver(self, staged: list[dict[str, Any]], *, overwrite: bool) -> tuple[int, int, int, int, int]:
+        fates = []
+        for _, rows in itertools.groupby(sorted(enumerate(staged), key=lambda pair: pair[1]["id"]), lambda p: p[1]["id"]):
+            ordered = sorted(rows, key=lambda pair: (self.rank(pair[1]), pair[0]))
+            winner = ordered.pop()[1]
+            fates += [self.beaten(row, winner, overwrite) for _, row in ordered]
+            fates.append(self.put(winner, overwrite) if winner[OPERATION] == PUT else self.delete(winner))
+        many = {fate: fates.count(fate) for fate in ("written", "deleted", "unchanged", "superseded", "refused")}
+        return (many["written"] + many["deleted"], *list(many.values())[1:])
+
+    def rank(self, row: dict[str, Any]) -> float:
+        if not self.versioned or row["version"] is None:
+            return float("-inf")
+        return float(row["version"])
+
+    def beaten(self, row: dict[str, Any], winner: dict[str, Any], overwrite: bool) -> str:
+        if not self.versioned or self.rank(row) < self.rank(winner) or row[OPERATION] != winner[OPERATION]:
+            return "superseded"
+        if row[OPERATION] == DELETE or row["name"] == winner["name"]:
+            return "unchanged"
+        return "superseded" if overwrite else "refused"
+
+    def put(self, row: dict[str, Any], overwrite: bool) -> str:
+        id, content = row["id"], (row["name"], row["version"])
+        there = self.rows.get(id)
+        if there is None and id in self.graves and self.versioned:
+            grave = self.rank({"version": self.graves[id]})
+            if self.rank(row) < grave or (self.rank(row) == grave and not overwrite):
+                return "superseded"
+        if there is not None:
+            here = self.rank({"version": there[1]})
+            if self.versioned and self.rank(row) < here:
+                return "superseded"
+            if there == content:
+                return "unchanged"
+            if self.versioned and self.rank(row) == here and not overwrite:
+                return "refused"
+        self.rows[id] = content
+        self.graves.pop(id, None)
+        return "written"
+
+    def delete(self, row: dict[str, Any]) -> str:
+        id, version = row["id"], row["version"] if self.versioned else None
+        there = self.rows.get(id)
+        if there is not None and self.versioned and self.rank({"version": there[1]}) > self.rank(row):
+            return "superseded"
+        self.graves[id] = max(version, self.graves.get(id), key=lambda each: -1 if each is None else each)
+        if there is None:
+            return "unchanged"
+        del self.rows[id]
+        return "deleted"
+
+
+ROWS = st.builds(
+    lambda id, name, version, operation: {
+        "id": id,
+        "name": name if operation == PUT else None,
+        "version": version,
+        OPERATION: operation,
+    },
+    st.sampled_from(["a", "A", "甲", "𠮷"]),
+    st.sampled_from([None, "", "x", "X", "x "]),
+    st.sampled_from([None, 1, 2, 10]),
+    st.sampled_from([PUT, PUT, PUT, DELETE]),
+)
+DELIVERIES = st.lists(st.tuples(st.lists(ROWS, max_size=6), st.booleans()), min_size=1, max_size=3)
+
+
+@pytest.mark.parametrize("binding", [VERSIONED, UNVERSIONED], ids=["versioned", "unversioned"])
+def test_the_merge_agrees_with_its_model(endpoint: DatabaseEndpoint, hands: Hands, binding: Binding) -> None:
+    """Texts that collations take for one another are different keys and different contents."""
+    endpoint.install(binding, SMALL)
+    keys = itertools.count()
+    sink = endpoint.sink(binding)
+
+    @settings(
+        max_examples=40 if hands.product == "sqlite" else 12,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+        database=None,
+    )
+    @given(DELIVERIES)
+    def agrees(deliveries: list[tuple[list[dict[str, Any]], bool]]) -> None:
+        hands.run("DELETE FROM person", "DELETE FROM shutong_tombstone")
+        model = Model(versioned=binding.version is not None)
+        for staged, overwrite in deliveries:
+            claim = Claim(key=f"k{next(keys)}", exchange="exchange", epoch=1)
+            delivery = sink.begin(claim, SMALL)
+            delivery.stage(batch(staged, SMALL))
+            answer = delivery.commit(Deliverer.manifest(claim, len(staged), overwrite=overwrite))
+            delivery.abort()
+            assert counts(answer) == model.deliver(staged, overwrite=overwrite)
+            found = {id: (name, version) for id, name, version in hands.persons()}
+            assert found == model.rows
+            graves = hands.rows("SELECT key_text, version FROM shutong_tombstone")
+            assert dict(graves) == {
+                f'["{id}"]': None if version is None else str(version) for id, version in model.graves.items()
+            }
+
+    agrees()
+
+
+def test_a_late_lower_version_is_superseded(deliver: Deliverer, hands: Hands) -> None:
+    deliver(person("1", 10, name="new"), key="first")
+    assert counts(deliver(person("1", 9, name="old"), key="second")) == (0, 0, 0, 1, 0)
+    assert hands.persons("name") == [("new",)]
+
+
+def test_a_repeat_is_unchanged_and_other_content_of_the_same_version_a_conflict(deliver: Deliverer, hands: Hands) -> None:
+    deliver(person("1"), person("2"), key="first")
+    answer = deliver(person("1"), person("2", photo=b"other"), key="second")
+    assert counts(answer) == (0, 0, 1, 0, 1)
+    assert [(row.row, row.rule) for row in answer.refused] == [(1, "conflict")]
+    assert "张" not in answer.refused[0].reason
+    assert counts(deliver(person("2", photo=b"other"), key="third", overwrite=True)) == (1, 0, 0, 0, 0)
+    assert hands.rows("SELECT delivery_key, rule FROM shutong_refusal") == [("second", "conflict")]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"name": "張𠮷"},
+        {"name": None},
+        {"name": "张𠮷 "},
+        {"amount": None},
+        {"born": date(1960, 3, 1)},
+        {"valid": False},
+        {"photo": b""},
+        {"score": 0.2},
+    ],
+    ids=str,
+)
+def test_every_item_is_content(deliver: Deliverer, change: dict[str, Any]) -> None:
+    deliver(person("1"), key="first")
+    assert counts(deliver(person("1", **change), key="second")) == (0, 0, 0, 0, 1)
+
+
+def test_a_deletion_leaves_a_tombstone(deliver: Deliverer, hands: Hands) -> None:
+    deliver(person("1", 1), key="first")
+    gone = person("1", 3, operation=DELETE)
+    assert counts(deliver(gone, key="second")) == (1, 1, 0, 0, 0)
+    assert counts(deliver(gone, key="third")) == (0, 0, 1, 0, 0)
+    assert counts(deliver(person("1", 2), person("1", 3), key="fourth")) == (0, 0, 0, 2, 0)
+    assert counts(deliver(person("1", 4), key="fifth")) == (1, 0, 0, 0, 0)
+    assert hands.rows("SELECT * FROM shutong_tombstone") == []
+    assert counts(deliver(person("1", 3, operation=DELETE), key="sixth")) == (0, 0, 0, 1, 0)
+    assert hands.persons("version") == [(4,)]
+
+
+def test_two_exchanges_of_one_table_do_not_lose_each_other(deliver: Deliverer, hands: Hands) -> None:
+    other = replace(deliver, exchange="other")
+    deliver(person("1", 2, operation=DELETE), key="first")
+    assert counts(other(person("1", 1), key="second")) == (0, 0, 0, 1, 0)
+    assert hands.rows("SELECT value FROM shutong_serial WHERE object = 'person'") == [(2,)]
+
+
+VERSIONS = [
+    (Item(name="version", label="版本", type="N", length=20), [9, 10, 100]),
+    (Item(name="version", label="版本", type="N", length=12, scale=2), ["-1.50", "9.99", "10.00"]),
+    (Item(name="version", label="版本", type="C", length=20), ["1", "10", "9"]),
+    (Item(name="version", label="版本", type="D"), ["1999-12-31", "2000-01-01", "2024-02-29"]),
+    (Item(name="version", label="版本", type="T"), ["2024-01-01T00:00:00Z", "2024-01-01T00:00:00.5Z", "2024-01-01T00:00:01Z"]),
+    (Item(name="version", label="版本", type="I"), [-(10**12), 9, 10**15]),
+]
+
+
+@pytest.mark.parametrize(("item", "values"), VERSIONS, ids=[item.type + str(item.scale or "") for item, _ in VERSIONS])
+def test_versions_of_every_type_have_their_order(endpoint: DatabaseEndpoint, item: Item, values: list[Any]) -> None:
+    schema = arrow_schema([Item(name="id", label="编号", type="C", length=20, mandatory=True), item])
+    binding = Binding(object="person", columns={"id": "id", "version": "version"}, key=("id",), version="version")
+    endpoint.install(binding, schema)
+    kind = schema.field("version").type
+    low, middle, high = pa.array(list(map(str, values))).cast(kind).to_pylist()
+    deliver = Deliverer(endpoint, binding, schema)
+
+    def put(version: Any, operation: int = PUT) -> dict[str, Any]:
+        return {"id": "1", "version": version, OPERATION: operation}
+
+    assert counts(deliver(put(low), put(high), put(middle), key="1")) == (1, 0, 0, 2, 0)
+    assert counts(deliver(put(middle), key="2")) == (0, 0, 0, 1, 0)
+    assert counts(deliver(put(high), key="3")) == (0, 0, 1, 0, 0)
+    assert counts(deliver(put(middle, DELETE), key="4")) == (0, 0, 0, 1, 0)
+    assert counts(deliver(put(high, DELETE), key="5")) == (1, 1, 0, 0, 0)
+    assert counts(deliver(put(middle), put(high), key="6")) == (0, 0, 0, 2, 0)
+    assert counts(deliver(put(high), key="7", overwrite=True)) == (1, 0, 0, 0, 0)
+
+
+def test_keys_of_several_items_and_types(endpoint: DatabaseEndpoint) -> None:
+    items = [
+        Item(name="area", label="区划", type="C", length=12),
+        Item(name="number", label="序号", type="I"),
+        Item(name="day", label="日期", type="D"),
+        Item(name="name", label="名称", type="C", length=20),
+    ]
+    schema = arrow_schema(items)
+    columns = {item.name: item.name for item in items}
+    binding = Binding(object="person", columns=columns, key=("area", "number", "day"))
+    endpoint.install(binding, schema)
+    deliver = Deliverer(endpoint, binding, schema)
+
+    def row(area: str, number: int, name: str | None, operation: int = PUT) -> dict[str, Any]:
+        return {"area": area, "number": number, "day": date(2024, 1, 1), "name": name, OPERATION: operation}
+
+    rows = [row('3"2', 1, "a"), row("3\\2", 1, "b"), row("3\n2", 1, "c"), row("32", 11, "d"), row("321", 1, "e")]
+    assert counts(deliver(*rows, key="1")) == (5, 0, 0, 0, 0)
+    assert counts(deliver(*rows, row("321", 1, "f"), key="2")) == (1, 0, 4, 1, 0)
+    assert counts(deliver(*(each | {"name": None, OPERATION: DELETE} for each in rows), key="3")) == (5, 5, 0, 0, 0)
+    assert counts(deliver(*rows, key="4")) == (5, 0, 0, 0, 0)
+
+
+def test_a_collation_that_takes_keys_for_one_another_fails_the_delivery(deliver: Deliverer, hands: Hands) -> None:
+    """Two keys that the target's own index cannot tell apart: nothing is written over."""
+    from adapters.errors import Refused
+
+    column = {
+        "sqlite": "id VARCHAR(20) COLLATE NOCASE",
+        "mariadb": "id VARCHAR(20) CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci",
+        "postgresql": "id VARCHAR(20) COLLATE blind",
+    }[hands.product]
+    if hands.product == "postgresql":
+        hands.run("CREATE COLLATION blind (provider = icu, locale = 'und-u-ks-level2', deterministic = false)")
+    rest = ", ".join(
+        {
+            "sqlite": ["amount TEXT", "born TEXT", "seen TEXT", "valid INTEGER", "photo BLOB", "score REAL"],
+            "mariadb": [
+                "amount DECIMAL(12,2)", "born DATE", "seen DATETIME(6)", "valid BOOLEAN", "photo BLOB", "score DOUBLE",
+            ],
+            "postgresql": [
+                "amount NUMERIC(12,2)", "born DATE", "seen TIMESTAMP", "valid BOOLEAN", "photo BYTEA",
+                "score DOUBLE PRECISION",
+            ],
+        }[hands.product]
+    )  # fmt: skip
+    hands.run("DROP TABLE person", f"CREATE TABLE person ({column} PRIMARY KEY, name VARCHAR(50), {rest}, version BIGINT)")
+    assert counts(deliver(person("a"), key="1")) == (1, 0, 0, 0, 0)
+    assert counts(deliver(person("a"), key="2")) == (0, 0, 1, 0, 0)
+    with pytest.raises(Refused):
+        deliver(person("A", 2), key="3")
+    assert counts(deliver(person("A", 2, operation=DELETE), key="4")) == (0, 0, 1, 0, 0)
+    assert hands.persons("id", "version") == [("a", 1)]
+    assert counts(deliver(person("a", 2), key="5")) == (1, 0, 0, 0, 0)
+    assert counts(deliver(person("a", 3, operation=DELETE), key="6")) == (1, 1, 0, 0, 0)
+
+
+def test_the_journal_column_says_when_a_row_was_written(endpoint: DatabaseEndpoint, hands: Hands) -> None:
+    binding = replace(PERSON, options={"journal": True})
+    endpoint.install(binding, SCHEMA)
+    deliver = Deliverer(endpoint, binding)
+    deliver(person("1"), person("2"), key="first")
+    deliver(person("1"), person("2", 2), person("3"), key="second")
+    assert hands.persons("id", "shutong_serial") == [("1", 1), ("2", 2), ("3", 2)]

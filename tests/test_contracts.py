@@ -81,6 +81,7 @@ VIOLATIONS = [
     ("exchange.cli", "adapters.memory", "doors-to-adapters"),
     ("adapters.memory", "adapters.files", "ways-apart"),
     ("adapters.webservice", "adapters.database", "ways-apart"),
+    ("adapters.files.formats", "adapters.files.transports", "bytes-and-meaning"),
     ("adapters.database", "zeep", "home-of-soap"),
     ("exchange.plan", "spyne", "home-of-soap"),
     ("adapters.database", "psycopg", "home-of-drivers"),

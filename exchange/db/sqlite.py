@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -69,8 +70,12 @@ class Sqlite(Product):
     def _make_file(self) -> None:
         path = Path(self.url.database or "")
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # SQLite gives the files beside it the same permissions.
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        # SQLite gives the files beside it the same permissions. A file that is there is left alone: closing it
+        # would drop the locks of this process's other connections, and another process, believing itself the
+        # last, would remove the log they are writing to.
+        if not path.exists():
+            with suppress(FileExistsError):
+                os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
 
     def _patiently(self, connection: sqlite3.Connection, statement: str) -> None:
         """Execute, waiting for locks: the driver does not wait in every case in which SQLite says busy."""

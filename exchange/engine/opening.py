@@ -55,7 +55,7 @@ def problems_of_options(kind: str, options: Mapping[str, Any], *, where: str) ->
 
 
 def open_registered(kind: str, options: Mapping[str, Any], zone: str, *, home: Path, name: str) -> Endpoint:
-    """Open a registered endpoint with its secrets; relative paths lie in the hub's home.
+    """Open a registered endpoint with its secrets; files of secrets may lie in the hub's home.
 
     Raises:
         Invalid: The registration is wrong, or a secret is not to be found.

@@ -176,21 +176,21 @@ class Engine:
             observe("2.leased", {"run": work.run, "epoch": work.epoch})
             try:
                 with self._heartbeat(work) as beat:
-                    result = self._carry(work, *ends, beat)
+                    self._carry(work, *ends, beat)
             finally:
                 with self._database.transaction() as session:
                     lease.release(session, exchange, owner=work.owner, epoch=work.epoch)
                 self._tidying.tidy(exchange)
                 self._audit.seal()
             if work.asked or not redeliver:
-                return result
+                return self._result(work)
 
     def _heartbeat(self, work: _Work) -> lease.Heartbeat:
         seconds = self._settings.lease_seconds
         exchange = work.plan.exchange
         return lease.Heartbeat(self._database, exchange, owner=work.owner, epoch=work.epoch, seconds=seconds)
 
-    def _carry(self, work: _Work, source_end: Endpoint, target_end: Endpoint, beat: lease.Heartbeat) -> RunResult:
+    def _carry(self, work: _Work, source_end: Endpoint, target_end: Endpoint, beat: lease.Heartbeat) -> None:
         """Take a run from where it stands to its end."""
         plan = work.plan
         with translated(f"目标端 {plan.target.endpoint}"):
@@ -201,16 +201,15 @@ class Engine:
                 with self._failing(work, sink):
                     stopped = self._read(work, source, sink, target_end, beat)
                 if stopped:
-                    return self._result(work)
+                    return
             beat.check()
             if work.state == RunState.STAGED and not self._gate(work):
-                return self._result(work)
+                return
             if work.state == RunState.COMMITTING:
                 self._commit(work, sink)
             if work.state == RunState.COMMITTED:
                 self._settlement.pay(work.run, plan, source, sink, self._manifest(work.run), by=work.by)
                 work.observe("9.settled", {"run": work.run})
-            return self._result(work)
 
     @contextmanager
     def _source(self, end: Endpoint, plan: Plan) -> Iterator[Source]:

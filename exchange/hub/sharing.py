@@ -186,10 +186,15 @@ class Sharing:
             return plan_exchange(session, row, source, target, hub.settings, hub.catalog)
 
     def prepare(self, exchange: str) -> str:
-        """The script the recipient's administrator runs before the first delivery (建表脚本)."""
+        """The script a department's administrator runs before the first delivery (建表脚本).
+
+        For a sharing it makes the recipient's table and ledger; for a synchronisation, whose target is the
+        hub's own, the provider's error-return table where its family has one.
+        """
         plan = self.plan(exchange)
+        end = plan.source if plan.kind == "synchronisation" else plan.target
         with self._hub.told(), self._hub.database.reading() as session:
-            return self._hub.endpoints.prepare(session, plan.target, plan)
+            return self._hub.endpoints.prepare(session, end, plan)
 
     def check(self, exchange: str) -> list[Problem]:
         """Everything about an exchange that does not fit its target (交换自检)."""

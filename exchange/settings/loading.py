@@ -64,12 +64,24 @@ def _invalid(place: Path, problems: list[Problem]) -> Invalid:
     return Invalid("系统设置有误", problems, remedy=f"修改 {file}" if file.exists() else start)
 
 
+FILE_ONLY = ("actors", "demo")
+"""Settings that say who somebody is: whoever could set them for his own process could be anybody."""
+
+
 def _unknown_variables() -> list[Problem]:
-    known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
-    return [
-        Problem(name, "没有这个设置项", _meant(name, known) or f"若是口令，变量名请以 {SECRET_PREFIX} 开头")
+    barred = {f"{PREFIX}{name.upper()}" for name in FILE_ONLY}
+    known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields} - barred
+    given = [
+        (name, name.split("__")[0])
         for name in sorted(os.environ)
-        if name.startswith(PREFIX) and not name.startswith(SECRET_PREFIX) and name.split("__")[0] not in known
+        if name.startswith(PREFIX) and not name.startswith(SECRET_PREFIX)
+    ]
+    return [
+        Problem(name, "只能写在设置文件里，不能用环境变量", f"由系统管理员修改 {FILE}")
+        if setting in barred
+        else Problem(name, "没有这个设置项", _meant(name, known) or f"若是口令，变量名请以 {SECRET_PREFIX} 开头")
+        for name, setting in given
+        if setting not in known
     ]
 
 

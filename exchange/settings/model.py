@@ -82,7 +82,7 @@ def _reference(text: str) -> str:
 def _database(text: str) -> str:
     try:
         url = make_url(text)
-    except ArgumentError as error:
+    except (ArgumentError, ValueError) as error:
         raise ValueError("不是数据库地址，应形如 sqlite:////路径/hub.db 或 postgresql://用户@主机/库名") from error
     if url.password is not None:
         raise ValueError("数据库地址中不能写口令，请改用同名的 _password 设置项写引用")

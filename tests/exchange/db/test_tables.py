@@ -123,8 +123,10 @@ def filled(database: HubDatabase) -> Iterator[HubDatabase]:
     ids=["delivery of two runs", "receipts of a run", "the same owed", "number of an event", "usage", "leases"],
 )
 def test_what_must_be_one_cannot_be_two(filled: HubDatabase, again: Any) -> None:
+    *before, twice = again()
+    put(filled, *before)
     with pytest.raises(IntegrityError):
-        put(filled, *again())
+        put(filled, twice)
 
 
 def test_what_may_be_several_can_be(filled: HubDatabase) -> None:
@@ -160,11 +162,12 @@ def test_nothing_hangs_in_the_air(filled: HubDatabase, orphan: Any) -> None:
 @pytest.mark.parametrize(
     "lacking",
     [
-        lambda: grant(id="G2", body=None), lambda: grant(id="G2", valid_from=None), lambda: run(id="r2", delivery=None),
+        lambda: grant(id="G2", resource=None), lambda: grant(id="G2", valid_from=None),
+        lambda: run(id="r2", delivery=None),
         lambda: run(id="r2", delivery="d2", plan_digest=None), lambda: event(tag=None), lambda: event(actor=None),
         lambda: receipt(digest=None), lambda: quarantined(key_hash=None), lambda: quarantined(rule=None),
     ],
-    ids=["items", "period", "key", "plan", "tag", "actor", "digest", "hash", "rule"],
+    ids=["resource", "period", "key", "plan", "tag", "actor", "digest", "hash", "rule"],
 )  # fmt: skip
 def test_what_proves_something_cannot_be_missing(filled: HubDatabase, lacking: Any) -> None:
     with pytest.raises(IntegrityError):

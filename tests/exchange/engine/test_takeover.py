@@ -49,7 +49,7 @@ def state(town: Town) -> dict[str, Any]:
         "receipts": [receipt.body for receipt in town.receipts(town.share)],
         "runs": [(run.id, run.delivery, run.state, run.epoch) for run in town.runs(town.share)],
         "epoch": town.query("tax", "SELECT epoch FROM shutong_epoch"),
-        "files": sorted(path.name for path in (town.home / "payload").iterdir()),
+        "files": sorted(path.name for path in (town.home / "payload").glob("[!.]*")),
     }
 
 

@@ -112,10 +112,26 @@ def test_an_unreadable_file(tmp_path):
 
 def test_a_variable_that_should_be_json_is_not_repeated(tmp_path, monkeypatch):
     write(tmp_path, f'hub_department = "{HUB}"\n')
-    monkeypatch.setenv("SHUTONG_ACTORS", "{horse")
+    monkeypatch.setenv("SHUTONG_RETENTION", "{horse")
     with pytest.raises(Invalid) as raised:
         load_settings(tmp_path)
     assert "horse" not in "".join(traceback.format_exception(raised.value))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SHUTONG_DEMO", "true"),
+        ("SHUTONG_ACTORS", '{"root": {"name": "王敏", "department": "x", "roles": ["audit"]}}'),
+        ("SHUTONG_ACTORS__ROOT__NAME", "王敏"),
+    ],
+)
+def test_nobody_says_who_he_is_by_his_own_environment(tmp_path, monkeypatch, name, value):
+    write(tmp_path, f'hub_department = "{HUB}"\n')
+    monkeypatch.setenv(name, value)
+    with pytest.raises(Invalid) as raised:
+        load_settings(tmp_path)
+    assert any(problem.where == name and "设置文件" in problem.message for problem in raised.value.problems)
 
 
 def test_two_administrators_in_one_person_are_named(tmp_path):

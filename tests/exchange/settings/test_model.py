@@ -60,11 +60,6 @@ def test_constructor_beats_environment_beats_file(monkeypatch, tmp_path):
     assert (settings.retention.log_months, settings.retention.personal_log_months) == (40, 48)
 
 
-def test_people_may_come_from_the_environment(monkeypatch, tmp_path):
-    monkeypatch.setenv("SHUTONG_ACTORS", f'{{"root": {{"name": "王敏", "department": "{HUB}", "roles": ["clerk"]}}}}')
-    assert Settings(home=tmp_path, hub_department=HUB).actors == {"root": person("王敏", Role.CLERK)}
-
-
 @pytest.mark.parametrize(
     "given",
     [

@@ -44,7 +44,7 @@ class Window:
             names += [binding.columns[binding.version] if binding.version else None, profile.version]
             names.append(profile.state.column if profile.state else None)
         elif profile is not None and binding.capture == "batches":
-            names += [profile.time, profile.batch, profile.row]
+            names += self._marks.values()
         return tuple(self._shape.columns[name] for name in dict.fromkeys(names) if name is not None)
 
     def standing(self) -> list[Expression]:
@@ -76,13 +76,15 @@ class Window:
 
     def order(self) -> list[Expression]:
         """Bytewise by key; operation batches in the order in which they were written."""
-        profile = self._binding.profile
-        if self._binding.capture == "batches" and profile is not None:
-            names = [name for name in (profile.time, profile.batch, profile.row) if name is not None]
-            columns = [self._shape.columns[name] for name in names]
-        else:
-            columns = list(self.identity)
-        return [self._dialect.bytewise(self.table.c[column.name], column) for column in columns]
+        columns = {column.name: column for column in self.identity}
+        if self._binding.capture == "batches":
+            columns = {name: self._shape.columns[name] for name in self._marks.values()} | columns
+        order: list[Expression] = []
+        for name, column in columns.items():
+            if column.nullable:
+                order.append(sa.case((self.table.c[name].is_(None), 0), else_=1))
+            order.append(self._dialect.bytewise(self.table.c[name], column))
+        return order
 
     def operation(self) -> Expression:
         """PUT, or DELETE where the row's mark says so."""
@@ -123,14 +125,20 @@ class Window:
         profile, time = self._binding.profile, self._time
         if profile is None or time is None:
             return None
-        parts = {"time": profile.time, "batch": profile.batch, "row": profile.row}
-        columns = {part: self._shape.columns[name] for part, name in parts.items() if name is not None}
+        columns = {part: self._shape.columns[name] for part, name in self._marks.items()}
         texts = [self._dialect.as_text(self.table.c[each.name], each).label(part) for part, each in columns.items()]
         last = [self._dialect.bytewise(self.table.c[each.name], each).desc() for each in columns.values()]
         known = self.table.c[time.name].is_not(None)
         query = sa.select(*texts).where(known, *self.standing()).order_by(*last).limit(1)
         row = connection.execute(query).mappings().one_or_none()
         return None if row is None else dict(row)
+
+    @property
+    def _marks(self) -> Mapping[str, str]:
+        """Columns that order operation batches; some tables of a family lack the row's identifier."""
+        profile = self._binding.profile
+        parts = {"time": profile.time, "batch": profile.batch, "row": profile.row} if profile else {}
+        return {part: name for part, name in parts.items() if name is not None and name in self._shape.columns}
 
     @property
     def _time(self) -> Column | None:

@@ -77,7 +77,7 @@ def _capture_misfits(binding: Binding, shape: TableShape) -> Iterator[str]:
         if profile is None or profile.capture != "batches":
             yield "以 batches 方式读取须写明操作批次的前置库表族"
         else:
-            wanted = {"批次号列": profile.batch, "批次时间列": profile.time, "记录标识列": profile.row}
+            wanted = {"批次号列": profile.batch, "批次时间列": profile.time}
             yield from (f"前置库表族 {profile.name} 没有写明{word}" for word, name in wanted.items() if name is None)
     if profile is not None and profile.delete is not None and capture != "journal":
         wanted["删除标志列"] = profile.delete.column

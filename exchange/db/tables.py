@@ -18,10 +18,14 @@ from catalog.tables import Instant
 Serial = BigInteger().with_variant(Integer, "sqlite")
 
 
+# None is SQL's NULL, so that a column that must not be empty is held to it.
+Document = JSON(none_as_null=True)
+
+
 class Base(DeclarativeBase):
     """Tables of the exchange; their names begin with what they belong to."""
 
-    type_annotation_map: ClassVar = {datetime: Instant, dict[str, Any]: JSON, list[Any]: JSON}
+    type_annotation_map: ClassVar = {datetime: Instant, dict[str, Any]: Document, list[Any]: Document}
 
 
 class ApplicationRow(Base):

@@ -94,7 +94,9 @@ def installed(endpoint: DatabaseEndpoint) -> DatabaseEndpoint:
     return endpoint
 
 
-def person(id: str, version: int | None = 1, name: str | None = "张𠮷", operation: int = PUT, **other: Any) -> dict[str, Any]:
+def person(
+    id: str, version: int | None = 1, name: str | None = "张𠮷", operation: int = PUT, **other: Any
+) -> dict[str, Any]:
     """A row; a deletion carries its key and version only."""
     row = {"id": id, "version": version, OPERATION: operation}
     if operation == PUT:

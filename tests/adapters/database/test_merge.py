@@ -22,9 +22,7 @@ SMALL = arrow_schema(
         Item(name="version", label="版本", type="I"),
     ]
 )
-VERSIONED = Binding(
-    object="person", columns={name: name for name in SMALL.names}, key=("id",), version="version"
-)
+VERSIONED = Binding(object="person", columns={name: name for name in SMALL.names}, key=("id",), version="version")
 UNVERSIONED = replace(VERSIONED, version=None)
 
 
@@ -38,7 +36,9 @@ class Model:
 
     def deliver(self, staged: list[dict[str, Any]], *, overwrite: bool) -> tuple[int, int, int, int, int]:
         fates = []
-        for _, rows in itertools.groupby(sorted(enumerate(staged), key=lambda pair: pair[1]["id"]), lambda p: p[1]["id"]):
+        for _, rows in itertools.groupby(
+            sorted(enumerate(staged), key=lambda pair: pair[1]["id"]), lambda p: p[1]["id"]
+        ):
             ordered = sorted(rows, key=lambda pair: (self.rank(pair[1]), pair[0]))
             winner = ordered.pop()[1]
             fates += [self.beaten(row, winner, overwrite) for _, row in ordered]
@@ -59,10 +59,10 @@ class Model:
         return "superseded" if overwrite else "refused"
 
     def put(self, row: dict[str, Any], overwrite: bool) -> str:
-        id, content = row["id"], (row["name"], row["version"])
-        there = self.rows.get(id)
-        if there is None and id in self.graves and self.versioned:
-            grave = self.rank({"version": self.graves[id]})
+        key, content = row["id"], (row["name"], row["version"])
+        there = self.rows.get(key)
+        if there is None and key in self.graves and self.versioned:
+            grave = self.rank({"version": self.graves[key]})
             if self.rank(row) < grave or (self.rank(row) == grave and not overwrite):
                 return "superseded"
         if there is not None:
@@ -73,25 +73,25 @@ class Model:
                 return "unchanged"
             if self.versioned and self.rank(row) == here and not overwrite:
                 return "refused"
-        self.rows[id] = content
-        self.graves.pop(id, None)
+        self.rows[key] = content
+        self.graves.pop(key, None)
         return "written"
 
     def delete(self, row: dict[str, Any]) -> str:
-        id, version = row["id"], row["version"] if self.versioned else None
-        there = self.rows.get(id)
+        key, version = row["id"], row["version"] if self.versioned else None
+        there = self.rows.get(key)
         if there is not None and self.versioned and self.rank({"version": there[1]}) > self.rank(row):
             return "superseded"
-        self.graves[id] = max(version, self.graves.get(id), key=lambda each: -1 if each is None else each)
+        self.graves[key] = max(version, self.graves.get(id), key=lambda each: -1 if each is None else each)
         if there is None:
             return "unchanged"
-        del self.rows[id]
+        del self.rows[key]
         return "deleted"
 
 
 ROWS = st.builds(
-    lambda id, name, version, operation: {
-        "id": id,
+    lambda key, name, version, operation: {
+        "id": key,
         "name": name if operation == PUT else None,
         "version": version,
         OPERATION: operation,
@@ -128,11 +128,11 @@ def test_the_merge_agrees_with_its_model(endpoint: DatabaseEndpoint, hands: Hand
             answer = delivery.commit(Deliverer.manifest(claim, len(staged), overwrite=overwrite))
             delivery.abort()
             assert counts(answer) == model.deliver(staged, overwrite=overwrite)
-            found = {id: (name, version) for id, name, version in hands.persons()}
+            found = {key: (name, version) for key, name, version in hands.persons()}
             assert found == model.rows
             graves = hands.rows("SELECT key_text, version FROM shutong_tombstone")
             assert dict(graves) == {
-                f'["{id}"]': None if version is None else str(version) for id, version in model.graves.items()
+                f'["{key}"]': None if version is None else str(version) for key, version in model.graves.items()
             }
 
     agrees()
@@ -144,7 +144,9 @@ def test_a_late_lower_version_is_superseded(deliver: Deliverer, hands: Hands) ->
     assert hands.persons("name") == [("new",)]
 
 
-def test_a_repeat_is_unchanged_and_other_content_of_the_same_version_a_conflict(deliver: Deliverer, hands: Hands) -> None:
+def test_a_repeat_is_unchanged_and_other_content_of_the_same_version_a_conflict(
+    deliver: Deliverer, hands: Hands
+) -> None:
     deliver(person("1"), person("2"), key="first")
     answer = deliver(person("1"), person("2", photo=b"other"), key="second")
     assert counts(answer) == (0, 0, 1, 0, 1)
@@ -197,7 +199,10 @@ VERSIONS = [
     (Item(name="version", label="版本", type="N", length=12, scale=2), ["-1.50", "9.99", "10.00"]),
     (Item(name="version", label="版本", type="C", length=20), ["1", "10", "9"]),
     (Item(name="version", label="版本", type="D"), ["1999-12-31", "2000-01-01", "2024-02-29"]),
-    (Item(name="version", label="版本", type="T"), ["2024-01-01T00:00:00Z", "2024-01-01T00:00:00.5Z", "2024-01-01T00:00:01Z"]),
+    (
+        Item(name="version", label="版本", type="T"),
+        ["2024-01-01T00:00:00Z", "2024-01-01T00:00:00.5Z", "2024-01-01T00:00:01Z"],
+    ),
     (Item(name="version", label="版本", type="I"), [-(10**12), 9, 10**15]),
 ]
 
@@ -269,7 +274,9 @@ def test_a_collation_that_takes_keys_for_one_another_fails_the_delivery(deliver:
             ],
         }[hands.product]
     )  # fmt: skip
-    hands.run("DROP TABLE person", f"CREATE TABLE person ({column} PRIMARY KEY, name VARCHAR(50), {rest}, version BIGINT)")
+    hands.run(
+        "DROP TABLE person", f"CREATE TABLE person ({column} PRIMARY KEY, name VARCHAR(50), {rest}, version BIGINT)"
+    )
     assert counts(deliver(person("a"), key="1")) == (1, 0, 0, 0, 0)
     assert counts(deliver(person("a"), key="2")) == (0, 0, 1, 0, 0)
     with pytest.raises(Refused):

@@ -88,7 +88,9 @@ def test_one_key_has_one_manifest(deliver: Deliverer, installed: DatabaseEndpoin
             delivery.commit(replace(Deliverer.manifest(CLAIM, 1), digest="another"))
 
 
-def test_a_paused_owner_that_wakes_up_cannot_write(deliver: Deliverer, installed: DatabaseEndpoint, hands: Hands) -> None:
+def test_a_paused_owner_that_wakes_up_cannot_write(
+    deliver: Deliverer, installed: DatabaseEndpoint, hands: Hands
+) -> None:
     with installed.sink(PERSON) as sink:
         paused = sink.begin(CLAIM, SCHEMA)
         paused.stage(batch([person("1", name="paused")]))
@@ -220,18 +222,13 @@ def test_a_commit_waits_for_one_in_doubt(deliver: Deliverer, installed: Database
         delivery.abort()
 
 
-KILL = {
-    "postgresql": (
-        "SELECT pid FROM pg_stat_activity WHERE application_name = 'shutong' AND wait_event_type = 'Lock'"
-        " AND datname = current_database()",
-        "SELECT pg_terminate_backend({})",
-    ),
-    "mariadb": (
-        "SELECT id FROM information_schema.processlist WHERE db = database() AND time_ms > 100"
-        " AND info LIKE '%FOR UPDATE%' AND id <> connection_id()",
-        "KILL {}",
-    ),
+BLOCKED = {
+    "postgresql": "SELECT pid FROM pg_stat_activity WHERE application_name = 'shutong' AND wait_event_type = 'Lock'"
+    " AND datname = current_database()",
+    "mariadb": "SELECT id FROM information_schema.processlist WHERE db = database() AND time_ms > 100"
+    " AND info LIKE '%FOR UPDATE%' AND id <> connection_id()",
 }
+KILL = {"postgresql": "SELECT pg_terminate_backend({})", "mariadb": "KILL {}"}
 
 
 @contextmanager
@@ -256,7 +253,7 @@ def test_a_connection_killed_in_the_commit_changes_nothing(
                 with holding(hands, "UPDATE person SET name = name"), pytest.raises(Unavailable) as caught:
                     pool.submit(again.commit, Deliverer.manifest(CLAIM, 2)).result(30)
             else:
-                find, kill = KILL[hands.product]
+                find, kill = BLOCKED[hands.product], KILL[hands.product]
                 with holding(hands, "SELECT id FROM person FOR UPDATE"):
                     waiting = pool.submit(delivery.commit, Deliverer.manifest(CLAIM, 2))
                     deadline = time.monotonic() + 20
@@ -317,7 +314,9 @@ def test_holds_finds_what_is_there(deliver: Deliverer, installed: DatabaseEndpoi
         assert sink.holds(keys.slice(0, 0)).to_pylist() == []
 
 
-def test_fixed_values_are_part_of_the_key(installed: DatabaseEndpoint, endpoint: DatabaseEndpoint, hands: Hands) -> None:
+def test_fixed_values_are_part_of_the_key(
+    installed: DatabaseEndpoint, endpoint: DatabaseEndpoint, hands: Hands
+) -> None:
     """As in the base library, where two providers never overwrite each other."""
     table = replace(PERSON, object="library", options={"journal": True})
     one, other = replace(table, fixed={"provider": "A"}), replace(table, fixed={"provider": "a"})

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from exchange.engine import RunState
-from exchange.errors import Busy, Failed, Invalid, Tampered
+from exchange.errors import Busy, Failed, Invalid, Tampered, Unknown
 from tests.exchange.engine.town import SYNC, Town, build, person
 from tests.exchange.engine.worker import Workers
 
@@ -111,13 +111,17 @@ def test_who_comes_while_the_first_is_paused_in_its_commit_waits_and_is_told_tha
     town.report(*(person(number) for number in range(9)))
     town.run(SYNC)
     town.hold_leases_for(LEASE_SECONDS)
-    assert workers.run(town.home, town.share, f"target:{statement}", strike="SIGSTOP") is None
-    time.sleep(LEASE_SECONDS * 1.5)
     ended: list[int | None] = []
     with Workers(tmp_path / "second.log") as others:
+        assert others.run(town.home, "share-nothing") == Unknown.status  # it has started
+        assert workers.run(town.home, town.share, f"target:{statement}", strike="SIGSTOP") is None
+        time.sleep(LEASE_SECONDS * 1.2)
         second = threading.Thread(target=lambda: ended.append(others.run(town.home, town.share)))
         second.start()
-        time.sleep(1.0)
+        deadline = time.monotonic() + 30
+        while town.epoch(town.share) < 2 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        time.sleep(0.5)
         assert ended == []
         assert workers.wake() == Busy.status
         second.join()

@@ -22,7 +22,7 @@ import sqlalchemy as sa
 from catalog import Department, EndpointSpec, Resource
 from exchange.authorisation import Application
 from exchange.checks import identity_number_check
-from exchange.db.tables import EventRow, OwedRow, QuarantineRow, ReceiptRow, RunRow
+from exchange.db.tables import EventRow, LeaseRow, OwedRow, QuarantineRow, ReceiptRow, RunRow
 from exchange.engine import RunResult
 from exchange.hub import Hub, create_home, open_hub
 from exchange.identity import Actor, current_actor
@@ -241,6 +241,10 @@ class Town:
     def owed(self) -> list[str]:
         """What is still owed after any run."""
         return self.all(sa.select(OwedRow.kind).where(OwedRow.done_at.is_(None)))
+
+    def epoch(self, exchange: str) -> int:
+        """Epoch of the exchange's lease."""
+        return self.all(sa.select(LeaseRow.epoch).where(LeaseRow.exchange == exchange))[0]  # type: ignore[no-any-return]
 
     def quarantined(self, exchange: str) -> list[QuarantineRow]:
         """Refused rows of an exchange."""

@@ -15,7 +15,8 @@ def run_tests(arguments: list[str], long: bool) -> int:  # noqa: FBT001
     """Install what the tests need where it is missing, then run them.
 
     Args:
-        arguments: Handed to pytest as they are; paths are relative to the source folder.
+        arguments: Handed to pytest as they are; paths are relative to the source folder. Without any, the whole
+            suite runs, on all processors.
         long: Whether to run the tests marked ``long`` too.
 
     Returns:
@@ -33,5 +34,7 @@ def run_tests(arguments: list[str], long: bool) -> int:  # noqa: FBT001
     if installed.returncode:
         return installed.returncode
     selection = [] if long else ["-m", "not long"]
-    command = [sys.executable, "-m", "pytest", "-c", str(ROOT / "pyproject.toml"), *selection, *arguments]
+    # A file's tests share what it sets up, so files are what is spread over the processors.
+    spread = [] if arguments else ["-n", "auto", "--dist", "loadfile", "--no-loadscope-reorder"]
+    command = [sys.executable, "-m", "pytest", "-c", str(ROOT / "pyproject.toml"), *selection, *spread, *arguments]
     return subprocess.run(command, cwd=ROOT, check=False).returncode  # noqa: S603

@@ -10,11 +10,9 @@ import pyarrow as pa
 
 from catalog import Resource
 from catalog.codes import file_name
-from exchange.plan import End
+from exchange.plan import LIBRARY, End
 from schemas import Item, arrow_schema, record_class
 
-LIBRARY = "library"
-"""Name of the endpoint."""
 PROVIDER = "shutong_provider"
 """Column with the provider's credit code."""
 

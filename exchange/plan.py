@@ -17,6 +17,9 @@ from exchange.authorisation.expression import items_used, parse, problems
 from exchange.errors import Invalid, Problem
 from schemas import Item
 
+LIBRARY = "library"
+"""Name of the base library's endpoint (基础库)."""
+
 Guarantee = Literal["exactly once", "at least once"]
 
 

@@ -87,11 +87,12 @@ def _creation(table: sa.Table, dialect: Dialect) -> Iterator[sa.schema.Executabl
 
 def _target(place: Place, binding: Binding, schema: pa.Schema) -> sa.Table:
     dialect, fields = place.dialect, fields_of(schema)
+    crowded = dialect.crowds(fields.values())
     columns = [sa.Column(name, dialect.exact_text(64), primary_key=True, autoincrement=False) for name in binding.fixed]
     for item in [*binding.key, *(item for item in fields if item not in binding.key)]:
         if item in fields and item in binding.columns:
             key = item in binding.key
-            kind = dialect.type_for(fields[item], key=key)
+            kind = dialect.type_for(fields[item], key=key, crowded=crowded)
             label = item_label(fields[item]) or None
             name = binding.columns[item]
             columns.append(sa.Column(name, kind, primary_key=key, nullable=not key, autoincrement=False, comment=label))
@@ -109,7 +110,7 @@ def _state_columns(dialect: Dialect, binding: Binding) -> Mapping[str, sa.Column
     profile = binding.profile
     if profile is None:
         return {}
-    time = dialect.type_for(pa.field("time", pa.timestamp("us", tz="UTC")), key=False)
+    time = dialect.type_for(pa.field("time", pa.timestamp("us", tz="UTC")))
     texts: dict[str, tuple[str, int]] = {
         name: ("表族常量", max(_STATE_LENGTH, len(text))) for name, text in profile.constants.items()
     }
@@ -120,13 +121,13 @@ def _state_columns(dialect: Dialect, binding: Binding) -> Mapping[str, sa.Column
     if profile.error_text is not None:
         texts[profile.error_text] = ("同步错误原因", profile.error_length)
     made: dict[str, sa.Column[Any]] = {
-        name: sa.Column(name, dialect.type_for(_text_field(name, length), key=False), comment=label)
+        name: sa.Column(name, dialect.type_for(_text_field(name, length)), comment=label)
         for name, (label, length) in texts.items()
     }
     for name, label in ((profile.written_at, "写入时间"), (profile.read_at, "读取时间")):
         if name is not None:
             made[name] = sa.Column(name, time, comment=label)
-    if profile.version is not None:
+    if profile.version is not None and profile.version.casefold() not in map(str.casefold, binding.columns.values()):
         made.setdefault(profile.version, sa.Column(profile.version, sa.BigInteger(), comment="重报版本"))
     return made
 
@@ -156,7 +157,7 @@ def _error_table(place: Place, binding: Binding, found: TableShape | None) -> It
         return
     columns = [sa.Column(each.name, each.type, comment=each.label or None) for each in found.columns.values()]
     if profile.error_column not in found.columns:
-        reason = place.dialect.type_for(_text_field(profile.error_column, profile.error_length), key=False)
+        reason = place.dialect.type_for(_text_field(profile.error_column, profile.error_length))
         columns.append(sa.Column(profile.error_column, reason, nullable=False, comment="异常说明"))
     metadata = sa.MetaData(schema=place.namespace)
     table = sa.Table(name, metadata, *columns, comment="错误回传表", **place.dialect.table_options())

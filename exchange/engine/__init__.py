@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from exchange.engine.endpoints import Endpoints
-from exchange.engine.opening import problems_of_options
+from exchange.engine.opening import problems_of_endpoint, problems_of_options
 from exchange.engine.run import Engine, Observer, RunResult
 from exchange.engine.states import UNFINISHED, RunState
 from exchange.engine.subject import plan_exchange
@@ -16,5 +16,6 @@ __all__ = [
     "RunResult",
     "RunState",
     "plan_exchange",
+    "problems_of_endpoint",
     "problems_of_options",
 ]

@@ -10,8 +10,9 @@ from typing import Any, get_args
 import adapters
 from adapters import AdapterError, Binding, Endpoint
 from adapters.registry import endpoint_type, open_endpoint, secret_fields
+from catalog import EndpointSpec
 from exchange.errors import Failed, Invalid, Problem, Red
-from exchange.plan import End
+from exchange.plan import LIBRARY, End
 from exchange.secrets import is_reference, open_secret
 from schemas import profile
 
@@ -54,6 +55,33 @@ def problems_of_options(kind: str, options: Mapping[str, Any], *, where: str) ->
     return found
 
 
+def problems_of_endpoint(spec: EndpointSpec, *, home: Path) -> list[Problem]:
+    """Everything wrong with an endpoint as registered: its options, and whether it reaches into the hub itself."""
+    where = f"端点 {spec.name}"
+    found = problems_of_options(spec.kind, spec.options, where=where)
+    if not found:
+        found = [
+            Problem(where=f"{where} › options › {field}", message="指向平台自己的文件", remedy="端点只指向部门的数据")
+            for field in _reaching_in(spec.kind, spec.options, home=home, name=spec.name)
+        ]
+    return found
+
+
+def _reaching_in(kind: str, options: Mapping[str, Any], *, home: Path, name: str) -> list[str]:
+    """Options that lead to the hub's keys, log, payloads or databases; the base library alone may be its own."""
+    home = home.resolve()
+    own = {home, *(home / file for file in ("hub.db", "heads.jsonl", "shutong.toml"))}
+    if name != LIBRARY:
+        own.add(home / "library.db")
+    found = []
+    for field in sorted(_path_fields(kind) & options.keys()):
+        path = (home / str(options[field])).resolve()
+        folders = {home / folder for folder in ("keys", "payload", "logs")}
+        if path in own or not folders.isdisjoint({path, *path.parents}):
+            found.append(field)
+    return found
+
+
 def open_registered(kind: str, options: Mapping[str, Any], zone: str, *, home: Path, name: str) -> Endpoint:
     """Open a registered endpoint with its secrets; files of secrets may lie in the hub's home.
 
@@ -64,6 +92,8 @@ def open_registered(kind: str, options: Mapping[str, Any], zone: str, *, home: P
     with translated(f"端点 {name}"):
         for field in secret_fields(kind) & opened.keys():
             opened[field] = open_secret(opened[field], home)
+        if _reaching_in(kind, opened, home=home, name=name):
+            raise Invalid(f"端点 {name} 指向平台自己的文件", remedy="端点只指向部门的数据")
         for field in _path_fields(kind) & opened.keys():
             opened[field] = home / opened[field]
         return open_endpoint(kind, opened, zone)

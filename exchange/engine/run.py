@@ -44,9 +44,10 @@ from adapters import Manifest as CommitManifest
 from catalog import Catalog
 from exchange.audit import AuditLog, events
 from exchange.authorisation import Authorisation
+from exchange.authorisation.gate import standing
 from exchange.checks import Digest
 from exchange.db import HubDatabase, now
-from exchange.db.tables import ExchangeRow, OwedRow, ReceiptRow, RunRow
+from exchange.db.tables import ExchangeRow, GrantRow, OwedRow, ReceiptRow, RunRow
 from exchange.engine import lease
 from exchange.engine.manifest import Header, Manifest, ManifestWriter
 from exchange.engine.opening import binding, open_registered, translated
@@ -197,6 +198,8 @@ class Engine:
             sink = target_end.sink(binding(plan.target, plan.key, plan.version))
         with sink, self._source(source_end, plan) as source:
             if work.state == RunState.PLANNED:
+                if not work.asked and not self._still_granted(work):
+                    return
                 self._guard_target(work, sink)
                 with self._failing(work, sink):
                     stopped = self._read(work, source, sink, target_end, beat)
@@ -451,6 +454,26 @@ class Engine:
 
     # --- step 6 --------------------------------------------------------------------------------
 
+    def _still_granted(self, work: _Work) -> bool:
+        """Before a takeover reads: nothing is put beside the recipient's table under a grant that is no more."""
+        plan = work.plan
+        with self._owned(work) as (session, run):
+            grant = session.get_one(GrantRow, plan.grant)
+            reasons = standing(grant, now(session))
+            if not reasons and grant.version != plan.grant_version:
+                reasons = [f"授权 {grant.id} 已变更"]
+            if reasons:
+                self._bar(session, run, reasons, work.by)
+            work.state = run.state
+        return not reasons
+
+    def _bar(self, session: Session, run: RunRow, reasons: list[str], by: Actor) -> None:
+        run.state = moved(run.state, RunState.BARRED)
+        run.error = "；".join(reasons)
+        run.ended_at = now(session)
+        self._tidying.owe(session, run)
+        self._event(session, events.RunRefusedAtGate(reasons=tuple(reasons)), by, run)
+
     def _gate(self, work: _Work) -> bool:
         """Let the delivery through if the grant still allows it, by compare-and-set; else drop it."""
         plan = work.plan
@@ -460,13 +483,10 @@ class Engine:
             reasons = self._authorisation.gate(
                 session, plan.grant, plan.grant_version, staged, work.delivery, now(session)
             )
-            run.state = moved(run.state, RunState.BARRED if reasons else RunState.COMMITTING)
             if reasons:
-                run.error = "；".join(reasons)
-                run.ended_at = now(session)
-                self._tidying.owe(session, run)
-                self._event(session, events.RunRefusedAtGate(reasons=tuple(reasons)), work.by, run)
+                self._bar(session, run, reasons, work.by)
             else:
+                run.state = moved(run.state, RunState.COMMITTING)
                 self._event(session, events.RunGated(grant=plan.grant, version=plan.grant_version), work.by, run)
             work.state = run.state
         work.observe("6.gated", {"reasons": list(reasons)})

@@ -23,7 +23,9 @@ class RunState(StrEnum):
 
 
 MOVES: dict[RunState, frozenset[RunState]] = {
-    RunState.PLANNED: frozenset({RunState.STAGED, RunState.FAILED, RunState.STOPPED, RunState.RED, RunState.ABANDONED}),
+    RunState.PLANNED: frozenset(
+        {RunState.STAGED, RunState.FAILED, RunState.STOPPED, RunState.BARRED, RunState.RED, RunState.ABANDONED}
+    ),
     RunState.STAGED: frozenset({RunState.COMMITTING, RunState.BARRED, RunState.RED, RunState.ABANDONED}),
     RunState.COMMITTING: frozenset({RunState.COMMITTED, RunState.RED, RunState.ABANDONED}),
     RunState.COMMITTED: frozenset({RunState.SETTLED}),

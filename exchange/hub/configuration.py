@@ -22,7 +22,7 @@ from catalog.errors import CatalogError, Rejected, UnknownEntry
 from exchange.audit import events
 from exchange.authorisation.application import parse as parse_application
 from exchange.db.tables import ApplicationRow
-from exchange.engine import problems_of_options
+from exchange.engine import problems_of_endpoint
 from exchange.errors import Denied, Invalid, Problem
 from exchange.identity import Actor
 from exchange.settings import Role
@@ -172,6 +172,12 @@ class Configuration:
     def _one(self, session: Session, entry: _Described, by: Actor) -> Change:
         return getattr(self, f"_put_{entry.kind}")(session, entry, by)  # type: ignore[no-any-return]
 
+    def _of(self, by: Actor, department: str) -> None:
+        """An integrator describes what is his own department's; the hub's own describe everybody's."""
+        if by.department not in {department, self._hub.settings.hub_department}:
+            reason = f"{by.name} 只能描述本部门的内容，这一项属于 {department}"
+            raise Denied(reason, [reason], remedy="由当事部门或平台管理单位的集成工程师应用")
+
     def _put_departments(self, session: Session, entry: _Described, by: Actor) -> Change:
         hub = self._hub
         try:
@@ -179,6 +185,7 @@ class Configuration:
         except UnknownEntry:
             before = None
         after = hub.catalog.put_department(session, entry.given)
+        self._of(by, after.code)
         if before is None or before != after:
             event = events.DepartmentRegistered(code=after.code, name=after.name)
             hub.audit.record(session, event, by=by, department=after.code)
@@ -191,7 +198,8 @@ class Configuration:
         except UnknownEntry:
             before = None
         after = hub.catalog.put_endpoint(session, entry.given)
-        problems = problems_of_options(after.kind, after.options, where=f"端点 {after.name}")
+        self._of(by, after.department)
+        problems = problems_of_endpoint(after, home=hub.settings.home)
         if problems:
             raise Invalid("端点选项有误", problems)
         if before is None or before != after:
@@ -202,6 +210,7 @@ class Configuration:
     def _put_resources(self, session: Session, entry: _Described, by: Actor) -> Change:
         hub = self._hub
         told = hub.catalog.register(session, entry.given, by.name, by.department)
+        self._of(by, told.entry.resource.provider_code)
         if told.action is None:
             return Change("资源", entry.name, "same")
         code, version = told.entry.code, told.entry.version

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -98,14 +98,35 @@ class Hub:
             raise Denied(error.message, [error.message], remedy=error.remedy) from error
 
     @contextmanager
-    def permitted(self, by: Actor, *roles: Role, action: str, **about: Any) -> Iterator[None]:
-        """Do something only these roles may do; a refusal is logged before it is told."""
+    def permitted(
+        self, by: Actor, *roles: Role, action: str, of: Collection[str] | None = None, **about: Any
+    ) -> Iterator[None]:
+        """Do something only these roles may do; a refusal is logged before it is told.
+
+        Args:
+            by: Who does it.
+            roles: Roles any of which suffices.
+            action: What it is, in the user's terms.
+            of: Departments it concerns: only their people and those of the hub's own department may; None:
+                it concerns none in particular.
+            about: What the refusal is logged under.
+        """
         try:
             require(by, *roles, action=action)
+            if of is not None:
+                self._of(by, of, action)
         except Denied as error:
             self.denied(by, action, error, **about)
             raise
         yield
+
+    def _of(self, by: Actor, departments: Collection[str], action: str) -> None:
+        if by.department not in {*departments, self.settings.hub_department}:
+            raise Denied(
+                f"{by.name} 不能{action}",
+                ["只有当事部门和平台管理单位的人员可以办理"],
+                remedy="请当事部门或平台管理单位办理",
+            )
 
     def denied(self, by: Actor, action: str, error: Denied, **about: Any) -> None:
         """Log a refusal, in a transaction of its own: the refused one is rolled back."""

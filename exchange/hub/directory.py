@@ -296,7 +296,7 @@ class Directory:
         Raises:
             Denied: The actor is neither.
         """
-        with self._hub.permitted(by, *sorted(OVERSEERS), action="导出配置"):
+        with self._hub.permitted(by, *sorted(OVERSEERS), action="导出配置", of=()):
             return self._hub.configuration.export()
 
     def _applications(self, session: Session, rows: Sequence[ApplicationRow]) -> list[ApplicationEntry]:
@@ -380,7 +380,9 @@ class Directory:
         return self._concerns(by, entry.resource.provider_code, self._hub.settings.hub_department)
 
     def _concerns(self, by: Actor, *parties: str) -> bool:
-        return by.department in parties or not OVERSEERS.isdisjoint(by.roles)
+        # An integrator sees everything only from the hub's own department.
+        whole = OVERSEERS if by.department == self._hub.settings.hub_department else OVERSEERS - {Role.INTEGRATOR}
+        return by.department in parties or not whole.isdisjoint(by.roles)
 
     def _must_concern(self, by: Actor, what: str, *parties: str) -> None:
         if not self._concerns(by, *parties):

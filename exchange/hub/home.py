@@ -12,7 +12,7 @@ from exchange.audit import events
 from exchange.errors import Misplaced
 from exchange.hub.core import Hub, hub_database
 from exchange.identity import Actor
-from exchange.library import LIBRARY
+from exchange.plan import LIBRARY
 from exchange.secrets import create_keys
 from exchange.settings import Settings, load_settings
 

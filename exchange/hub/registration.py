@@ -14,7 +14,7 @@ from catalog.reading import read_resource
 from exchange.audit import events
 from exchange.db import now
 from exchange.db.tables import ExchangeRow, GrantRow
-from exchange.engine import problems_of_options
+from exchange.engine import problems_of_endpoint
 from exchange.errors import Denied, Invalid, Problem, Unknown
 from exchange.identity import Actor
 from exchange.library import library_end, library_schema, library_table, offer_end
@@ -41,7 +41,7 @@ class Registration:
         hub = self._hub
         what = f"登记部门 {department.name}"
         with (
-            hub.permitted(by, Role.INTEGRATOR, Role.SYSTEM, action=what),
+            hub.permitted(by, Role.INTEGRATOR, Role.SYSTEM, action=what, of=[department.code]),
             hub.told(),
             hub.database.transaction() as session,
         ):
@@ -52,8 +52,9 @@ class Registration:
     def put_endpoint(self, endpoint: EndpointSpec, *, by: Actor) -> None:
         """Register an endpoint or change it (端点登记); every wrong option is told at once."""
         hub = self._hub
-        with hub.permitted(by, Role.INTEGRATOR, action=f"登记端点 {endpoint.name}", department=endpoint.department):
-            problems = problems_of_options(endpoint.kind, endpoint.options, where=f"端点 {endpoint.name}")
+        about = {"of": [endpoint.department], "department": endpoint.department}
+        with hub.permitted(by, Role.INTEGRATOR, action=f"登记端点 {endpoint.name}", **about):
+            problems = problems_of_endpoint(endpoint, home=hub.settings.home)
             if problems:
                 raise Invalid(f"端点 {endpoint.name} 的登记有误", problems)
             with hub.told(), hub.database.transaction() as session:
@@ -64,9 +65,10 @@ class Registration:
     def test_endpoint(self, name: str, *, by: Actor) -> list[Any]:
         """Try what a run will need of an endpoint (连通测试)."""
         hub = self._hub
-        with hub.permitted(by, Role.INTEGRATOR, action=f"测试端点 {name}"), hub.told():
+        spec = self._endpoint(name)
+        about = {"of": [spec.department], "department": spec.department}
+        with hub.permitted(by, Role.INTEGRATOR, action=f"测试端点 {name}", **about), hub.told():
             with hub.database.reading() as session:
-                spec = hub.catalog.endpoint(session, name)
                 probes = hub.endpoints.test(session, name)
             with hub.database.transaction() as session:
                 passed = all(probe.passed for probe in probes)
@@ -77,9 +79,15 @@ class Registration:
     def inspect_endpoint(self, name: str, object: str | None = None, *, by: Actor) -> list[Any]:
         """What lies at an endpoint: tables, operations or files, with their columns (探查)."""
         hub = self._hub
-        roles = (Role.INTEGRATOR, Role.CLERK)
-        with hub.permitted(by, *roles, action=f"探查端点 {name}"), hub.told(), hub.database.reading() as session:
+        spec = self._endpoint(name)
+        about = {"of": [spec.department], "department": spec.department}
+        allowed = hub.permitted(by, Role.INTEGRATOR, Role.CLERK, action=f"探查端点 {name}", **about)
+        with allowed, hub.told(), hub.database.reading() as session:
             return hub.endpoints.inspect(session, name, object)
+
+    def _endpoint(self, name: str) -> EndpointSpec:
+        with self._hub.told(), self._hub.database.reading() as session:
+            return self._hub.catalog.endpoint(session, name)
 
     # --- resources -----------------------------------------------------------------------------
 

@@ -235,8 +235,18 @@ class Dialect(ABC):
     # Tables
 
     @abstractmethod
-    def type_for(self, field: pa.Field, *, key: bool) -> sa.types.TypeEngine[Any]:
-        """The column type for an item; ``key`` when it stands in an index."""
+    def type_for(self, field: pa.Field, *, key: bool = False, crowded: bool = False) -> sa.types.TypeEngine[Any]:
+        """The column type for an item.
+
+        Args:
+            field: The item.
+            key: It stands in an index.
+            crowded: It is one of so many that :meth:`crowds` was true of them.
+        """
+
+    def crowds(self, fields: Iterable[pa.Field]) -> bool:
+        """Whether a row of these items in their usual types would be too long for the product."""
+        return False
 
     @abstractmethod
     def exact_text(self, length: int | None) -> sa.types.TypeEngine[Any]:

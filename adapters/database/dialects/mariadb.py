@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import ssl
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, ClassVar
 
@@ -25,8 +25,9 @@ from adapters.errors import AdapterError, Malformed, Misconfigured, Refused, Una
 
 _CHARSET = "utf8mb4"
 _BYTES = "utf8mb4_nopad_bin"
-_IN_ROW = 500
-"""Longer texts stand outside the row, which may have 65,535 bytes in all."""
+_IN_ROW, _IN_CROWDED_ROW = 500, 32
+"""Longer texts stand outside the row, which may have 65,535 bytes in all, four for each character."""
+_ROW_CHARACTERS = 12_000
 _IN_TEXT = 16_000
 _KEY = 255
 _QUOTE = "\x01"
@@ -289,17 +290,22 @@ class MariaDB(Dialect):
             case _:
                 return sa.cast(sa.literal(""), sa.String(_IN_TEXT * 2))
 
-    def type_for(self, field: pa.Field, *, key: bool) -> sa.types.TypeEngine[Any]:
+    def type_for(self, field: pa.Field, *, key: bool = False, crowded: bool = False) -> sa.types.TypeEngine[Any]:
         """The nearest type; long texts stand outside the row."""
         kind = field.type
         if pa.types.is_decimal(kind):
             return mysql.DECIMAL(kind.precision, kind.scale)
         if pa.types.is_string(kind) or pa.types.is_large_string(kind):
-            return _text_type(item_length(field), key=key)
+            return _text_type(item_length(field), key=key, crowded=crowded)
         for holds, made in _DDL:
             if holds(kind):
                 return made
         raise Unsupported(f"信息项 {field.name} 的类型 {kind} 没有对应的列类型")
+
+    def crowds(self, fields: Iterable[pa.Field]) -> bool:
+        """By the texts that would stand in the row."""
+        lengths = [item_length(field) or 0 for field in fields if pa.types.is_string(field.type)]
+        return sum(length for length in lengths if length <= _IN_ROW) > _ROW_CHARACTERS
 
     def exact_text(self, length: int | None) -> sa.types.TypeEngine[Any]:
         """A text in the collation of the bytes."""
@@ -363,8 +369,8 @@ def _family(type: sa.types.TypeEngine[Any]) -> Family:
     return next((family for kind, family in kinds if isinstance(type, kind)), "other")
 
 
-def _text_type(length: int | None, *, key: bool) -> sa.types.TypeEngine[Any]:
-    if key or (length is not None and length <= _IN_ROW):
+def _text_type(length: int | None, *, key: bool, crowded: bool) -> sa.types.TypeEngine[Any]:
+    if key or (length is not None and length <= (_IN_CROWDED_ROW if crowded else _IN_ROW)):
         return mysql.VARCHAR(length or _KEY)
     if length is None:
         return mysql.LONGTEXT()

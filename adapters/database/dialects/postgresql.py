@@ -275,7 +275,7 @@ class PostgreSQL(Dialect):
             case _:
                 return sa.cast(sa.literal(""), sa.Text)
 
-    def type_for(self, field: pa.Field, *, key: bool) -> sa.types.TypeEngine[Any]:
+    def type_for(self, field: pa.Field, *, key: bool = False, crowded: bool = False) -> sa.types.TypeEngine[Any]:
         """The nearest type; times keep their zone."""
         kind = field.type
         if pa.types.is_decimal(kind):

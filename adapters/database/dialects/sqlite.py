@@ -210,7 +210,7 @@ class SQLite(Dialect):
         """Casts."""
         return sa.cast(sa.literal(0), sa.Integer) if what == "integer" else sa.cast(sa.literal(""), sa.Text)
 
-    def type_for(self, field: pa.Field, *, key: bool) -> sa.types.TypeEngine[Any]:
+    def type_for(self, field: pa.Field, *, key: bool = False, crowded: bool = False) -> sa.types.TypeEngine[Any]:
         """Text for all that must not be turned into a floating number."""
         kind = field.type
         if pa.types.is_boolean(kind) or pa.types.is_integer(kind):

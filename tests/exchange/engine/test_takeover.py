@@ -32,11 +32,9 @@ def quick(town: Town) -> Town:
 
 def taken_over(workers: Workers, town: Town, **options: Any) -> int | None:
     """Let another worker run the shared exchange as soon as the lease has run out."""
-    paused = workers.stopped
     deadline = time.monotonic() + 30
     while (status := workers.run(town.home, town.share, **options)) == Busy.status and time.monotonic() < deadline:
         time.sleep(0.05)
-    workers.stopped = paused
     return status
 
 

@@ -22,7 +22,8 @@ import subprocess
 import sys
 import threading
 import traceback
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Self
@@ -40,7 +41,7 @@ CRASHED = 99
 class Counter:
     """Counts statements from the moment it is armed, and strikes after the nth."""
 
-    def __init__(self, kind: str, number: int, strike: signal.Signals) -> None:
+    def __init__(self, kind: str, number: int, strike: Callable[[], None]) -> None:
         self._kind = kind
         self._left = number
         self._strike = strike
@@ -64,7 +65,24 @@ class Counter:
         if self._armed and changes and threading.current_thread() is threading.main_thread():
             self._left -= 1
             if self._left == 0:
-                os.kill(os.getpid(), self._strike)
+                self._strike()
+
+
+def _quiet(strike: signal.Signals) -> Callable[[], None]:
+    """A way to strike that does not stop the other threads with the hub's database in their hands."""
+    transaction, lock = HubDatabase.transaction, threading.RLock()
+
+    @contextmanager
+    def guarded(self: HubDatabase) -> Iterator[Any]:
+        with lock, transaction(self) as session:
+            yield session
+
+    def stop() -> None:
+        with lock:
+            os.kill(os.getpid(), strike)
+
+    setattr(HubDatabase, "transaction", guarded)  # noqa: B010
+    return stop
 
 
 def work(order: dict[str, Any]) -> int:
@@ -74,7 +92,7 @@ def work(order: dict[str, Any]) -> int:
     from exchange.identity import current_actor
 
     hub = open_hub(Path(order["home"]))
-    strike = signal.Signals[order["strike"]]
+    strike = _quiet(signal.Signals[order["strike"]])
     kind, _, number = order["point"].partition(":")
     counter = Counter(kind, int(number or 0), strike)
     seen = 0
@@ -84,7 +102,7 @@ def work(order: dict[str, Any]) -> int:
         counter.step(step)
         seen += step == order["point"]
         if step == order["point"] and seen == order["occurrence"]:
-            os.kill(os.getpid(), strike)
+            strike()
 
     if number:
         sa.event.listen(sa.Engine, "after_cursor_execute", counter.executed)
@@ -143,6 +161,8 @@ class Workers:
     """The tests' hold on a serving process."""
 
     def __init__(self, log: Path) -> None:
+        self.stopped = 0
+        """The worker that stopped itself last and was not woken."""
         self._log = log
         with log.open("wb") as errors:
             self._process = subprocess.Popen(
@@ -158,6 +178,8 @@ class Workers:
         return self
 
     def __exit__(self, *_: object) -> None:
+        if self.stopped:
+            os.kill(self.stopped, signal.SIGKILL)
         self._process.communicate(timeout=30)
 
     @property
@@ -169,19 +191,19 @@ class Workers:
         self, home: Path, exchange: str, point: str = "", occurrence: int = 1, strike: str = "SIGKILL", **options: Any
     ) -> int | None:
         """Let a worker run an exchange; its exit status, negative for a signal, None if it stopped itself."""
-        self.stopped = 0
         answer = self._ask(
             do="start", home=str(home), exchange=exchange, point=point, occurrence=occurrence, strike=strike,
             options=options,
         )  # fmt: skip
-        self.stopped = answer["pid"]
         status: int | None = answer["status"]
+        self.stopped = self.stopped if status is not None else answer["pid"]
         assert status != CRASHED, self.said
         return status
 
     def wake(self) -> int:
         """Let the worker that stopped itself last go on to its end; its exit status."""
-        status: int = self._ask(do="wake", pid=self.stopped)["status"]
+        woken, self.stopped = self.stopped, 0
+        status: int = self._ask(do="wake", pid=woken)["status"]
         assert status != CRASHED, self.said
         return status
 

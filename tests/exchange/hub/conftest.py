@@ -1,0 +1,7 @@
+"""The town on files, as the engine's tests have it."""
+
+from __future__ import annotations
+
+from tests.exchange.engine.conftest import built_town, town
+
+__all__ = ["built_town", "town"]

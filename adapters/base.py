@@ -162,6 +162,8 @@ class Acknowledgement:
     at: datetime
     place: str = ""
     """What a person would look for: table, file name."""
+    head: str = ""
+    """Head of the audit chain that the commit brought, as kept here; empty if the place keeps none."""
 
 
 @dataclass(frozen=True)
@@ -311,6 +313,17 @@ class Endpoint(ABC):
     @abstractmethod
     def capabilities(self) -> Capabilities:
         """What can be planned with it."""
+
+    def identity(self) -> str:
+        """Which place it is, without a secret: two endpoints with one answer are one place, whatever they are called.
+
+        Told without going there. Empty: it cannot be told.
+        """
+        return ""
+
+    def object_identity(self, name: str) -> str:
+        """Which object of the place a name stands for: two names with one answer are one object."""
+        return name
 
     @abstractmethod
     def test(self) -> list[Probe]:

@@ -157,6 +157,10 @@ class MemoryEndpoint(Endpoint):
         """All but operation batches."""
         return _CAPABILITIES
 
+    def identity(self) -> str:
+        """The store."""
+        return f"{self.kind} {self._options.store}"
+
     def test(self) -> list[Probe]:
         """A store is always there."""
         return [Probe("打开内存库", passed=True, detail=f"{len(self._store.tables)} 张表")]
@@ -400,6 +404,7 @@ class _Commit:
             refused=tuple(sorted(self._refused, key=lambda row: row.row)),
             at=datetime.now(UTC),
             place=self._binding.object,
+            head=manifest.head,
             **self._counts,
         )
 

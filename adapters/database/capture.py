@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 
@@ -43,9 +44,20 @@ class Window:
         if profile is not None and binding.capture == "outbox":
             names += [binding.columns[binding.version] if binding.version else None, profile.version]
             names.append(profile.state.column if profile.state else None)
+            written_at = profile.written_at
+            if not self._versioned and written_at in self._shape.columns:
+                names.append(written_at)
         elif profile is not None and binding.capture == "batches":
             names += self._marks.values()
         return tuple(self._shape.columns[name] for name in dict.fromkeys(names) if name is not None)
+
+    @property
+    def content(self) -> Expression | None:
+        """A digest of what was read of a row whose family counts no versions: a row reported again differs by it."""
+        if self._binding.capture != "outbox" or self._versioned:
+            return None
+        columns = [self._shape.columns[name] for name in sorted(self._binding.columns.values())]
+        return self._dialect.digest([self._dialect.as_text(self.table.c[each.name], each) for each in columns])
 
     def standing(self) -> list[Expression]:
         """Conditions that do not depend on where the last window ended."""
@@ -71,8 +83,11 @@ class Window:
         low = _earlier(str(after["time"]), self._overlap)
         column = self.table.c[time.name]
         if time.family == "text":
-            return [self._dialect.bytewise(column, time) >= sa.literal(low)]
-        return [column >= self._dialect.constant(low, time)]
+            later = self._dialect.bytewise(column, time) >= sa.literal(low)
+        else:
+            later = column >= self._dialect.constant(low, time)
+        # A row without a time could be of any time.
+        return [sa.or_(later, column.is_(None))]
 
     def order(self) -> list[Expression]:
         """Bytewise by key; operation batches in the order in which they were written."""
@@ -95,12 +110,19 @@ class Window:
         return sa.case((marked, DELETE), else_=PUT)
 
     def reference(self) -> Expression:
-        """The identity as a JSON array of texts."""
+        """The identity as a JSON array of texts, the digest of the content last where it takes one."""
         texts = [self._dialect.as_text(self.table.c[column.name], column) for column in self.identity]
+        if self.content is not None:
+            texts.append(self.content)
         return self._dialect.json_array(texts)
 
-    def end(self, connection: sa.Connection, after: Position | None) -> Position | None:
+    def end(self, connection: sa.Connection, after: Position | None, zone: str) -> Position | None:
         """Where the next window starts, read in the snapshot of this one.
+
+        Args:
+            connection: The snapshot.
+            after: Where this window starts.
+            zone: Zone of the place's zone-less times.
 
         Raises:
             Restored: the table's counter is behind the last window.
@@ -108,7 +130,7 @@ class Window:
         if self._binding.capture == "journal":
             return self._journal_end(connection, after)
         if self._binding.capture == "batches":
-            return self._batches_end(connection) or after
+            return self._batches_end(connection, zone) or after
         return None
 
     def _journal_end(self, connection: sa.Connection, after: Position | None) -> Mapping[str, Any]:
@@ -121,17 +143,38 @@ class Window:
             )
         return {"serial": serial}
 
-    def _batches_end(self, connection: sa.Connection) -> Mapping[str, Any] | None:
+    def _batches_end(self, connection: sa.Connection, zone: str) -> Mapping[str, Any] | None:
+        """The last row that is not ahead of the place's own clock: one that is would hide all that come after it."""
         profile, time = self._binding.profile, self._time
         if profile is None or time is None:
             return None
         columns = {part: self._shape.columns[name] for part, name in self._marks.items()}
         texts = [self._dialect.as_text(self.table.c[each.name], each).label(part) for part, each in columns.items()]
         last = [self._dialect.bytewise(self.table.c[each.name], each).desc() for each in columns.values()]
-        known = self.table.c[time.name].is_not(None)
-        query = sa.select(*texts).where(known, *self.standing()).order_by(*last).limit(1)
+        seconds = float(connection.execute(sa.select(self._dialect.clock())).scalar_one())
+        past = self._until(time, datetime.fromtimestamp(int(seconds), UTC), zone)
+        query = sa.select(*texts).where(past, *self.standing()).order_by(*last).limit(1)
         row = connection.execute(query).mappings().one_or_none()
         return None if row is None else dict(row)
+
+    def _until(self, time: Column, moment: datetime, zone: str) -> Expression:
+        """A row's time is known and not later than a moment."""
+        column = self.table.c[time.name]
+        local = moment if time.family == "instant" else moment.astimezone(ZoneInfo(zone))
+        text = local.replace(tzinfo=None).isoformat(sep=" ")
+        if time.family != "text":
+            return column <= self._dialect.constant(text, time)
+        written = self._dialect.bytewise(column, time)
+        dashed = column.like("%-%")
+        return sa.or_(
+            sa.and_(dashed, written <= sa.literal(text)),
+            sa.and_(sa.not_(dashed), written <= sa.literal(local.strftime("%Y%m%d%H%M%S"))),
+        )
+
+    @property
+    def _versioned(self) -> bool:
+        profile = self._binding.profile
+        return self._binding.version is not None or (profile is not None and profile.version is not None)
 
     @property
     def _marks(self) -> Mapping[str, str]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import time
 from collections.abc import Callable, Mapping
+from ipaddress import ip_address
 from typing import Any, ClassVar
 
 import pyarrow as pa
@@ -42,6 +44,8 @@ _CAPABILITIES = Capabilities(
     settles=True,
 )
 _CLOCK_SECONDS = 60.0
+_USUAL_SCHEMA = "public"
+"""Where tables lie if no schema is named, on products that have any."""
 _LETTERS = {
     "integer": "I",
     "decimal": "N",
@@ -71,6 +75,18 @@ class DatabaseEndpoint(Endpoint):
     def capabilities(self) -> Capabilities:
         """Everything the port knows."""
         return _CAPABILITIES
+
+    def identity(self) -> str:
+        """The file, links followed, or server, port, database and schema."""
+        options, url = self._place.options, self._place.engine.url
+        if options.path is not None:
+            return f"{options.product} {os.path.realpath(options.path)}"
+        schema = (self._place.namespace or _USUAL_SCHEMA).casefold()
+        return f"{options.product} {_server(url.host or '')}:{url.port}/{(url.database or '').casefold()}/{schema}"
+
+    def object_identity(self, name: str) -> str:
+        """Names that differ in case alone are one table: on most products they are, and nowhere are they told apart."""
+        return name.casefold()
 
     def test(self) -> list[Probe]:
         """Connect, look at clock and character set, make a table and drop it, look for the ledger."""
@@ -128,6 +144,7 @@ class DatabaseEndpoint(Endpoint):
         place = self._place
         try:
             options = table_options(binding)
+            place.demand_ours(binding.object)
         except Misconfigured as error:
             return [error.message]
         with place.translating(), place.engine.connect() as connection:
@@ -191,6 +208,18 @@ class DatabaseEndpoint(Endpoint):
         remedy = "作为交付目标时，先由对方管理员执行 endpoint prepare --sql 打印的脚本"
         # Not a fault: an endpoint that is only read from needs none, and a delivery says so itself.
         return [Probe("台账", passed=True, detail=f"没有表 {'、'.join(missing)}；只作来源时不需要", remedy=remedy)]
+
+
+def _server(host: str) -> str:
+    """A server's address, the same for every way to say this machine."""
+    name = host.casefold().rstrip(".").strip("[]")
+    if name == "localhost" or name.startswith("/"):  # a socket
+        return "localhost"
+    try:
+        address = ip_address(name)
+    except ValueError:
+        return name
+    return "localhost" if address.is_loopback else str(address)
 
 
 def _found(shape: TableShape) -> FoundObject:

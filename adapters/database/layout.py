@@ -110,10 +110,12 @@ class Stage:
     def __init__(self, dialect: Dialect, layout: Layout, claim: Claim) -> None:
         self.name = f"{stage_prefix(claim.key)}{claim.epoch}"
         self._dialect = dialect
-        self._layout = layout
-        self._places = {item: number for number, item in enumerate(layout.fields)}
+        self.layout = layout
+        # By name: whoever takes the stage up may have the items in another order.
+        items = sorted(layout.fields)
+        self._places = {item: number for number, item in enumerate(items)}
         service = {ROW: "integer", OPERATION_COLUMN: "integer", KEY: "key"}
-        self.copy = copy_of(dialect, self.name, layout.shape, layout.columns, service)
+        self.copy = copy_of(dialect, self.name, layout.shape, [layout.column(item) for item in items], service)
 
     @property
     def table(self) -> sa.TableClause:
@@ -134,9 +136,9 @@ class Stage:
         """Put a batch's rows behind the ones that are there; what a lost answer left in doubt goes first."""
         connection.execute(sa.delete(self.table).where(self.table.c[ROW] >= first))
         values = {
-            item: fitted(batch.column(item), self._layout.column(item), self._dialect, zone) for item in self._places
+            item: fitted(batch.column(item), self.layout.column(item), self._dialect, zone) for item in self._places
         }
-        key = self._layout.binding.key
+        key = self.layout.binding.key
         arrays = {
             ROW: pa.array(range(first, first + batch.num_rows), pa.int64()),
             OPERATION_COLUMN: batch.column(OPERATION),

@@ -203,6 +203,7 @@ class Ledger:
             refused=tuple(RefusedRow(each.row_number, each.rule, each.reason) for each in refused),
             at=datetime.fromisoformat(row.committed_at),
             place=counts["place"],
+            head=row.head,
         )
 
     def answered(self, connection: sa.Connection, manifest: Manifest) -> Acknowledgement:

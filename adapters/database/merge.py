@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from adapters.base import DELETE, PUT
 from adapters.database.dialects import Dialect
 from adapters.database.keys import scope_text
-from adapters.database.layout import KEY, OPERATION_COLUMN, ROW, Layout, Stage, stamps
+from adapters.database.layout import KEY, OPERATION_COLUMN, ROW, Stage, stamps
 from adapters.database.ledger import SERIAL, Counts, Ledger
 from adapters.database.shapes import Expression
 
@@ -28,15 +28,14 @@ class Merge:
 
     Args:
         dialect: The product.
-        layout: How the items lie in the target.
-        stage: The rows.
+        stage: The rows, and how their items lie in the target.
         ledger: The tables beside the target.
         overwrite: Other content of the same version is written instead of refused.
     """
 
-    def __init__(self, dialect: Dialect, layout: Layout, stage: Stage, ledger: Ledger, *, overwrite: bool) -> None:
+    def __init__(self, dialect: Dialect, stage: Stage, ledger: Ledger, *, overwrite: bool) -> None:
         self._dialect = dialect
-        self._layout = layout
+        self._layout = layout = stage.layout
         self._stage = stage
         self._ledger = ledger
         self._overwrite = overwrite

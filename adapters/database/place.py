@@ -78,12 +78,21 @@ class Place:
                     connection.rollback()
                 raise
 
+    def demand_ours(self, table: str) -> None:
+        """Raise Misconfigured if a table's name is one that the product keeps for itself (保留名)."""
+        if self.dialect.is_reserved(table):
+            raise Misconfigured(
+                f"{self.name}：表名 {table} 以 {self.dialect.reserved} 开头，是数据库自己的保留名",
+                remedy="换一个表名，改正挂接",
+            )
+
     def shape(self, connection: sa.Connection, table: str) -> TableShape:
         """A table that must be there.
 
         Raises:
-            Misconfigured: it is not.
+            Misconfigured: it is not, or is one of the product's own.
         """
+        self.demand_ours(table)
         found = self.dialect.shape(connection, table, self.namespace)
         if found is None:
             raise Misconfigured(

@@ -41,8 +41,10 @@ def definitions(place: Place, binding: Binding, schema: pa.Schema) -> list[sa.sc
     any other is taken for a target and needs the ledger, and the table itself.
 
     Raises:
-        Misconfigured: a name is longer than the product allows.
+        Misconfigured: a name is longer than the product allows, or the product's own.
     """
+    for name in (binding.object, error_table_name(binding) or ""):
+        place.demand_ours(name)
     names = [binding.object, *binding.columns.values(), *binding.fixed, error_table_name(binding) or ""]
     if long := [name for name in names if not place.dialect.fits(name)]:
         raise Misconfigured(f"名称过长：{'、'.join(long)}", remedy=f"最长 {place.dialect.longest_name}")
@@ -50,8 +52,8 @@ def definitions(place: Place, binding: Binding, schema: pa.Schema) -> list[sa.sc
     if binding.capture in ("outbox", "batches"):
         return list(_error_table(place, binding, found))
     statements: list[sa.schema.ExecutableDDLElement] = []
-    for table in Ledger(place.dialect, place.namespace).tables:
-        statements += _creation(table, place.dialect)
+    for made in Ledger(place.dialect, place.namespace).tables:
+        statements += _creation(made, place.dialect)
     if found is None:
         statements += _creation(_target(place, binding, schema), place.dialect)
     else:

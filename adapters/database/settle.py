@@ -19,7 +19,7 @@ from adapters.database.shapes import Column, Expression, TableShape
 from adapters.errors import Malformed, Misconfigured
 
 _CHUNK = 10_000
-_REASON = "reason"
+_REASON, _CONTENT = "reason", "content"
 
 
 class WriteBack:
@@ -52,11 +52,17 @@ class WriteBack:
     def _mark(self, outcomes: dict[str, str | None], shape: TableShape, errors: TableShape | None) -> int:
         dialect = self._place.dialect
         window = Window(dialect, self._binding, shape, overlap=0)
-        marks = copy_of(dialect, "shutong_marks", shape, window.identity, {_REASON: "text"}, temporary=True)
+        content = window.content
+        service = {_REASON: "text"} if content is None else {_REASON: "text", _CONTENT: "text"}
+        marks = copy_of(dialect, "shutong_marks", shape, window.identity, service, temporary=True)
         with self._place.transaction() as connection:
             connection.execute(marks.create)
-            dialect.load(connection, marks.table, _arrays(outcomes, len(window.identity)))
+            names = [f"c{number}" for number in range(len(window.identity))]
+            names += [] if content is None else [_CONTENT]
+            dialect.load(connection, marks.table, _arrays(outcomes, names))
             as_read = sa.and_(*(self._as_read(window, marks, number) for number in range(len(window.identity))))
+            if content is not None:
+                as_read = sa.and_(as_read, content == marks.table.c[_CONTENT])
             if self._binding.capture == "outbox":
                 dialect.lock(connection, window.table, as_read)
             copied = 0
@@ -150,13 +156,12 @@ def _chunks(outcomes: Iterable[Outcome]) -> Iterator[dict[str, str | None]]:
         yield chunk
 
 
-def _arrays(outcomes: dict[str, str | None], width: int) -> dict[str, pa.Array]:
+def _arrays(outcomes: dict[str, str | None], names: list[str]) -> dict[str, pa.Array]:
     try:
         rows = [json.loads(reference) for reference in outcomes]
-        columns = zip(*rows, strict=True)
-        arrays = {f"c{number}": pa.array(values, pa.string()) for number, values in enumerate(columns)}
+        columns = [pa.array(values, pa.string()) for values in zip(*rows, strict=True)]
     except (ValueError, TypeError, pa.ArrowException) as error:
         raise Malformed("要回写的行标识不是本端点给出的", remedy="核对回写的来源") from error
-    if len(arrays) != width:
+    if len(columns) != len(names):
         raise Malformed("要回写的行标识与挂接的业务主键不符", remedy="读取之后改过挂接时，重新读取")
-    return {_REASON: pa.array(list(outcomes.values()), pa.string()), **arrays}
+    return {_REASON: pa.array(list(outcomes.values()), pa.string()), **dict(zip(names, columns, strict=True))}

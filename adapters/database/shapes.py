@@ -100,6 +100,7 @@ class Reading:
         type: The Arrow type of the finished values.
         finish: From the parsed to the finished values; None: they are the same.
         column: The column's name, for messages.
+        bare: The column itself, where the expression may be null though it is not.
     """
 
     expression: Expression
@@ -107,3 +108,4 @@ class Reading:
     type: pa.DataType
     finish: Callable[[pa.Array], pa.Array] | None
     column: str
+    bare: Expression | None = None

@@ -35,15 +35,13 @@ class DatabaseSink(Sink):
         Raises:
             Misconfigured: the table does not fit or the ledger is missing; names all that is wrong.
         """
-        layout = self._layout(schema)
-        with self._place.transaction() as connection:
-            drop_stages(connection, self._place.namespace, claim)
-            Stage(self._place.dialect, layout, claim).create(connection)
-        return DatabaseDelivery(self._place, layout, claim, self._ledger, staged=0)
+        delivery = DatabaseDelivery(self._place, self._binding, schema, claim)
+        delivery.make_stage()
+        return delivery
 
     def resume(self, claim: Claim, schema: pa.Schema) -> Delivery:
         """Take up what is staged under the claim; commit says so if nothing is."""
-        return DatabaseDelivery(self._place, self._layout(schema), claim, self._ledger)
+        return DatabaseDelivery(self._place, self._binding, schema, claim)
 
     def settled(self, key: str) -> Acknowledgement | None:
         """What the ledger says of a key."""
@@ -95,26 +93,34 @@ class DatabaseSink(Sink):
         arrays |= {f"c{number}": each for number, each in enumerate(values)}
         return {name: each.filter(short) for name, each in arrays.items()}
 
-    def _layout(self, schema: pa.Schema) -> Layout:
-        with self._place.translating(), self._place.engine.connect() as connection:
-            self._ledger.demand(connection, self._place.name)
-            shape = self._place.shape(connection, self._binding.object)
-        if misfits := sink_misfits(self._binding, schema, shape, self._place.dialect):
-            remedy = "请对方改表，或改正挂接；可用 endpoint prepare --sql 核对"
-            raise Misconfigured(f"{self._place.name}：{'；'.join(misfits)}", remedy=remedy)
-        return Layout(self._binding, shape, fields_of(schema))
-
 
 class DatabaseDelivery(Delivery):
-    """A stage of its own table, and the one transaction that empties it into the target."""
+    """A stage of its own table, and the one transaction that empties it into the target.
 
-    def __init__(self, place: Place, layout: Layout, claim: Claim, ledger: Ledger, staged: int | None = None) -> None:
+    Args:
+        place: The database.
+        binding: The target.
+        schema: The items that are delivered.
+        claim: Delivery key, and the epoch staged under.
+    """
+
+    def __init__(self, place: Place, binding: Binding, schema: pa.Schema, claim: Claim) -> None:
         self._place = place
-        self._layout = layout
+        self._binding = binding
+        self._schema = schema
         self._claim = claim
-        self._ledger = ledger
-        self._stage = Stage(place.dialect, layout, claim)
-        self._staged = staged
+        self._ledger = Ledger(place.dialect, place.namespace)
+        self._found: Layout | None = None
+        self._staged: int | None = None
+
+    def make_stage(self) -> None:
+        """Start from nothing."""
+        with self._place.transaction() as connection:
+            self._ledger.demand(connection, self._place.name)
+            stage = self._stage(connection)
+            drop_stages(connection, self._place.namespace, self._claim)
+            stage.create(connection)
+        self._staged = 0
 
     def stage(self, batch: pa.RecordBatch) -> None:
         """Add a batch, committed by itself.
@@ -123,31 +129,32 @@ class DatabaseDelivery(Delivery):
             Overtaken: a later owner has removed the stage.
         """
         with self._place.transaction() as connection:
-            if not self._stage.exists(connection):
+            stage = self._stage(connection)
+            if not stage.exists(connection):
                 raise Overtaken("暂存表已被更高纪元的任务清除", remedy="由当前持有租约的任务继续")
-            first = self._stage.count(connection) if self._staged is None else self._staged
-            self._stage.load(connection, batch, first, self._place.zone)
+            first = stage.count(connection) if self._staged is None else self._staged
+            stage.load(connection, batch, first, self._place.zone)
         self._staged = first + batch.num_rows
 
     def commit(self, manifest: Manifest) -> Acknowledgement:
         """Claim, epoch, previous delivery, count, merge, answer: one transaction."""
-        place, ledger = self._place, self._ledger
+        place, ledger, table = self._place, self._ledger, self._binding.object
         with place.transaction() as connection:
             if not ledger.claim(connection, manifest):
                 return ledger.answered(connection, manifest)
             ledger.raise_epoch(connection, manifest)
             ledger.demand_previous(connection, manifest)
-            self._demand_rows(connection, manifest)
-            binding = self._layout.binding
-            serial = ledger.next_serial(connection, binding.object)
-            merge = Merge(place.dialect, self._layout, self._stage, ledger, overwrite=manifest.overwrite)
+            stage = self._stage(connection)
+            self._demand_rows(connection, stage, manifest)
+            serial = ledger.next_serial(connection, table)
+            merge = Merge(place.dialect, stage, ledger, overwrite=manifest.overwrite)
             counts = merge.decide(connection)
             if counts.rows != manifest.rows:
                 raise Unbalanced(
                     f"{place.name}：暂存 {manifest.rows} 行，只判定了 {counts.rows} 行", remedy="放弃此次暂存，重新读取"
                 )
             merge.carry_out(connection, place.zone, serial, manifest.claim.key)
-            ledger.settle(connection, manifest, counts, binding.object)
+            ledger.settle(connection, manifest, counts, table)
             return ledger.answered(connection, manifest)
 
     def abort(self) -> None:
@@ -155,10 +162,24 @@ class DatabaseDelivery(Delivery):
         with self._place.transaction() as connection:
             drop_stages(connection, self._place.namespace, self._claim)
 
-    def _demand_rows(self, connection: sa.Connection, manifest: Manifest) -> None:
-        if not self._stage.exists(connection):
+    def _stage(self, connection: sa.Connection) -> Stage:
+        """The stage, in a target that fits.
+
+        Raises:
+            Misconfigured: it does not; names all that is wrong.
+        """
+        if self._found is None:
+            shape = self._place.shape(connection, self._binding.object)
+            if misfits := sink_misfits(self._binding, self._schema, shape, self._place.dialect):
+                remedy = "请对方改表，或改正挂接；可用 endpoint prepare --sql 核对"
+                raise Misconfigured(f"{self._place.name}：{'；'.join(misfits)}", remedy=remedy)
+            self._found = Layout(self._binding, shape, fields_of(self._schema))
+        return Stage(self._place.dialect, self._found, self._claim)
+
+    def _demand_rows(self, connection: sa.Connection, stage: Stage, manifest: Manifest) -> None:
+        if not stage.exists(connection):
             raise Unbalanced(f"{self._place.name}：暂存表不在了，清单记 {manifest.rows} 行", remedy="重新读取")
-        staged = self._stage.count(connection)
+        staged = stage.count(connection)
         if staged != manifest.rows:
             raise Unbalanced(
                 f"{self._place.name}：暂存 {staged} 行，清单记 {manifest.rows} 行", remedy="放弃此次暂存，重新读取"

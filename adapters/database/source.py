@@ -55,7 +55,7 @@ class DatabaseSource(Source):
         connection, window, _ = self._opened()
         self._begun = True
         with self._place.translating():
-            self._position = window.end(connection, selection.after)
+            self._position = window.end(connection, selection.after, self._place.zone)
         self._stream = self._read(selection)
         return self._stream
 
@@ -146,7 +146,7 @@ class DatabaseSource(Source):
                 every = [*readings.values(), *service]
                 for arrays in self._place.dialect.read(connection, rows, every, selection.batch_rows):
                     yield pa.RecordBatch.from_arrays(arrays, schema=schema)
-                if self._binding.capture == "journal" and selection.after is not None:
+                if self._binding.capture == "journal":
                     yield from self._graves(connection, selection, readings, schema)
         finally:
             self._release()
@@ -154,13 +154,15 @@ class DatabaseSource(Source):
     def _graves(
         self, connection: sa.Connection, selection: Selection, readings: dict[str, Reading], schema: pa.Schema
     ) -> Iterator[pa.RecordBatch]:
-        """Rows deleted since: key and version, nothing else."""
+        """Rows deleted since, or ever in a full pass, whose reader may hold them: key and version, nothing else."""
         graves = Ledger(self._place.dialect, self._place.namespace).tombstones
         query = (
             sa.select(graves.c.key_text, graves.c.version)
-            .where(graves.c.object == self._binding.object, graves.c.serial > (selection.after or {})["serial"])
+            .where(graves.c.object == self._binding.object)
             .order_by(graves.c.key_text)
         )
+        if selection.after is not None:
+            query = query.where(graves.c.serial > selection.after["serial"])
         if self._binding.fixed:
             query = query.where(graves.c.scope == scope_text(self._binding.fixed))
         result = connection.execution_options(stream_results=True).execute(query)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -71,6 +72,10 @@ class FilesEndpoint(Endpoint):
     def capabilities(self) -> Capabilities:
         """Batches and snapshots in, files of changes out."""
         return _CAPABILITIES
+
+    def identity(self) -> str:
+        """The directory, links followed."""
+        return f"{self.kind} {os.path.realpath(self._options.root)}"
 
     def test(self) -> list[Probe]:
         """Is the directory there, can it be listed, can files be made in it."""

@@ -61,6 +61,7 @@ class Entry(BaseModel):
             deleted=self.deleted,
             at=self.at,
             place=self.name,
+            head=self.head,
         )
 
 

@@ -78,6 +78,10 @@ class WebServiceEndpoint(Endpoint):
         """It is read, by snapshot or from a mark on."""
         return _CAPABILITIES
 
+    def identity(self) -> str:
+        """The address of the contract."""
+        return f"{self.kind} {self._options.url}"
+
     def test(self) -> list[Probe]:
         """Fetch the contract and see what it offers."""
         try:

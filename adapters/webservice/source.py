@@ -25,6 +25,7 @@ class PageOptions(Options):
         next: Element of the reply that carries the next page's cursor; empty or absent on the last page.
         limit: Argument that takes the number of rows wanted, if there is one.
         rows: Rows wanted on a page.
+        pages: Pages after which a service is taken for endless.
         arguments: Further arguments, always the same.
         since: Argument that takes the mark to read changes from, for the capture ``batches``.
         mark: Element of the reply that carries the mark for the next time. Without it the last cursor is the
@@ -39,6 +40,7 @@ class PageOptions(Options):
     next: str = Field("nextCursor", min_length=1)
     limit: str | None = "limit"
     rows: int = Field(1000, ge=1, le=100_000)
+    pages: int = Field(100_000, ge=1)
     arguments: dict[str, str] = Field(default_factory=dict)
     since: str | None = None
     mark: str | None = None
@@ -128,6 +130,11 @@ class WebServiceSource(Source):
             if page.cursor in asked:
                 raise Malformed(
                     f"操作 {self._binding.object} 第 {number} 页又给出用过的游标", remedy="由提供方改正翻页，读取已停止"
+                )
+            if number >= self._options.pages:
+                raise Malformed(
+                    f"操作 {self._binding.object} 读了 {number} 页仍未结束，读取已停止",
+                    remedy="由提供方改正翻页；数据确有这么多时，调大挂接选项 pages 或 rows",
                 )
             cursor = page.cursor
 

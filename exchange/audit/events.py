@@ -345,14 +345,18 @@ class LogVerified(Event):
 
 @dataclass(frozen=True)
 class LogRestored(Event):
-    """The end of the log was lost because the hub's database was restored from a backup (日志恢复)."""
+    """The auditor answers for a loss: the hub's database or its file of heads was restored from a backup (日志恢复)."""
 
     kept: int
     """Number of the last event the backup holds."""
     lost: int
     """Number of the last event that is known to have been sealed."""
     head: str
-    """Seal of that event, from the file of heads."""
+    """Seal of that event, from the file of heads or from a receipt or ledger."""
+    noted_from: int
+    """Number of the first event the file of heads knows of if it was begun anew, otherwise 0."""
+    reason: str
+    """Why."""
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """The file of heads (链头文件): after every sealing, how far the log goes, outside the database.
 
+Its first line is written before the first sealing and says 0, so that a file begun anew shows.
 Each line is keyed and chained to the one before it. Whoever cuts the log in the database cannot cut
 it here as well without reaching the hub's files; whoever reaches both is shown up by the heads in
 receipts and ledgers.

@@ -132,6 +132,9 @@ class AuditLog:
             # One more than those known not to be ours shows whether there is anything to do.
             waiting = select(EventRow.id).where(EventRow.number.is_(None)).limit(len(self._suspect) + 1)
             more = any(row not in self._suspect for row in session.scalars(waiting))
+        if more and not head.number:
+            # Before the first sealing: a file that begins later has lost its beginning.
+            self._heads.append(head, self._chain, moment, fresh=False)
         after = 0
         while more:
             with self._database.transaction() as session:
@@ -191,29 +194,39 @@ class AuditLog:
         except DBAPIError as error:
             raise Tampered("日志表无法读取，结构或内容被改动", remedy="保全现场，从备份恢复后核对") from error
 
-    def acknowledge_restore(self, by: By) -> None:
-        """Note in the log that its end was lost because the database was restored from a backup.
+    def acknowledge_restore(self, by: By, reason: str, witnesses: Iterable[tuple[str, str]] = ()) -> None:
+        """Note in the log that its end, or the beginning of the file of heads, was lost with a restored backup.
 
-        What the file of heads knows beyond the backup is from then on reported as lost by it.
+        What the file of heads and the witnesses know beyond the backup is from then on reported as lost by it.
 
         Args:
-            by: Who restored the backup.
+            by: The auditor who answers for it.
+            reason: Why.
+            witnesses: Heads found elsewhere, as for :meth:`verify`.
 
         Raises:
-            Misplaced: Nothing of the log is missing.
+            Misplaced: Nothing is missing.
+            Invalid: A witness is not a head.
         """
-        lines = [line.head for line in self._heads.lines(self._chain) if line.head is not None and line.genuine]
+        self.seal()
+        genuine = [line.head for line in self._heads.lines(self._chain) if line.head is not None and line.genuine]
+        noted_from = genuine[0].number if genuine else 0
+        told = [_parsed(where, text) for where, text in witnesses]
+        known = [head for head in (*genuine, *told) if head.number]
         with self._database.transaction() as session:
-            numbers = {head.number for head in lines}
+            numbers = {head.number for head in known}
             rows = session.execute(select(EventRow.number, EventRow.seal).where(_SEALED))
             seals = {number: seal for number, seal in rows if number in numbers}
-            lost = [head for head in lines if seals.get(head.number) != head.seal]
-            if not lost:
-                raise Misplaced("日志末尾完整，没有随恢复备份而失的部分", remedy="无需处理")
-            farthest = max(lost, key=lambda head: head.number)
-            first = min(head.number for head in lost)
-            kept = max((head.number for head in lines if head.number < first), default=0)
-            self.record(session, LogRestored(kept=kept, lost=farthest.number, head=farthest.seal), by)
+            lost = [head for head in known if seals.get(head.number) != head.seal]
+            if not lost and not noted_from:
+                raise Misplaced("日志和链头文件完整，没有随恢复备份而失的部分", remedy="无需处理")
+            farthest = max(lost, key=lambda head: head.number, default=_head(session))
+            first = min((head.number for head in lost), default=farthest.number + 1)
+            kept = max((head.number for head in known if head.number < first), default=0)
+            event = LogRestored(
+                kept=kept, lost=farthest.number, head=farthest.seal, noted_from=noted_from, reason=reason
+            )
+            self.record(session, event, by)
 
     def search(self, *, by: By, limit: int = 100, cursor: str | None = None, **filters: Any) -> search.Page:
         """Find events, newest first; that they were looked at becomes an event itself.

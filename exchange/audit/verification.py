@@ -91,6 +91,7 @@ class _Walk:
         self.faults: list[Fault] = []
         self.seals: dict[int, str] = {}
         self.restored: list[tuple[int, int]] = []
+        self.noted_from: set[int] = set()
 
     def take(self, event: Stored | Unreadable) -> None:
         """Go one event further."""
@@ -120,6 +121,7 @@ class _Walk:
             self.spans.append(("reordered", number, number))
         elif event.type == LogRestored.__name__:
             self.restored.append((event.body["kept"], event.body["lost"]))
+            self.noted_from.add(event.body["noted_from"])
         if number in self._wanted:
             self.seals[number] = seal
         self._previous = seal
@@ -148,6 +150,7 @@ def verify(
         lines: The file of heads, read before the session began.
         witnesses: Heads found elsewhere, with where.
     """
+    lines = list(lines)
     faults, warnings, known = _noted(lines)
     noted = max((head.number for _, head in known), default=0)
     known += [(where, head) for where, head in witnesses if head.number > 0]
@@ -164,12 +167,9 @@ def verify(
     faults += walk.faults
     faults += [Fault(kind, _place(first, last), _SAYS[kind], first, last) for kind, first, last in spans]
     _compare(known, walk, spans, faults, warnings)
-    if noted < walk.last:
-        warnings.append(
-            f"{NAME} 只记到第 {noted} 号，日志到第 {walk.last} 号：文件被截断，或刚封存尚未记入"
-            if noted
-            else f"{NAME} 缺失或为空：日志末尾是否被截断，只能靠回执与台账中的链头判断"
-        )
+    _begun(lines, max([walk.last, *(head.number for _, head in known)]), walk, faults, warnings)
+    if lines and noted < walk.last:
+        warnings.append(f"{NAME} 只记到第 {noted} 号，日志到第 {walk.last} 号：文件被截断，或刚封存尚未记入")
     return Verification(
         events=walk.sealed + unsealed,
         sealed=walk.sealed,
@@ -189,11 +189,27 @@ def _noted(lines: Iterable[Line]) -> tuple[list[Fault], list[str], list[tuple[st
         place = f"{NAME} 第 {line.place} 行"
         if line.head is None:
             warnings.append(f"{place}残缺，可能是写入时断电")
-        elif line.genuine:
-            heads.append((place, line.head))
-        else:
+        elif not line.genuine:
             faults.append(Fault("heads", place, _SAYS["heads"]))
+        elif line.head.number:
+            heads.append((place, line.head))
     return faults, warnings, heads
+
+
+def _begun(lines: list[Line], last: int, walk: _Walk, faults: list[Fault], warnings: list[str]) -> None:
+    """The file of heads is there once anything was sealed, and begins before the first sealing."""
+    readable = [line for line in lines if line.head is not None]
+    if not readable:
+        if last:
+            faults.append(Fault("heads", NAME, f"文件缺失或被清空，而已知封存到第 {last} 号事件"))
+        return
+    place, head = f"{NAME} 第 {readable[0].place} 行", readable[0].head
+    if head is None or not readable[0].genuine or not head.number:
+        return
+    if head.number in walk.noted_from:
+        warnings.append(f"{place}起重新记录（自第 {head.number} 号），此前的随恢复备份而失，日志中有恢复记录")
+    else:
+        faults.append(Fault("heads", place, f"自第 {head.number} 号才记起，不是从第一次封存：文件被删除或替换过"))
 
 
 def _compare(

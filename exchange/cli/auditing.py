@@ -111,7 +111,7 @@ def export(
     audit,
     "verify",
     help=_(
-        "核验日志：逐条重算，与链头文件和各回执中留存的链头比对。\n"
+        "核验日志：逐条重算，与链头文件、各回执和目标端台账中留存的链头比对，并核对每个批次的事件。\n"
         "被改动、删除、插入、调换或截断的，指出位置，退出状态为 9。"
     ),
     example=_("shutong audit verify"),
@@ -131,6 +131,24 @@ def verify(call: Call) -> Answer:
             Words(_("请保全数据库和主目录现场，与备份及各方留存的回执核对。")),
         ]
     return Answer(plain(found), parts, notes=found.warnings, status=0 if found.verified else 9)
+
+
+@command(
+    audit,
+    "acknowledge",
+    help=_(
+        "确认恢复备份：平台恢复过备份，日志末尾或链头文件因此有缺失的，写明理由，记入日志。\n"
+        "此后核验只作提示。没有缺失的不受理，退出状态为 5；其他改动仍视为改动。"
+    ),
+    example=_("shutong audit acknowledge --reason 磁盘损坏，从前一日备份恢复"),
+)
+def acknowledge(
+    call: Call,
+    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help=_("理由：何时、为何恢复"))],
+) -> Answer:
+    """Answer for what was lost with a restored backup."""
+    call.hub.oversight.acknowledge(by=call.by, reason=reason)
+    return Answer({"acknowledged": True, "reason": reason}, [Words(_("已记入日志：缺失的部分随恢复备份而失。"))])
 
 
 def _filters(call: Call, department: str | None, *others: str | None) -> dict[str, Any]:

@@ -41,13 +41,18 @@ def run(
         raise Invalid(
             _("不知道执行哪个交换"), remedy=_("写交换的编号，或写 --due 执行全部到期的；编号见 shutong status")
         )
+    if due and (redeliver or after_restore):
+        raise Invalid(
+            _("--due 不能与 --redeliver 或 --after-restore 同用"),
+            remedy=_("备份恢复后逐个交换确认，写交换的编号执行；编号见 shutong status"),
+        )
     options: dict[str, Any] = {
         name: True for name, wanted in (("redeliver", redeliver), ("after_restore", after_restore)) if wanted
     }
     if id is not None:
         result = _run(call, id, options)
         return Answer({"run": _document(result)}, _parts(result), status=RUN_STATUS.get(result.state, 1))
-    return _run_due(call, options)
+    return _run_due(call)
 
 
 def _run(call: Call, exchange: str, options: dict[str, Any]) -> Any:
@@ -56,7 +61,7 @@ def _run(call: Call, exchange: str, options: dict[str, Any]) -> Any:
         return call.hub.oversight.run(exchange, by=call.by, **watched, **options)
 
 
-def _run_due(call: Call, options: dict[str, Any]) -> Answer:
+def _run_due(call: Call) -> Answer:
     told: list[dict[str, Any]] = []
     rows: list[tuple[Any, ...]] = []
     troubles: list[Words] = []
@@ -64,7 +69,7 @@ def _run_due(call: Call, options: dict[str, Any]) -> Answer:
     by = call.by
     for exchange in call.hub.oversight.due():
         try:
-            result = _run(call, exchange, options)
+            result = _run(call, exchange, {})
         except HubError as error:
             failure = of_hub(error)
             told.append({"exchange": exchange, **failure.document()})

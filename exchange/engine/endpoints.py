@@ -6,13 +6,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
+from pydantic import ValidationError
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from adapters import Endpoint, FoundObject, Probe
 from catalog import Catalog
+from catalog.errors import CatalogError
+from exchange.db.tables import ExchangeRow, RunRow
 from exchange.engine.opening import binding, open_registered, translated
 from exchange.engine.passage import delivered_schema
-from exchange.errors import Problem
+from exchange.errors import HubError, Problem
 from exchange.plan import End, Plan
 from exchange.settings import Settings
 from schemas import Item, arrow_schema
@@ -74,6 +78,35 @@ class Endpoints:
         with translated(f"端点 {end.endpoint}"):
             found = self.open(session, end.endpoint).check(binding(end, tuple(key), version), schema, sink=True)
         return [Problem(where=f"端点 {end.endpoint} › {end.object}", message=text) for text in found]
+
+    def ledger_heads(self, session: Session) -> tuple[list[tuple[str, str]], list[str]]:
+        """The head of the log that each exchange's last delivery left in its target's ledger (台账).
+
+        Returns:
+            Heads with where they lie, and in words which ledgers could not be read.
+        """
+        heads: list[tuple[str, str]] = []
+        unheard: list[str] = []
+        last = select(RunRow).join(ExchangeRow, ExchangeRow.last_delivery == RunRow.delivery).order_by(RunRow.exchange)
+        for run in session.scalars(last):
+            place = f"交换 {run.exchange} 的目标端台账"
+            try:
+                plan = Plan(**run.plan)
+                with translated(f"端点 {plan.target.endpoint}"):
+                    endpoint = self.open(session, plan.target.endpoint)
+                    with endpoint.sink(binding(plan.target, plan.key, plan.version)) as sink:
+                        kept = sink.settled(run.delivery)
+            except ValidationError:
+                unheard.append(f"{place}无法读取，其中的链头未比对：批次的方案被改动")
+                continue
+            except (HubError, CatalogError) as error:
+                unheard.append(f"{place}无法读取，其中的链头未比对：{error.message}")
+                continue
+            if kept is None:
+                unheard.append(f"{place}中没有最近一次交付的记录，无从比对链头")
+            else:
+                heads.append((place, kept.head))
+        return heads, unheard
 
 
 def proposed_columns(found: FoundObject) -> list[Mapping[str, Any]]:

@@ -133,12 +133,22 @@ class Passage:
         """Rows to take away from the recipient: deleted, or no longer covered by the grant."""
         nothing = pa.array([False] * masked.num_rows, pa.bool_())
         if self._filter is None:
-            return pc.invert(put)
+            return nothing if self._never_had else pc.invert(put)
         candidates = pc.invert(granted)
         if self._sink is None or not pc.any(candidates).as_py():
             return nothing
         held = self._sink.holds(masked.select(list(self._plan.key)))
         return pc.and_(candidates, held)
+
+    @property
+    def _never_had(self) -> bool:
+        """What is deleted, the recipient of a first delivery never had: who that was does not concern it.
+
+        Only a journal says of no key both that it is there and that it is gone; of any other capture
+        a deletion may follow a row of the same pass. The library itself keeps every deletion.
+        """
+        plan = self._plan
+        return self._sink is None and plan.kind != "synchronisation" and plan.source.capture == "journal"
 
     def _project(self, rows: pa.RecordBatch, put: pa.BooleanArray) -> pa.RecordBatch:
         bare = {*self._plan.key, self._plan.version}

@@ -56,7 +56,7 @@ from exchange.engine.promotion import Promotion
 from exchange.engine.references import References
 from exchange.engine.settlement import Settlement
 from exchange.engine.states import UNFINISHED, RunState, moved
-from exchange.engine.subject import plan_exchange, predecessors
+from exchange.engine.subject import Places, plan_exchange, predecessors
 from exchange.engine.tidying import Tidying
 from exchange.errors import Busy, HubError, Red, Unknown
 from exchange.identity import Actor
@@ -251,7 +251,7 @@ class Engine:
                 able = ends[0].capabilities, ends[1].capabilities
                 plan = plan_exchange(session, row, *able, self._settings, self._catalog, redeliver=anew)
             known = row.last_delivery is not None or row.shape is not None
-            delivered = known or bool(predecessors(session, row))
+            delivered = known or bool(predecessors(session, row, Places(session, self._settings, self._catalog)))
         observe("1.planned", {"plan": plan.digest()})
         target = binding(plan.target, plan.key, plan.version)
         with translated(f"目标端 {plan.target.endpoint}"), ends[1].sink(target) as sink:
@@ -346,6 +346,8 @@ class Engine:
     def _abandon(self, session: Session, run: RunRow, by: Actor, *, restored: bool) -> None:
         """Give an unfinished run up; one that was committed stays, since it still owes something."""
         if run.state != RunState.COMMITTED:
+            if run.state != RunState.COMMITTING:  # that one may have reached the target: its quota stays taken
+                self._authorisation.release(session, run.delivery)
             run.state = moved(run.state, RunState.ABANDONED)
             run.ended_at = now(session)
             self._tidying.owe(session, run)

@@ -130,7 +130,8 @@ class Configuration:
             try:
                 document = read_plain_yaml(path.read_bytes(), name=path.name)
             except SchemaError as error:
-                problems += [Problem(where=path.name, message=str(text)) for text in error.problems]
+                told = (text.partition(": ") for text in error.problems)  # each names the file
+                problems += [Problem(where, message) for where, _colon, message in told]
                 continue
             for entry in _entries(document, problems):
                 name = (entry.kind, entry.name)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import pwd
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +12,12 @@ from sqlalchemy import make_url
 
 from catalog import Department, EndpointSpec
 from exchange.audit import events
-from exchange.errors import Misplaced
+from exchange.errors import Denied, Invalid, Misplaced
 from exchange.hub.core import Hub, hub_database
 from exchange.identity import Actor
 from exchange.plan import LIBRARY
 from exchange.secrets import create_keys
-from exchange.settings import Settings, load_settings
+from exchange.settings import Settings, default_home, load_settings
 
 
 def open_hub(home: Path | None = None) -> Hub:
@@ -23,7 +26,19 @@ def open_hub(home: Path | None = None) -> Hub:
     Raises:
         Misplaced: There is no hub there yet.
         Invalid: Its settings are wrong; every problem is listed.
+        Denied: The operating system does not let this user in.
     """
+    try:
+        return _opened(home)
+    except OSError as error:
+        raise _barred(home, error) from error
+    except Invalid as error:
+        if isinstance(error.__cause__, PermissionError):
+            raise _barred(home, error.__cause__) from error
+        raise
+
+
+def _opened(home: Path | None) -> Hub:
     settings = load_settings(home)
     keys = [reference.partition(":") for reference in (settings.master_key, settings.audit_key)]
     if not all(kind == "env" or (settings.home / Path(name).expanduser()).exists() for kind, _, name in keys):
@@ -31,6 +46,29 @@ def open_hub(home: Path | None = None) -> Hub:
     hub = Hub(settings)
     hub.database.migrate()
     return hub
+
+
+def _barred(home: Path | None, error: OSError) -> Denied:
+    """Whose home it is, and who tries to open it."""
+    place = (home if home is not None else default_home()).expanduser().absolute()
+    what = "没有权限" if isinstance(error, PermissionError) else os.strerror(error.errno or 0)
+    reasons = [f"{error.filename or place}：{what}"]
+    remedy = "检查主目录所在的磁盘和权限"
+    for folder in (place, *place.parents):  # the nearest one that can be seen at all
+        with suppress(OSError):
+            owner, user = _user(folder.stat().st_uid), _user(os.geteuid())
+            reasons.append(f"{folder} 归操作系统用户 {owner} 所有，当前用户是 {user}")
+            if owner != user:
+                remedy = f"以 {owner} 的身份执行（sudo -u {owner} shutong …），或用 --home 指明自己的主目录"
+            break
+    return Denied(f"不能打开主目录 {place}", reasons, remedy=remedy)
+
+
+def _user(number: int) -> str:
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return str(number)
 
 
 def create_home(home: Path, department: Department, *, by: Actor) -> Hub:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,8 @@ from exchange.checks import KEPT
 from exchange.db import now
 from exchange.db.tables import ExchangeRow, GrantRow, NoticeRow, QuarantineRow, ReceiptRow, RunRow
 from exchange.engine import UNFINISHED, Observer, RunResult
-from exchange.errors import Busy, Denied, HubError, Misplaced, Unknown
+from exchange.errors import Busy, Denied, HubError, Unknown
+from exchange.hub.evidence import evidence
 from exchange.identity import Actor
 from exchange.receipts import receipt
 from exchange.settings import Role
@@ -85,9 +85,6 @@ class Oversight:
         hub = self._hub
         about = {"of": self._parties(exchange), "exchange": exchange}
         with hub.permitted(by, Role.INTEGRATOR, Role.SYSTEM, action=f"执行交换 {exchange}", **about):
-            if options.get("after_restore") and not hub.audit.verify().verified:
-                with suppress(Misplaced):  # what is wrong with the log is something else
-                    hub.audit.acknowledge_restore(by)
             try:
                 with hub.told(), Sealer(hub.audit):
                     result = hub.engine.run(exchange, by=by, **options)
@@ -280,20 +277,33 @@ class Oversight:
     # --- the log -------------------------------------------------------------------------------
 
     def verify(self, *, by: Actor) -> Verification:
-        """Whether the log is as it was written (日志核验), with the heads in receipts as witnesses."""
+        """Whether the log is as it was written (日志核验), with receipts, ledgers and runs as witnesses.
+
+        Nothing is sealed before: that would write into the evidence.
+        """
         hub = self._hub
         with hub.permitted(by, Role.AUDIT, action="核验日志"):
-            hub.audit.seal()
-            with hub.database.reading() as session:
-                witnesses = [
-                    (f"回执 {row.id}", str(row.body.get("audit_head", "0:")))
-                    for row in session.scalars(select(ReceiptRow))
-                ]
-            verification = hub.audit.verify(witnesses)
+            known = evidence(hub)
+            found = hub.audit.verify(known.heads)
+            faults = (*found.faults, *known.faults)
+            warnings = (*found.warnings, *known.warnings)
+            verification = replace(found, verified=not faults, faults=faults, warnings=warnings)
             with hub.database.transaction() as session:
                 event = events.LogVerified(verified=verification.verified, faults=len(verification.faults))
                 hub.audit.record(session, event, by=by)
+            hub.audit.seal()
         return verification
+
+    def acknowledge(self, *, by: Actor, reason: str) -> None:
+        """Answer for what the log or its file of heads lost with a restored backup (恢复确认).
+
+        Raises:
+            Misplaced: Nothing is missing.
+        """
+        hub = self._hub
+        with hub.permitted(by, Role.AUDIT, action="确认日志随恢复备份而失"):
+            hub.audit.acknowledge_restore(by, reason, evidence(hub).heads)
+            hub.audit.seal()
 
     def search(self, *, by: Actor, **filters: Any) -> Any:
         """Events by department, resource, exchange, run, type, actor, period, text (日志检索)."""

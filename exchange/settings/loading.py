@@ -60,8 +60,10 @@ def load_settings(home: Path | None = None) -> Settings:
 
 def _invalid(place: Path, problems: list[Problem]) -> Invalid:
     file = place / FILE
-    start = f"{place} 不是数通的主目录：先运行 shutong init，或用 SHUTONG_HOME 指定主目录"
-    return Invalid("系统设置有误", problems, remedy=f"修改 {file}" if file.exists() else start)
+    if file.exists():
+        return Invalid("系统设置有误", problems, remedy=f"修改 {file}")
+    start = "先执行 shutong init 建立，或用 --home 或 SHUTONG_HOME 指明主目录"
+    return Invalid(f"{place} 里还没有枢纽：没有设置文件 {FILE}", problems, remedy=start)
 
 
 FILE_ONLY = ("actors", "demo")

@@ -5,6 +5,7 @@ Everything that is true of one product only stands in its own module beside this
 
 from __future__ import annotations
 
+import logging
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -25,6 +26,11 @@ CONNECT_SECONDS = 10
 ROW_BYTES = 64 * 1024 * 1024
 """A batch ends early at this size, so that attachments beside rows do not fill the memory."""
 
+ENGINE: Mapping[str, Any] = {"poolclass": sa.NullPool, "hide_parameters": True, "logging_name": "department"}
+"""What every engine is made with: nothing is kept open, and no value is shown in an error or a log."""
+# Told to be verbose, SQLAlchemy logs the rows that it has fetched.
+logging.getLogger("sqlalchemy.engine.Engine.department").addFilter(lambda record: record.levelno > logging.DEBUG)
+
 Rows = sa.Select[*tuple[Any, ...]]
 Condition = Callable[[sa.FromClause], Expression]
 
@@ -44,6 +50,8 @@ class Dialect(ABC):
     product: ClassVar[Product]
     longest_name: ClassVar[int]
     """Of an identifier."""
+    reserved: ClassVar[str] = ""
+    """What the names of the product's own tables begin with, in any case of its letters; empty: nothing."""
     not_a_number: ClassVar[bool] = True
     """A float column can hold NaN and the infinities."""
     types_itself: ClassVar[bool] = True
@@ -106,13 +114,14 @@ class Dialect(ABC):
             warnings.simplefilter("ignore", sa.exc.SAWarning)
             found = inspector.get_columns(table, schema=namespace)
             key = self._spelled(inspector.get_pk_constraint(table, schema=namespace)["constrained_columns"])
-            constraints = inspector.get_unique_constraints(table, schema=namespace)
-            unique = [self._spelled(each["column_names"]) for each in constraints]
+            unique, in_part = [], set()
             for index in inspector.get_indexes(table, schema=namespace):
-                names = self._spelled(index["column_names"])
-                whole = len(names) == len(index["column_names"])
-                if index["unique"] and whole and not _in_part(index.get("dialect_options", {})):
-                    unique.append(names)
+                if None in index["column_names"] or _in_part(index.get("dialect_options", {})):
+                    in_part.add(index["name"])
+                elif index["unique"]:
+                    unique.append(self._spelled(index["column_names"]))
+            constraints = inspector.get_unique_constraints(table, schema=namespace)
+            unique += [self._spelled(each["column_names"]) for each in constraints if each["name"] not in in_part]
             label = self._label(inspector, table, namespace)
         extras = self.extras(connection, table, namespace)
         for each in found:
@@ -229,6 +238,10 @@ class Dialect(ABC):
         """A JSON array of texts, as text."""
 
     @abstractmethod
+    def digest(self, texts: Sequence[Expression]) -> Expression:
+        """SHA-256 of the JSON array of texts, in hexadecimal."""
+
+    @abstractmethod
     def blank(self, what: str) -> Expression:
         """A typed expression for a column of a table made from a query: ``integer``, ``key`` or ``text``."""
 
@@ -260,6 +273,10 @@ class Dialect(ABC):
         """Whether an identifier is short enough."""
         return len(name) <= self.longest_name
 
+    def is_reserved(self, name: str) -> bool:
+        """Whether a table of that name could only be the product's own."""
+        return bool(self.reserved) and name.lower().startswith(self.reserved)
+
     @abstractmethod
     def script_dialect(self) -> sa.Dialect:
         """SQLAlchemy's dialect for text that people read: no sign in it is doubled for a driver."""
@@ -281,4 +298,6 @@ class Dialect(ABC):
 
 
 def _in_part(options: Mapping[str, Any]) -> bool:
-    return any(name.endswith(("_where", "_length")) and value for name, value in options.items())
+    """Whether an index is of some rows only, or of the first letters of a column."""
+    some = any(name.endswith("_where") and value is not None for name, value in options.items())
+    return some or any(name.endswith("_length") and bool(value) for name, value in options.items())

@@ -17,7 +17,7 @@ from sqlalchemy.dialects.mysql.mariadb import MariaDBDialect
 
 from adapters.base import Probe
 from adapters.database.dialects import lines
-from adapters.database.dialects.base import CONNECT_SECONDS, LOCK_SECONDS, Diagnosis, Dialect, Rows
+from adapters.database.dialects.base import CONNECT_SECONDS, ENGINE, LOCK_SECONDS, Diagnosis, Dialect, Rows
 from adapters.database.dialects.options import DatabaseOptions, Product
 from adapters.database.dialects.types import arrow_decimal, declared, from_zone, item_length, number_digits
 from adapters.database.shapes import Column, Expression, Family, Reading
@@ -37,7 +37,7 @@ _QUOTE = "\x01"
 _SESSION = (
     "SET SESSION sql_mode = 'STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION', "
     "time_zone = '+00:00', "
-    f"innodb_lock_wait_timeout = {LOCK_SECONDS}, "
+    f"innodb_lock_wait_timeout = {LOCK_SECONDS}, lock_wait_timeout = {LOCK_SECONDS}, "
     "net_write_timeout = 3600, wait_timeout = 28800, max_statement_time = 0"
 )
 
@@ -104,9 +104,7 @@ class MariaDB(Dialect):
                 context.check_hostname = False
                 context.verify_mode = ssl.CERT_NONE
             arguments["ssl"] = context
-        return sa.create_engine(
-            url, poolclass=sa.NullPool, hide_parameters=True, connect_args=arguments, paramstyle="format"
-        )
+        return sa.create_engine(url, connect_args=arguments, paramstyle="format", **ENGINE)
 
     def begin_snapshot(self, connection: sa.Connection) -> None:
         """A snapshot of all tables, taken now."""
@@ -186,29 +184,29 @@ class MariaDB(Dialect):
         if as_text:
             if column.family == "instant":
                 text = sa.func.concat(text, "+00:00")
-            return Reading(text, pa.string(), pa.string(), None, name)
+            return Reading(text, pa.string(), pa.string(), None, name, expression)
         match column.family:
             case "integer":
                 unsigned = column.length is not None and column.length > 18
                 kind = pa.decimal128(20, 0) if unsigned else pa.int64()
-                return Reading(expression, kind, kind, None, name)
+                return Reading(expression, kind, kind, None, name, expression)
             case "decimal" if (kind := arrow_decimal(column)) is not None:
-                return Reading(expression, kind, kind, None, name)
+                return Reading(expression, kind, kind, None, name, expression)
             case "float":
                 # Single precision is written with six digits only.
-                return Reading(sa.cast(expression, mysql.DOUBLE()), pa.float64(), pa.float64(), None, name)
+                return Reading(sa.cast(expression, mysql.DOUBLE()), pa.float64(), pa.float64(), None, name, expression)
             case "boolean":
-                return Reading(expression + sa.literal_column("0"), pa.bool_(), pa.bool_(), None, name)
+                return Reading(expression + sa.literal_column("0"), pa.bool_(), pa.bool_(), None, name, expression)
             case "date":
-                return Reading(expression, pa.date32(), pa.date32(), None, name)
+                return Reading(expression, pa.date32(), pa.date32(), None, name, expression)
             case "time":
-                return Reading(expression, pa.timestamp("us"), *from_zone(zone), name)
+                return Reading(expression, pa.timestamp("us"), *from_zone(zone), name, expression)
             case "instant":
-                return Reading(expression, pa.timestamp("us"), *from_zone("UTC"), name)
+                return Reading(expression, pa.timestamp("us"), *from_zone("UTC"), name, expression)
             case "binary":
-                return Reading(text, pa.string(), pa.binary(), lines.unhexed, name)
+                return Reading(text, pa.string(), pa.binary(), lines.unhexed, name, expression)
             case _:
-                return Reading(text, pa.string(), pa.string(), None, name)
+                return Reading(text, pa.string(), pa.string(), None, name, expression)
 
     def strange(self, column: Column, expression: Expression) -> Expression | None:
         """Zero dates, whole or in part, and small numbers in a column that is called a boolean."""
@@ -224,7 +222,9 @@ class MariaDB(Dialect):
         self, connection: sa.Connection, rows: Rows, readings: Sequence[Reading], batch_rows: int
     ) -> Iterator[list[pa.Array]]:
         """As one line for each row, made by the server: a value each would be five times slower."""
-        line = sa.cast(sa.func.concat_ws(",", *map(_field, readings)), sa.LargeBinary)
+        # Not CONCAT_WS, which leaves out what is null: a value too long for a packet would be lost in silence.
+        fields = [part for reading in readings for part in (sa.literal(","), _field(reading))]
+        line = sa.cast(sa.func.concat(*fields[1:]), sa.LargeBinary)
         compiled = rows.with_only_columns(line).compile(
             dialect=connection.dialect, compile_kwargs={"render_postcompile": True}
         )
@@ -279,6 +279,10 @@ class MariaDB(Dialect):
     def json_array(self, texts: Sequence[Expression]) -> Expression:
         """JSON made by the server."""
         return sa.func.json_array(*texts)
+
+    def digest(self, texts: Sequence[Expression]) -> Expression:
+        """By the server."""
+        return sa.func.sha2(self.json_array(texts), sa.literal_column("256"))
 
     def blank(self, what: str) -> Expression:
         """Casts that are wide enough for the server to choose the type we mean."""
@@ -381,7 +385,9 @@ def _field(reading: Reading) -> Expression:
     if not pa.types.is_string(reading.wire):
         return sa.func.coalesce(sa.cast(reading.expression, sa.String), "")
     doubled = sa.func.replace(reading.expression, _QUOTE, _QUOTE * 2)
-    return sa.func.coalesce(sa.func.concat(_QUOTE, doubled, _QUOTE), "")
+    # A function whose result is too long for a packet answers null.
+    bare = reading.expression if reading.bare is None else reading.bare
+    return sa.case((bare.is_(None), ""), else_=sa.func.concat(_QUOTE, doubled, _QUOTE))
 
 
 def _lines(cursor: SSCursor) -> Iterator[bytes]:

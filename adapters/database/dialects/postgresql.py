@@ -15,7 +15,7 @@ from sqlalchemy.dialects.postgresql.base import PGDialect
 
 from adapters.base import Probe
 from adapters.database.dialects import lines
-from adapters.database.dialects.base import CONNECT_SECONDS, LOCK_SECONDS, Diagnosis, Dialect, Rows
+from adapters.database.dialects.base import CONNECT_SECONDS, ENGINE, LOCK_SECONDS, Diagnosis, Dialect, Rows
 from adapters.database.dialects.options import DatabaseOptions, Product
 from adapters.database.dialects.types import arrow_decimal, declared, from_zone, item_length, number_digits
 from adapters.database.shapes import Column, Expression, Family, Reading
@@ -62,6 +62,8 @@ _STATES: tuple[tuple[str, type[AdapterError], str], ...] = (
     ("XX", Unavailable, "数据库内部错误"),
 )
 
+_SIZE = re.compile(r"\d+(?=[,)])")
+
 # While connecting, the server's answer comes as words only; these are what it says in English and Chinese.
 _GREETINGS: tuple[tuple[str, type[AdapterError], str], ...] = (
     (
@@ -102,7 +104,7 @@ class PostgreSQL(Dialect):
         }
         if options.tls == "verify":
             arguments["sslrootcert"] = str(options.tls_ca or "system")
-        engine = sa.create_engine(url, poolclass=sa.NullPool, hide_parameters=True, connect_args=arguments)
+        engine = sa.create_engine(url, connect_args=arguments, **ENGINE)
         sa.event.listen(engine, "connect", _set_up)
         return engine
 
@@ -133,20 +135,26 @@ class PostgreSQL(Dialect):
         ]
 
     def extras(self, connection: sa.Connection, table: str, namespace: str | None) -> Mapping[str, Mapping[str, Any]]:
-        """Which columns have a collation that calls different texts equal, and the encoding."""
-        attribute = sa.table(
-            "pg_attribute", *map(sa.column, ("attrelid", "attname", "attcollation")), schema="pg_catalog"
-        )
-        collation = sa.table("pg_collation", *map(sa.column, ("oid", "collisdeterministic")), schema="pg_catalog")
+        """Which columns have a collation that calls different texts equal, what domains are based on, the encoding."""
+
+        def catalogue(name: str, *columns: str) -> sa.TableClause:
+            return sa.table(name, *map(sa.column, columns), schema="pg_catalog")
+
+        attribute = catalogue("pg_attribute", "attrelid", "attname", "attcollation", "atttypid")
+        collation = catalogue("pg_collation", "oid", "collisdeterministic")
+        kind = catalogue("pg_type", "oid", "typtype", "typbasetype", "typtypmod")
         name = connection.dialect.identifier_preparer.format_table(sa.table(table, schema=namespace))
+        base = sa.case((kind.c.typtype == "d", sa.func.format_type(kind.c.typbasetype, kind.c.typtypmod)), else_="")
         query = (
-            sa.select(attribute.c.attname, collation.c.collisdeterministic)
-            .join(collation, collation.c.oid == attribute.c.attcollation)
+            sa.select(attribute.c.attname, collation.c.collisdeterministic, base.label("base"))
+            .join(kind, kind.c.oid == attribute.c.atttypid)
+            .outerjoin(collation, collation.c.oid == attribute.c.attcollation)
             .where(attribute.c.attrelid == sa.cast(sa.literal(name.replace("%%", "%")), postgresql.REGCLASS))
         )
         unicode = connection.exec_driver_sql("SHOW server_encoding").scalar_one() == "UTF8"
         return {
-            row.attname: {"exact": row.collisdeterministic, "unicode": unicode} for row in connection.execute(query)
+            row.attname: {"exact": row.collisdeterministic is not False, "unicode": unicode, "base": row.base}
+            for row in connection.execute(query)
         }
 
     def column(self, found: Mapping[str, Any], extra: Mapping[str, Any]) -> Column:
@@ -156,14 +164,21 @@ class PostgreSQL(Dialect):
             kind = kind.data_type
         family = _family(kind)
         length, scale = number_digits(kind) if family in ("integer", "decimal") else (None, None)
-        precision = getattr(kind, "precision", None)
+        if family == "text":
+            length = getattr(kind, "length", None)
+        fraction = getattr(kind, "precision", None) if family in ("time", "instant") else None
+        # Reflection leaves the size out of a domain.
+        if sizes := [int(size) for size in _SIZE.findall(extra.get("base", ""))]:
+            length = sizes[0]
+            scale = sizes[-1] if family == "decimal" and len(sizes) > 1 else 0
+            fraction = sizes[0]
         return Column(
             name=found["name"],
             family=family,
-            declared=declared(kind, self.script_dialect()),
-            length=getattr(kind, "length", None) if family == "text" else length,
+            declared=extra.get("base") or declared(kind, self.script_dialect()),
+            length=length,
             scale=scale,
-            fraction=6 if precision is None or family not in ("time", "instant") else precision,
+            fraction=6 if fraction is None else fraction,
             nullable=found["nullable"],
             filled=found["default"] is not None or bool(found.get("identity")),
             computed=bool(found.get("computed")) or (found.get("identity") or {}).get("always", False),
@@ -264,6 +279,10 @@ class PostgreSQL(Dialect):
     def json_array(self, texts: Sequence[Expression]) -> Expression:
         """JSON made by the server."""
         return sa.cast(sa.func.json_build_array(*texts), sa.Text)
+
+    def digest(self, texts: Sequence[Expression]) -> Expression:
+        """By the server."""
+        return sa.func.encode(sa.func.sha256(sa.func.convert_to(self.json_array(texts), "UTF8")), "hex")
 
     def blank(self, what: str) -> Expression:
         """Casts, the key in the collation of the bytes."""

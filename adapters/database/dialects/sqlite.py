@@ -7,9 +7,12 @@ and a column that would turn a written value into another one is named before th
 
 from __future__ import annotations
 
+import hashlib
+import os
 import re
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import quote
@@ -18,13 +21,13 @@ import pyarrow as pa
 import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
 
-from adapters.database.dialects.base import LOCK_SECONDS, ROW_BYTES, Condition, Diagnosis, Dialect, Rows
+from adapters.database.dialects.base import ENGINE, LOCK_SECONDS, ROW_BYTES, Condition, Diagnosis, Dialect, Rows
 from adapters.database.dialects.options import DatabaseOptions, Product
 from adapters.database.dialects.types import item_length
 from adapters.database.shapes import Column, Expression, Family, Reading
 from adapters.errors import AdapterError, Malformed, Misconfigured, Refused, Unavailable, Unsupported
 
-_WRITE = "shutong_write"
+_WRITE, _SHA256 = "shutong_write", "shutong_sha256"
 _EXACT_DIGITS = 15
 """Digits of a number that survive being kept as a floating one."""
 
@@ -60,6 +63,7 @@ class SQLite(Dialect):
 
     product: ClassVar[Product] = "sqlite"
     longest_name: ClassVar[int] = 63
+    reserved: ClassVar[str] = "sqlite_"
     not_a_number: ClassVar[bool] = False
     types_itself: ClassVar[bool] = False
     comments: ClassVar[bool] = False
@@ -67,6 +71,8 @@ class SQLite(Dialect):
     def engine(self, options: DatabaseOptions, *, create: bool = False) -> sa.Engine:
         """An engine that never makes a file unless told to, and begins transactions itself."""
         path = Path(options.path or "").absolute()
+        if create:
+            _make_private(path)
         url = sa.URL.create(
             "sqlite+pysqlite",
             database=f"file:{quote(str(path))}",
@@ -74,9 +80,8 @@ class SQLite(Dialect):
         )
         engine = sa.create_engine(
             url,
-            poolclass=sa.NullPool,
-            hide_parameters=True,
             connect_args={"timeout": LOCK_SECONDS, "check_same_thread": False},
+            **ENGINE,
         )
         sa.event.listen(engine, "connect", _set_up)
         sa.event.listen(engine, "begin", _begin)
@@ -195,8 +200,8 @@ class SQLite(Dialect):
         return sa.null() if value is None else sa.literal(value)
 
     def as_text(self, expression: Expression, column: Column) -> Expression:
-        """A cast."""
-        return sa.cast(expression, sa.Text)
+        """A cast; bytes in hexadecimal."""
+        return sa.func.hex(expression) if column.family == "binary" else sa.cast(expression, sa.Text)
 
     def from_text(self, expression: Expression, column: Column) -> Expression:
         """As it is; the affinity of the column it is compared with does the rest."""
@@ -205,6 +210,10 @@ class SQLite(Dialect):
     def json_array(self, texts: Sequence[Expression]) -> Expression:
         """JSON made by the library."""
         return sa.func.json_array(*texts)
+
+    def digest(self, texts: Sequence[Expression]) -> Expression:
+        """By a function of ours, given bytes: what is called text here may be none."""
+        return sa.Function(_SHA256, sa.cast(self.json_array(texts), sa.LargeBinary), type_=sa.Text())
 
     def blank(self, what: str) -> Expression:
         """Casts."""
@@ -325,7 +334,18 @@ def _names(text: str) -> str:
     return f"（{named}）" if named else ""
 
 
+def _make_private(path: Path) -> None:
+    """An empty file, which is a database, that nobody else can read; what it lacks is told on connecting."""
+    with suppress(OSError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+
+
+def _sha256(content: bytes | None) -> str | None:
+    return None if content is None else hashlib.sha256(content).hexdigest()
+
+
 def _set_up(connection: Any, _record: Any) -> None:
+    connection.create_function(_SHA256, 1, _sha256, deterministic=True)
     # The driver's own habit of beginning transactions before some statements and not before others.
     connection.isolation_level = None
     connection.execute("PRAGMA foreign_keys = ON").close()

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from adapters.base import DELETE, OPERATION, PUT, Binding, Claim
 from adapters.database import DatabaseEndpoint
+from adapters.errors import Refused
 from schemas import Item, arrow_schema
 from tests.adapters.database.conftest import PERSON, SCHEMA, Deliverer, Hands, batch, counts, person
 
@@ -253,8 +254,6 @@ def test_keys_of_several_items_and_types(endpoint: DatabaseEndpoint) -> None:
 
 def test_a_collation_that_takes_keys_for_one_another_fails_the_delivery(deliver: Deliverer, hands: Hands) -> None:
     """Two keys that the target's own index cannot tell apart: nothing is written over."""
-    from adapters.errors import Refused
-
     column = {
         "sqlite": "id VARCHAR(20) COLLATE NOCASE",
         "mariadb": "id VARCHAR(20) CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci",

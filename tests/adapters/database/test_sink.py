@@ -135,6 +135,22 @@ def test_a_takeover_commits_what_was_staged(installed: DatabaseEndpoint, hands: 
         # The answer was lost and the stage is gone: it is asked for again.
         assert sink.resume(CLAIM, SCHEMA).commit(Deliverer.manifest(replace(CLAIM, epoch=5), 2)) == answer
     assert len(hands.persons()) == 2
+    # Even if the target has gone meanwhile.
+    hands.run("DROP TABLE person")
+    with installed.sink(PERSON) as sink:
+        resumed = sink.resume(CLAIM, SCHEMA)
+        assert resumed.commit(Deliverer.manifest(replace(CLAIM, epoch=5), 2)) == answer
+        resumed.abort()
+
+
+def test_a_takeover_may_have_the_items_in_another_order(installed: DatabaseEndpoint, hands: Hands) -> None:
+    with installed.sink(PERSON) as sink:
+        sink.begin(CLAIM, SCHEMA).stage(batch([person("1")]))
+        resumed = sink.resume(CLAIM, pa.schema(list(SCHEMA)[::-1]))
+        resumed.stage(batch([person("2")]))
+        assert counts(resumed.commit(Deliverer.manifest(CLAIM, 2))) == (2, 0, 0, 0, 0)
+        resumed.abort()
+    assert hands.persons() == [("1", "张𠮷", 1), ("2", "张𠮷", 1)]
 
 
 def test_a_restored_target_is_noticed(deliver: Deliverer, hands: Hands) -> None:

@@ -67,8 +67,9 @@ def test_an_edited_event(sealed):
 def test_an_edited_last_event_that_no_head_vouches_for(sealed, settings):
     (settings.home / "heads.jsonl").unlink()
     attack(sealed, "UPDATE event SET actor = '别人' WHERE number = 9")
-    assert found(sealed) == [("inserted", 9, 9)]
-    assert found(sealed, [("回执 R1", sealed.head())]) == [("edited", 9, 9)]
+    gone = ("heads", None, None)
+    assert found(sealed) == [("inserted", 9, 9), gone]
+    assert found(sealed, [("回执 R1", sealed.head())]) == [("edited", 9, 9), gone]
 
 
 def test_an_edited_seal(sealed):
@@ -120,7 +121,7 @@ def test_the_whole_log_gone(sealed):
 def test_a_cut_tail_with_the_file_of_heads_cut_too_is_caught_by_a_witness(sealed, settings):
     witness = sealed.head()
     heads = settings.home / "heads.jsonl"
-    heads.write_text("".join(heads.read_text().splitlines(keepends=True)[:1]))
+    heads.write_text("".join(heads.read_text().splitlines(keepends=True)[:2]))
     attack(sealed, "DELETE FROM event WHERE number > 3")
     assert found(sealed) == []
     assert found(sealed, [("台账 d", "0:"), ("回执 R9", witness)]) == [("cut", 4, 9)]
@@ -227,16 +228,16 @@ def test_a_rebuilt_chain_under_another_key(sealed, settings, tmp_path):
     assert ("inserted", 1, 9) in found(sealed)
 
 
-@pytest.mark.parametrize("line", [0, 1, 2])
+@pytest.mark.parametrize("line", [0, 1, 2, 3])
 def test_an_edited_line_in_the_file_of_heads(sealed, settings, line):
     heads = settings.home / "heads.jsonl"
     lines = [json.loads(text) for text in heads.read_text().splitlines()]
-    lines[line]["number"] = 1
+    lines[line]["number"] = 2
     heads.write_text("".join(json.dumps(entry) + "\n" for entry in lines))
     assert found(sealed) == [("heads", None, None)]
 
 
-@pytest.mark.parametrize("line", [0, 1])
+@pytest.mark.parametrize("line", [0, 1, 2])
 def test_a_removed_line_in_the_file_of_heads(sealed, settings, line):
     heads = settings.home / "heads.jsonl"
     lines = heads.read_text().splitlines(keepends=True)
@@ -245,19 +246,40 @@ def test_a_removed_line_in_the_file_of_heads(sealed, settings, line):
     assert found(sealed) == [("heads", None, None)]
 
 
-def test_a_file_of_heads_that_is_gone_or_cut_is_said(sealed, settings):
+def test_a_file_of_heads_that_is_behind_is_said(sealed, settings):
     heads = settings.home / "heads.jsonl"
     lines = heads.read_text().splitlines(keepends=True)
     heads.write_text("".join(lines[:-1]))
     verification = sealed.verify()
     assert verification.verified
     assert "只记到第 6 号" in verification.warnings[0]
-    heads.unlink()
-    verification = sealed.verify()
-    assert verification.verified
-    assert "缺失或为空" in verification.warnings[0]
     assert sealed.seal() == 0
     assert sealed.verify().warnings == ()
+
+
+@pytest.mark.parametrize("emptied", [False, True])
+def test_a_file_of_heads_that_is_gone_stays_a_fault_however_often_is_sealed(sealed, settings, emptied):
+    heads = settings.home / "heads.jsonl"
+    heads.unlink()
+    if emptied:
+        heads.touch()
+    assert found(sealed) == [("heads", None, None)]
+    sealed.seal()
+    write(sealed, 1)
+    sealed.seal()
+    assert found(sealed) == [("heads", None, None)]
+    assert "自第 9 号才记起" in str(sealed.verify().faults[0])
+
+
+def test_everything_gone_is_known_by_a_witness_alone(sealed, settings):
+    witness = ("台账", sealed.head())
+    (settings.home / "heads.jsonl").unlink()
+    attack(sealed, "DELETE FROM event")
+    assert found(sealed) == []
+    assert found(sealed, [witness]) == [("cut", 1, 9), ("heads", None, None)]
+    write(sealed, 1)
+    sealed.seal()
+    assert found(sealed, [witness]) == [("cut", 2, 9)]
 
 
 # PostgreSQL keeps most of these out by itself.

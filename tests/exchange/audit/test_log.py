@@ -152,7 +152,10 @@ def _record_and_die(url, home, seal):
     with database.transaction() as session:
         log.record(session, events.GrantExpired("kept"), PLATFORM)
     if seal:
-        log._heads.append = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
+        append = log._heads.append
+        log._heads.append = lambda *about, fresh: (
+            os.kill(os.getpid(), signal.SIGKILL) if fresh else append(*about, fresh=False)
+        )
         log.seal()
     with database.transaction() as session:
         log.record(session, events.GrantExpired("lost"), PLATFORM)
@@ -193,7 +196,7 @@ def test_a_line_of_heads_torn_by_a_loss_of_power(log, settings):
 def test_the_file_of_heads_is_its_owner_s_alone(sealed, settings):
     heads = settings.home / "heads.jsonl"
     assert heads.stat().st_mode & 0o777 == 0o600
-    assert [json.loads(line)["number"] for line in heads.read_text().splitlines()] == [3, 6, 9]
+    assert [json.loads(line)["number"] for line in heads.read_text().splitlines()] == [0, 3, 6, 9]
 
 
 def test_a_file_of_heads_that_cannot_be_written_is_said(log, settings):
@@ -208,18 +211,19 @@ def test_a_file_of_heads_that_cannot_be_written_is_said(log, settings):
 def test_a_restored_backup_is_acknowledged_once_and_explains_what_is_missing(sealed):
     witness = sealed.head()
     with pytest.raises(Misplaced):
-        sealed.acknowledge_restore(AUDITOR)
+        sealed.acknowledge_restore(AUDITOR, "磁盘损坏")
     with sealed._database.transaction() as session:
         session.execute(text("DELETE FROM event WHERE number > 4"))
     write(sealed, 6, first=20)
     sealed.seal()
     assert [fault.kind for fault in sealed.verify().faults] == ["rewritten"]
-    sealed.acknowledge_restore(AUDITOR)
+    sealed.acknowledge_restore(AUDITOR, "磁盘损坏")
     sealed.seal()
     verification = sealed.verify([("回执 R9", witness)])
     assert verification.faults == ()
     assert any("回执 R9" in warning for warning in verification.warnings)
-    assert rows(sealed)[-1].body == {"kept": 3, "lost": 9, "head": witness.partition(":")[2]}
+    seal = witness.partition(":")[2]
+    assert rows(sealed)[-1].body == {"kept": 3, "lost": 9, "head": seal, "noted_from": 0, "reason": "磁盘损坏"}
     with sealed._database.transaction() as session:
         session.execute(text("DELETE FROM event WHERE number > 10"))
     assert [fault.kind for fault in sealed.verify().faults] != []
@@ -228,7 +232,7 @@ def test_a_restored_backup_is_acknowledged_once_and_explains_what_is_missing(sea
 def test_an_acknowledgement_covers_nothing_lost_later(sealed):
     with sealed._database.transaction() as session:
         session.execute(text("DELETE FROM event WHERE number > 6"))
-    sealed.acknowledge_restore(AUDITOR)
+    sealed.acknowledge_restore(AUDITOR, "磁盘损坏")
     sealed.seal()
     assert sealed.verify().faults == ()
     write(sealed, 5, first=30)
@@ -237,6 +241,22 @@ def test_an_acknowledgement_covers_nothing_lost_later(sealed):
     with sealed._database.transaction() as session:
         session.execute(text("DELETE FROM event WHERE number > 10"))
     assert [(fault.kind, fault.first, fault.last) for fault in sealed.verify().faults] == [("cut", 11, 12)]
+
+
+def test_an_acknowledgement_covers_what_witnesses_alone_know_and_a_file_of_heads_begun_anew(sealed, settings):
+    witness = ("台账", sealed.head())
+    (settings.home / "heads.jsonl").unlink()
+    with sealed._database.transaction() as session:
+        session.execute(text("DELETE FROM event WHERE number > 6"))
+    assert [fault.kind for fault in sealed.verify([witness]).faults] == ["cut", "heads"]
+    sealed.acknowledge_restore(AUDITOR, "磁盘损坏", [witness])
+    sealed.seal()
+    verification = sealed.verify([witness])
+    assert verification.faults == ()
+    assert sum("恢复记录" in warning for warning in verification.warnings) == 2
+    (settings.home / "heads.jsonl").unlink()
+    sealed.seal()
+    assert [fault.kind for fault in sealed.verify([witness]).faults] == ["heads"]
 
 
 @pytest.mark.parametrize("head", ["", "x", "x:y", "-1:y", "5"])

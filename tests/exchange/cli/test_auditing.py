@@ -99,6 +99,25 @@ def test_a_log_that_was_touched(changing_county: County) -> None:
     assert outcome.document["faults"][0]["first"] == 3
 
 
+def test_a_log_cut_short_is_answered_for_by_the_auditor_alone(changing_county: County) -> None:
+    changing_county.ask("audit", "verify", by="auditor")
+    reason = ("audit", "acknowledge", "--reason", "磁盘损坏，从备份恢复")
+    assert changing_county.run(*reason, by="auditor").status == 5
+    engine = sa.create_engine(f"sqlite:///{changing_county.home / 'hub.db'}", poolclass=sa.NullPool)
+    with engine.begin() as connection:
+        connection.execute(sa.text("DELETE FROM event WHERE number = (SELECT max(number) FROM event)"))
+    assert changing_county.run("audit", "verify", by="auditor").status == 9
+    changing_county.ask("run", SYNC, "--after-restore")
+    assert changing_county.run(*reason, by="integrator").status == 3
+    assert changing_county.run("audit", "verify", by="auditor").status == 9
+    assert changing_county.run(*reason, by="auditor").status == 0
+    outcome = changing_county.run("audit", "verify", "--json", by="auditor")
+    assert outcome.status == 0
+    assert "恢复记录" in outcome.document["warnings"][0]
+    (event,) = changing_county.ask("audit", "search", "--type", "LogRestored", by="auditor")["events"]
+    assert event["body"]["reason"] == "磁盘损坏，从备份恢复"
+
+
 @pytest.mark.parametrize(
     ("text", "end", "expected"),
     [

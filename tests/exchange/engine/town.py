@@ -10,7 +10,7 @@ import json
 import re
 import shutil
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import date, timedelta
@@ -99,6 +99,26 @@ def endpoint_options(url: str, folder: Path) -> dict[str, Any]:
         "user": parsed.username,
         "password": f"file:{secret}",
     }
+
+
+Observer = Callable[[str, dict[str, Any]], None]
+
+
+def at(step: str, action: Callable[[], Any]) -> Observer:
+    """Do something once, when the engine comes by a step."""
+    waiting = [action]
+
+    def observe(name: str, _figures: dict[str, Any]) -> None:
+        if name == step and waiting:
+            waiting.pop()()
+
+    return observe
+
+
+def counts(**given: int) -> dict[str, int]:
+    """The books of a run, without what is nought."""
+    names = ("read", "filtered", "refused", "unchanged", "superseded", "written", "deleted")
+    return {**dict.fromkeys(names, 0), **given}
 
 
 @dataclass
@@ -217,6 +237,18 @@ class Town:
         place = "library" if exchange == SYNC else "tax"
         rows = self.query(place, "SELECT delivery_key, exchange FROM shutong_ledger")
         return sorted(key for key, owner in rows if owner == exchange)
+
+    @contextmanager
+    def away(self, place: str) -> Iterator[None]:
+        """A side that is a file and cannot be reached for a while."""
+        path = Path(sa.make_url(self.urls[place]).database or "")
+        self.databases[place].dispose()
+        hidden = path.with_name(f"{path.name}.away")
+        path.rename(hidden)
+        try:
+            yield
+        finally:
+            hidden.rename(path)
 
     # --- what the hub knows --------------------------------------------------------------------
 

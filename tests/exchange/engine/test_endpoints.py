@@ -1,0 +1,105 @@
+"""Endpoints as the integrator meets them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy.orm import Session
+
+from catalog import Resource
+from exchange.engine.endpoints import Endpoints, proposed_columns
+from exchange.errors import Invalid
+from exchange.hub import Hub
+from exchange.library import library_end, library_schema, offer_end
+from tests.exchange.engine.town import COLUMNS, SYNC, Town, person, resource
+
+
+@pytest.fixture
+def hub(town: Town) -> Iterator[Hub]:
+    with town.hub() as hub:
+        yield hub
+
+
+@pytest.fixture
+def session(hub: Hub) -> Iterator[Session]:
+    with hub.database.reading() as session:
+        yield session
+
+
+@pytest.fixture
+def endpoints(hub: Hub) -> Endpoints:
+    return hub.endpoints
+
+
+def test_an_endpoint_is_tried_out(town: Town, endpoints: Endpoints, session: Session) -> None:
+    assert all(probe.passed for probe in endpoints.test(session, "police"))
+    with town.away("police"):
+        failed = [probe for probe in endpoints.test(session, "police") if not probe.passed]
+    assert failed
+    assert failed[0].remedy
+
+
+def test_what_lies_there_is_found_with_its_columns(endpoints: Endpoints, session: Session) -> None:
+    (found,) = endpoints.inspect(session, "police", "inf_person")
+    assert found.name == "inf_person"
+    proposed = {column["name"]: column for column in proposed_columns(found)}
+    assert set(COLUMNS) <= set(proposed)
+    assert proposed["id_no"]["key"]
+    assert (proposed["id_no"]["type"], proposed["id_no"]["length"]) == ("C", 18)
+    assert (proposed["born"]["type"], proposed["ver"]["type"]) == ("D", "I")
+
+
+def test_an_offer_that_does_not_fit_is_told_with_every_column(endpoints: Endpoints, session: Session) -> None:
+    good = Resource.model_validate(resource())
+    check = {"key": good.key, "version": good.version_item, "items": good.items}
+    assert endpoints.check_source(session, offer_end(good), **check) == []
+    columns = {**{name: name for name in COLUMNS}, "name": "nowhere", "district": "nothing"}
+    bad = Resource.model_validate(resource(offer={**resource()["offer"], "columns": columns}))
+    found = endpoints.check_source(session, offer_end(bad), **check)
+    assert {problem.where for problem in found} == {"端点 police › inf_person"}
+    assert all(word in "；".join(map(str, found)) for word in ("nowhere", "nothing"))
+
+
+def test_a_target_with_a_missing_and_a_narrower_column_is_told_before_anything_moves(
+    town: Town, hub: Hub, endpoints: Endpoints, session: Session
+) -> None:
+    plan = hub.sharing.plan(town.share)
+    assert endpoints.check_target(session, plan) == []
+    town.execute("tax", "DROP TABLE person")
+    town.execute("tax", "CREATE TABLE person (id_no VARCHAR(18) PRIMARY KEY, name VARCHAR(8), born DATE, ver BIGINT)")
+    found = "；".join(map(str, endpoints.check_target(session, plan)))
+    assert "district" in found
+    assert "name" in found
+    assert "8" in found
+    town.report(person(1))
+    town.run(SYNC)
+    with pytest.raises(Invalid):
+        town.run(town.share)
+    assert town.query("tax", "SELECT * FROM person") == []
+
+
+def test_the_script_for_the_recipients_administrator_makes_what_fits(
+    town: Town, hub: Hub, endpoints: Endpoints, session: Session
+) -> None:
+    plan = hub.sharing.plan(town.share)
+    town.execute("tax", "DROP TABLE person")
+    assert endpoints.check_target(session, plan)
+    script = endpoints.prepare(session, plan.target, plan)
+    for statement in filter(str.strip, script.split(";\n")):
+        town.execute("tax", statement)
+    assert endpoints.check_target(session, plan) == []
+
+
+def test_the_librarys_table_is_made_once_and_looked_at_again(endpoints: Endpoints, session: Session) -> None:
+    kept = Resource.model_validate(resource())
+    schema, end = library_schema(kept), library_end(kept)
+    for _ in range(2):
+        endpoints.install(session, end, key=kept.key, version=kept.version_item, schema=schema)
+    assert endpoints.check_sink(session, end, key=kept.key, version=kept.version_item, schema=schema) == []
+    wider = [{**item, "length": 80} if item["name"] == "name" else item for item in resource()["items"]]
+    changed = Resource.model_validate(resource(items=wider))
+    found = endpoints.check_sink(
+        session, end, key=kept.key, version=kept.version_item, schema=library_schema(changed)
+    )  # fmt: skip
+    assert "name" in str(found)

@@ -238,3 +238,36 @@ def test_a_redelivery_whose_worker_dies_is_carried_on_as_one(quick: Town, worker
         time.sleep(LEASE_SECONDS * 1.2)
     assert town.run(town.share).state == RunState.SETTLED
     assert town.rows("tax") == town.granted()
+
+
+@pytest.fixture
+def town_on_a_server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Town]:
+    """The hub's own database on a server too."""
+    server = request.getfixturevalue("postgresql_server")
+    urls = {name: server.new_database() for name in ("police", "library", "tax")}
+    with closing(build(tmp_path / "home", urls, hub_url=server.new_database())) as town:
+        yield town
+
+
+def test_a_hub_whose_own_database_is_on_a_server(town_on_a_server: Town, workers: Workers) -> None:
+    town = town_on_a_server
+    town.report(*(person(number) for number in range(9)))
+    assert not (town.home / "hub.db").exists()
+    town.run(SYNC)
+    town.hold_leases_for(LEASE_SECONDS)
+    for step in ("2.leased", "3.read", "5.manifest", "6.gated", "7.committed", "8.promoted"):
+        assert workers.run(town.home, town.share, step) == -signal.SIGKILL
+        time.sleep(LEASE_SECONDS * 1.2)
+    assert town.run(town.share).state == RunState.SETTLED
+    assert town.rows("tax") == town.granted()
+    assert len(town.runs(town.share)) == len(town.receipts(town.share)) == len(town.ledger(town.share)) == 1
+    town.report(person(1, version=2))
+    town.run(SYNC)
+    assert workers.run(town.home, town.share, "6.gated", strike="SIGSTOP") is None
+    assert taken_over(workers, town) == 0
+    done = state(town)
+    assert workers.wake() == Busy.status
+    assert state(town) == done
+    assert done["stages"] == []
+    assert town.rows("tax") == town.granted()
+    assert town.faults() == []

@@ -310,13 +310,16 @@ class Town:
         return self.run(SYNC), self.run(self.share)
 
 
-def build(home: Path, urls: Mapping[str, str], *, lease_seconds: float = 30.0, **changes: Any) -> Town:
+def build(
+    home: Path, urls: Mapping[str, str], *, lease_seconds: float = 30.0, hub_url: str | None = None, **changes: Any
+) -> Town:
     """Set the town up: everything registered, approved, granted and prepared; nothing has moved.
 
     Args:
         home: Where the hub lives.
         urls: Addresses of the databases ``police``, ``library`` and ``tax``.
         lease_seconds: How long a dead worker keeps its lease.
+        hub_url: Address of the hub's own database, if it is not to be a file.
         changes: To the application.
     """
     file = write_default(home, hub_department=HUB, actors=PEOPLE, demo=True)
@@ -328,7 +331,7 @@ def build(home: Path, urls: Mapping[str, str], *, lease_seconds: float = 30.0, *
     ):
         assert f"# {name}" in settings
         settings = settings.replace(f"# {name}", f"{name.partition(' ')[0]} = {value}")
-    file.write_text(settings)
+    file.write_text(_own_database(home, hub_url) + settings)
     town = Town(home, urls)
     create_home(home, Department(code=HUB, name="行政审批局", division="321200"), by=town.actor("integrator")).close()
     with town.hub() as hub:
@@ -342,6 +345,18 @@ def build(home: Path, urls: Mapping[str, str], *, lease_seconds: float = 30.0, *
         town.grant = grant(town, hub, **changes)
         prepare(town, hub)
     return town
+
+
+def _own_database(home: Path, url: str | None) -> str:
+    """Settings of a hub whose own database lies on a server."""
+    if url is None:
+        return ""
+    parsed = sa.make_url(url)
+    password = home / "hub.password"
+    password.write_text(parsed.password or "")
+    password.chmod(0o600)
+    address = f"{parsed.get_backend_name()}://{parsed.username}@{parsed.host}:{parsed.port}/{parsed.database}"
+    return f'database_url = "{address}"\ndatabase_password = "file:hub.password"\n'
 
 
 def clone(town: Town, folder: Path) -> Town:

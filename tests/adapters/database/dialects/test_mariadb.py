@@ -37,13 +37,10 @@ def test_a_session_is_strict_whatever_the_server_is(
     try:
         deliver = Deliverer(endpoint)
         assert counts(deliver(person("1", name='a\\"b|'), key="1")) == (1, 0, 0, 0, 0)
-        with pytest.raises(Refused, match="列 c0"):
+        with pytest.raises(Refused, match=r"列 c\d"):
             deliver(person("x" * 21), key="2")
         with pytest.raises(Refused):
             deliver(person("2", version=2**63 - 1, name="y" * 51), key="3")
-        assert (
-            read(endpoint.__class__(endpoint._place.options), "id")[0]["id"] == "1" if "t" in hands.tables() else True
-        )
         assert hands.rows("SELECT id, name FROM person") == [("1", 'a\\"b|')]
     finally:
         mariadb_server.execute("SET GLOBAL sql_mode = DEFAULT")

@@ -1,0 +1,187 @@
+"""A resource on its way to publication: two approvals by different people, and what publication brings with it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from catalog import Department, Resource
+from exchange.db.tables import ExchangeRow, GrantRow
+from exchange.errors import Denied, Invalid, Misplaced, Unknown
+from exchange.hub import Hub
+from schemas import record_class
+from tests.exchange.engine.town import CODE, POLICE, SYNC, Town, person, publish, resource
+
+OTHER = "101001001/0002"
+STEPS = (
+    ("submit_registration", "police"), ("agree_registration", "chief"),
+    ("submit_publication", "police"), ("agree_publication", "centre"),
+)  # fmt: skip
+
+
+def registered(town: Town, hub: Hub, steps: int, **changes: Any) -> None:
+    """Another resource, so far on its way."""
+    written = resource(**{"code": OTHER, "name": "另一资源", **changes})
+    hub.registration.register(Resource.model_validate(written), by=town.actor("police"))
+    for action, who in STEPS[:steps]:
+        hub.registration.move(OTHER, action, by=town.actor(who))
+
+
+@pytest.mark.parametrize("number", range(len(STEPS)))
+def test_every_step_is_somebody_elses_work(town: Town, number: int) -> None:
+    action, right = STEPS[number]
+    with town.hub() as hub:
+        registered(town, hub, number)
+        before = hub.directory.resource(OTHER, by=town.actor("centre"))
+        for who in ("integrator", "auditor", "police", "chief", "centre", "tax"):
+            if who != right:
+                with pytest.raises(Denied) as denied:
+                    hub.registration.move(OTHER, action, by=town.actor(who))
+                assert denied.value.reasons
+        assert hub.directory.resource(OTHER, by=town.actor("centre")) == before
+        hub.registration.move(OTHER, action, by=town.actor(right))
+        refused = hub.audit.search(by=town.actor("auditor"), type="AccessDenied", resource=OTHER).events
+        assert len(refused) == 5
+
+
+def test_a_step_nobody_knows_and_one_too_early(town: Town) -> None:
+    with town.hub() as hub:
+        registered(town, hub, 0)
+        with pytest.raises(Unknown) as unknown:
+            hub.registration.move(OTHER, "publish", by=town.actor("police"))
+        assert "submit_publication" in unknown.value.remedy
+        with pytest.raises(Misplaced):
+            hub.registration.move(OTHER, "agree_publication", by=town.actor("centre"))
+
+
+def test_a_clerk_registers_for_his_own_department_only(town: Town) -> None:
+    with town.hub() as hub:
+        with pytest.raises(Denied):
+            hub.registration.register(resource(code=OTHER, name="别家的"), by=town.actor("tax"))
+        with pytest.raises(Unknown):
+            hub.directory.resource(OTHER, by=town.actor("centre"))
+
+
+def test_publication_brings_grant_library_table_and_synchronisation(town: Town) -> None:
+    with town.hub() as hub:
+        registered(town, hub, 3)
+        assert town.all(sa.select(ExchangeRow.id).where(ExchangeRow.resource == OTHER)) == []
+        hub.registration.move(OTHER, "agree_publication", by=town.actor("centre"))
+    (row,) = town.all(sa.select(ExchangeRow).where(ExchangeRow.resource == OTHER))
+    (granted,) = town.all(sa.select(GrantRow).where(GrantRow.resource == OTHER))
+    assert (row.id, row.kind, row.grant, row.provider) == (
+        "sync-101001001-0002", "synchronisation", granted.id, POLICE,
+    )  # fmt: skip
+    assert granted.kind == "collection"
+    assert "r_101001001_0002" in sa.inspect(town.databases["library"]).get_table_names()
+
+
+def test_an_offer_that_does_not_fit_is_not_published(town: Town) -> None:
+    columns = {**resource()["offer"]["columns"], "name": "nowhere"}
+    with town.hub() as hub:
+        registered(town, hub, 3, offer={**resource()["offer"], "columns": columns})
+        with pytest.raises(Invalid) as refused:
+            hub.registration.move(OTHER, "agree_publication", by=town.actor("centre"))
+        assert "nowhere" in str(refused.value.problems)
+        assert hub.directory.resource(OTHER, by=town.actor("centre")).state == "publishing"
+    assert town.all(sa.select(ExchangeRow.id).where(ExchangeRow.resource == OTHER)) == []
+    assert town.all(sa.select(GrantRow.id).where(GrantRow.resource == OTHER)) == []
+
+
+def test_a_source_that_is_away_at_publication_changes_nothing(town: Town) -> None:
+    with town.hub() as hub:
+        registered(town, hub, 3)
+        with town.away("police"), pytest.raises(Exception, match="police") as told:
+            hub.registration.move(OTHER, "agree_publication", by=town.actor("centre"))
+        assert not isinstance(told.value, AssertionError)
+        hub.registration.move(OTHER, "agree_publication", by=town.actor("centre"))
+
+
+def test_a_resource_without_an_offer_is_published_and_moves_nothing(town: Town) -> None:
+    with town.hub() as hub:
+        registered(town, hub, 4, offer=None)
+        assert hub.directory.resource(OTHER, by=town.actor("tax")).in_force
+    assert town.all(sa.select(ExchangeRow.id).where(ExchangeRow.resource == OTHER)) == []
+
+
+def test_what_is_not_shared_at_all_is_not_collected(town: Town) -> None:
+    with town.hub() as hub:
+        registered(town, hub, 4, share_type=3, legal_basis="《某某法》第九条", share_condition="")
+    assert town.all(sa.select(GrantRow.id).where(GrantRow.resource == OTHER)) == []
+    assert town.all(sa.select(ExchangeRow.id).where(ExchangeRow.resource == OTHER)) == []
+
+
+def test_two_resources_of_one_provider_do_not_share_a_table_of_the_library(town: Town) -> None:
+    table = record_class("natural_person").tables[0]
+    items = [item for item in table.items if item.mandatory or item.name in (*table.key, table.version)]
+    columns = ", ".join(f"{item.name} VARCHAR({item.length or 40})" for item in items)
+    state = "sync_sign VARCHAR(1), sync_date TIMESTAMP, update_date TIMESTAMP, sync_error_desc VARCHAR(1000)"
+    for name in ("one", "two"):
+        town.execute("police", f"CREATE TABLE {name} ({columns}, {state})")
+
+    def of_class(name: str, code: str) -> dict[str, Any]:
+        offer = {"endpoint": "police", "object": name, "columns": {}, "profile": "jiangsu"}
+        return resource(
+            name=name, code=code, record_class="natural_person", table=table.name, key=list(table.key),
+            items=[item.model_dump(mode="json") for item in items], version_item=table.version, offer=offer,
+        )  # fmt: skip
+
+    with town.hub() as hub:
+        publish(town, hub, of_class("one", OTHER))
+        with pytest.raises(Invalid) as refused:
+            publish(town, hub, of_class("two", "101001001/0003"))
+    assert [OTHER in problem.message for problem in refused.value.problems] == [True]
+    assert table.name in sa.inspect(town.databases["library"]).get_table_names()
+
+
+def test_nothing_moves_any_more_under_a_resource_taken_down(town: Town) -> None:
+    town.report(*(person(number) for number in range(4)))
+    town.run_both()
+    with town.hub() as hub:
+        with pytest.raises(Invalid, match="意见"):
+            hub.registration.move(CODE, "withdraw", by=town.actor("centre"))
+        assert hub.registration.move(CODE, "withdraw", opinion="停止提供", by=town.actor("centre")) == "withdrawn"
+    assert set(town.all(sa.select(GrantRow.state).where(GrantRow.resource == CODE))) == {"revoked"}
+    for exchange in (SYNC, town.share):
+        with pytest.raises(Denied):
+            town.run(exchange)
+    with town.hub() as hub:
+        assert hub.oversight.due() == []
+        hub.registration.move(CODE, "submit_publication", by=town.actor("police"))
+        hub.registration.move(CODE, "agree_publication", by=town.actor("centre"))
+    town.report(person(1, version=2))
+    again = town.run(SYNC)
+    assert again.plan.full
+    assert town.rows("library") == town.good()
+    with pytest.raises(Denied):
+        town.run(town.share)
+
+
+def test_a_new_version_that_the_librarys_table_does_not_fit_is_not_published(town: Town) -> None:
+    longer = [{**item, "length": 80} if item["name"] == "name" else item for item in resource()["items"]]
+    with town.hub() as hub:
+        with pytest.raises(Invalid) as refused:
+            publish(town, hub, resource(items=longer))
+        assert "name" in str(refused.value.problems)
+        assert hub.directory.resource(CODE, by=town.actor("police")).version_in_force == 1
+    town.report(person(1))
+    assert town.run(SYNC).counts["written"] == 1
+
+
+def test_departments_and_endpoints_are_the_integrators_and_every_wrong_option_is_told(town: Town) -> None:
+    with town.hub() as hub:
+        with pytest.raises(Denied):
+            hub.registration.put_department(
+                Department(code=POLICE, name="公安局", division="321200"), by=town.actor("police")
+            )
+        spec = hub.directory.endpoint("police", by=town.actor("integrator"))
+        wrong = spec.model_copy(update={"options": {"product": "sqlite", "prot": 1, "password": "hunter2"}})
+        with pytest.raises(Invalid) as refused:
+            hub.registration.put_endpoint(wrong, by=town.actor("integrator"))
+        said = str(refused.value.problems)
+        assert "prot" in said
+        assert "password" in said
+        assert "hunter2" not in said
+        assert hub.directory.endpoint("police", by=town.actor("integrator")) == spec

@@ -51,10 +51,16 @@ def test_what_lies_at_an_endpoint(first_county: County) -> None:
     assert first_county.run("endpoint", "inspect", "police", by="chief").status == 3
 
 
-def test_trying_an_endpoint(county: County) -> None:
-    outcome = county.run("endpoint", "test", "tax")
-    assert outcome.status == 0
-    assert "全部通过" in outcome.out
+def test_trying_an_endpoint(changing_county: County) -> None:
+    county = changing_county
+    for name in ("tax", "police"):
+        # A ledger is needed where something is delivered, not where it is only read.
+        outcome = county.run("endpoint", "test", name)
+        assert outcome.status == 0
+        assert "全部通过" in outcome.out
+    options = {"product": "sqlite", "path": str(county.home.parent / "gone" / "police.db")}
+    gone = {"name": "police", "department": POLICE, "kind": "database", "options": options}
+    county.ask("apply", county.file("gone.yaml", {"endpoints": [gone]}))
     outcome = county.run("endpoint", "test", "police", "--json")
     assert outcome.status == 8
     assert outcome.document["passed"] is False

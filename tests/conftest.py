@@ -22,6 +22,9 @@ def clean_environment() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith("SHUTONG_")]:
             patch.delenv(name)
+        # Tests that run side by side are told a width that is nobody's terminal.
+        for name in ("COLUMNS", "LINES"):
+            patch.delenv(name, raising=False)
         yield
 
 

@@ -123,7 +123,7 @@ def test_references_are_kept_with_a_state() -> None:
         none=pa.nulls(5, pa.string()),
     )
     found = reference_states(source, items, known)
-    assert asked == [("service_item", ["11", "22", "33"])]
+    assert asked == [("task", ["11", "22", "33"])]
     assert [(f.row, f.item, f.rule) for f in found] == [(1, "task", "reference"), (3, "task", "reference")]
     assert reference_states(source.slice(0, 1), items, known) == []
     checked = check(source, items, key=("k",), version=None, today=TODAY, found=found)

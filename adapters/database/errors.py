@@ -6,8 +6,9 @@ carries the driver's own text, which quotes values.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from types import MappingProxyType
 
 import sqlalchemy as sa
 
@@ -56,16 +57,27 @@ def diagnosed(error: BaseException, dialect: Dialect) -> Diagnosis:
     return next(known for kind, known in _CLASSES if isinstance(error, kind))
 
 
-def translated(error: sa.exc.SQLAlchemyError, dialect: Dialect, place: str) -> AdapterError:
-    """An exception of SQLAlchemy as one of ours."""
+def translated(
+    error: sa.exc.SQLAlchemyError, dialect: Dialect, place: str, known_as: Mapping[str, str] = MappingProxyType({})
+) -> AdapterError:
+    """An exception of SQLAlchemy as one of ours.
+
+    Args:
+        error: What was raised.
+        dialect: The product.
+        place: Where, in words.
+        known_as: Names of ours to the names that people know.
+    """
     found = diagnosed(error, dialect)
-    return found.error(f"{place}：{found.what}", remedy=found.remedy or _REMEDIES.get(found.error, ""))
+    named = "，".join(f"{word} {known_as.get(name, name)}" for word, name in found.names)
+    message = f"{place}：{found.what}{f'（{named}）' if named else ''}"
+    return found.error(message, remedy=found.remedy or _REMEDIES.get(found.error, ""))
 
 
 @contextmanager
-def translating(dialect: Dialect, place: str) -> Iterator[None]:
-    """Let nothing of SQLAlchemy or a driver out of the block."""
+def translating(dialect: Dialect, place: str, known_as: Mapping[str, str] = MappingProxyType({})) -> Iterator[None]:
+    """Let nothing of SQLAlchemy or a driver out of the block; the arguments are those of :func:`translated`."""
     try:
         yield
     except sa.exc.SQLAlchemyError as error:
-        raise translated(error, dialect, place) from error
+        raise translated(error, dialect, place, known_as) from error

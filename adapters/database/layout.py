@@ -122,6 +122,11 @@ class Stage:
         """The table for statements."""
         return self.copy.table
 
+    @property
+    def known_as(self) -> Mapping[str, str]:
+        """The stage's columns by the names of the target's."""
+        return {f"c{number}": self.layout.column(item).name for item, number in self._places.items()}
+
     def item(self, item: str, table: sa.FromClause | None = None) -> Expression:
         """The staged column of an item."""
         return (self.table if table is None else table).c[f"c{self._places[item]}"]

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 
 from adapters.base import Acknowledgement, Binding, Claim, Delivery, Manifest, Sink
 from adapters.database.check import sink_misfits
+from adapters.database.errors import translating
 from adapters.database.fit import fields_of, fitted
 from adapters.database.layout import ROW, Layout, Stage, copy_of, drop_stages
 from adapters.database.ledger import Ledger
@@ -133,7 +134,8 @@ class DatabaseDelivery(Delivery):
             if not stage.exists(connection):
                 raise Overtaken("暂存表已被更高纪元的任务清除", remedy="由当前持有租约的任务继续")
             first = stage.count(connection) if self._staged is None else self._staged
-            stage.load(connection, batch, first, self._place.zone)
+            with translating(self._place.dialect, self._place.name, stage.known_as):
+                stage.load(connection, batch, first, self._place.zone)
         self._staged = first + batch.num_rows
 
     def commit(self, manifest: Manifest) -> Acknowledgement:

@@ -41,6 +41,8 @@ class Diagnosis:
 
     error: type[AdapterError]
     what: str = ""
+    names: tuple[tuple[str, str], ...] = ()
+    """What is concerned: the word for it (表, 列, 约束) and its name."""
     remedy: str = ""
 
 

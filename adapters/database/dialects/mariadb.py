@@ -335,7 +335,7 @@ class MariaDB(Dialect):
             return Diagnosis(Misconfigured, "主机名无法解析")
         for codes, kind, what in _CODES:
             if code in codes:
-                return Diagnosis(kind, f"{what}{_names(text)}")
+                return Diagnosis(kind, what, _names(text))
         return None
 
 
@@ -399,9 +399,8 @@ def _lines(cursor: SSCursor) -> Iterator[bytes]:
         yield line + b"\n"
 
 
-def _names(text: str) -> str:
-    named = "，".join(f"{word} {found[1]}" for word, pattern in _NAMES if (found := pattern.match(text)))
-    return f"（{named}）" if named else ""
+def _names(text: str) -> tuple[tuple[str, str], ...]:
+    return tuple((word, found[1]) for word, pattern in _NAMES if (found := pattern.match(text)))
 
 
 @contextmanager

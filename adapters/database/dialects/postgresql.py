@@ -62,6 +62,7 @@ _STATES: tuple[tuple[str, type[AdapterError], str], ...] = (
     ("XX", Unavailable, "数据库内部错误"),
 )
 
+_COPIED = re.compile(r"COPY \S+, line \d+, column (\w+)")
 _SIZE = re.compile(r"\d+(?=[,)])")
 
 # While connecting, the server's answer comes as words only; these are what it says in English and Chinese.
@@ -332,7 +333,7 @@ class PostgreSQL(Dialect):
             return None
         for start, kind, what in _STATES:
             if state.startswith(start):
-                return Diagnosis(kind, f"{what}{_names(error.diag)}")
+                return Diagnosis(kind, what, _names(error.diag))
         return None
 
 
@@ -364,10 +365,12 @@ def _family(type: sa.types.TypeEngine[Any]) -> Family:
     return next((family for kind, family in kinds if isinstance(type, kind)), "other")
 
 
-def _names(diag: Any) -> str:
-    found = (("表", diag.table_name), ("列", diag.column_name), ("约束", diag.constraint_name))
-    named = "，".join(f"{word} {name}" for word, name in found if name)
-    return f"（{named}）" if named else ""
+def _names(diag: Any) -> tuple[tuple[str, str], ...]:
+    # A value that COPY cannot take is told of in the context only, behind its column.
+    copied = _COPIED.match(diag.context or "")
+    column = diag.column_name or (copied[1] if copied else None)
+    found = (("表", diag.table_name), ("列", column), ("约束", diag.constraint_name))
+    return tuple((word, name) for word, name in found if name)
 
 
 def _set_up(connection: Any, _record: Any) -> None:

@@ -271,7 +271,7 @@ class SQLite(Dialect):
             return Diagnosis(Misconfigured, "缺少列")
         for start, kind, what in _CODES:
             if name.startswith(start):
-                return Diagnosis(kind, f"{what}{_names(text)}")
+                return Diagnosis(kind, what, _names(text))
         return None
 
 
@@ -329,9 +329,8 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else repr(value)
 
 
-def _names(text: str) -> str:
-    named = "，".join(f"{word} {found[1]}" for word, pattern in _NAMES if (found := pattern.match(text)))
-    return f"（{named}）" if named else ""
+def _names(text: str) -> tuple[tuple[str, str], ...]:
+    return tuple((word, found[1]) for word, pattern in _NAMES if (found := pattern.match(text)))
 
 
 def _make_private(path: Path) -> None:

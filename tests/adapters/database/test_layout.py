@@ -37,7 +37,10 @@ def test_the_stage_has_the_targets_types_but_not_its_constraints(
     assert all(column.nullable for name, column in shape.columns.items() if name.startswith("c"))
     assert frozenset({"row_number"}) in shape.unique
     if place.dialect.types_itself:
-        kept = [(each.family, each.length, each.scale, each.fraction, each.exact) for each in layout.columns]
+        kept = [
+            (each.family, each.length, each.scale, each.fraction, each.exact)
+            for each in sorted(layout.columns, key=lambda each: each.name)
+        ]
         made = [shape.columns[f"c{number}"] for number in range(len(kept))]
         assert [(each.family, each.length, each.scale, each.fraction, each.exact) for each in made] == kept
 

@@ -113,7 +113,7 @@ def test_the_merge_agrees_with_its_model(endpoint: DatabaseEndpoint, hands: Hand
     sink = endpoint.sink(binding)
 
     @settings(
-        max_examples=40 if hands.product == "sqlite" else 12,
+        max_examples=25 if hands.product == "sqlite" else 8,
         deadline=None,
         suppress_health_check=list(HealthCheck),
         database=None,

@@ -185,12 +185,12 @@ def test_a_commit_in_doubt_stays_in_doubt_whatever_the_target_says_meanwhile(
 ) -> None:
     town = quick
     left_at(town, workers, step)
-    town.execute("tax", "ALTER TABLE person RENAME COLUMN born TO birthday")
+    town.execute("tax", "ALTER TABLE shutong_ledger RENAME TO hidden")
     for _ in range(2):
         with pytest.raises((Failed, Invalid)):
             town.run(town.share)
         assert [run.state for run in town.runs(town.share)] == [RunState.COMMITTING]
-    town.execute("tax", "ALTER TABLE person RENAME COLUMN birthday TO born")
+    town.execute("tax", "ALTER TABLE hidden RENAME TO shutong_ledger")
     assert town.run(town.share).state == RunState.SETTLED
     assert len(town.receipts(town.share)) == len(town.ledger(town.share)) == 1
     assert town.rows("tax") == town.granted()

@@ -4,9 +4,11 @@ One process imports everything and forks a child for each order it reads from it
 that a death costs no start of Python. Points are the steps the engine tells its observer, and
 
 ``target:N``
-    after the Nth statement from the ledger row to the end of the target transaction,
+    after the Nth statement from the ledger row to the end of the target transaction, those left out that only
+    look tables up,
 ``settle:N``
-    after the Nth statement that changes anything, in the hub or outside, once the delivery is promoted.
+    after the Nth statement that changes anything, in the hub or outside, once the delivery is promoted; what
+    is only written into the log or told goes with the change it belongs to.
 
 A worker ends with the exit status of its error, 0 if there was none, or by the signal it died of.
 """
@@ -17,6 +19,7 @@ import gc
 import importlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -36,6 +39,8 @@ from exchange.db import HubDatabase
 
 ROOT = Path(__file__).resolve().parents[3]
 CRASHED = 99
+_LOOKS_UP = re.compile(r"^\s*(PRAGMA|SHOW|DESCRIBE)|pragma_|sqlite_master|pg_catalog|information_schema", re.IGNORECASE)
+_TOLD = re.compile(r"\b(event|notice)\b")
 
 
 class Counter:
@@ -60,7 +65,10 @@ class Counter:
         word = statement.lstrip().partition(" ")[0].upper()
         if self._kind == "target" and self._in_commit and word == "INSERT" and "shutong_ledger" in statement:
             self._armed = True
-        changes = self._kind == "target" or word in {"INSERT", "UPDATE", "DELETE", "CREATE", "DROP"}
+        if self._kind == "target":
+            changes = not _LOOKS_UP.search(statement)
+        else:
+            changes = word in {"INSERT", "UPDATE", "DELETE", "CREATE", "DROP"} and not _TOLD.search(statement)
         # The heartbeat has a thread of its own.
         if self._armed and changes and threading.current_thread() is threading.main_thread():
             self._left -= 1

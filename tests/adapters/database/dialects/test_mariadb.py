@@ -37,7 +37,7 @@ def test_a_session_is_strict_whatever_the_server_is(
     try:
         deliver = Deliverer(endpoint)
         assert counts(deliver(person("1", name='a\\"b|'), key="1")) == (1, 0, 0, 0, 0)
-        with pytest.raises(Refused, match=r"列 c\d"):
+        with pytest.raises(Refused, match="列 id"):
             deliver(person("x" * 21), key="2")
         with pytest.raises(Refused):
             deliver(person("2", version=2**63 - 1, name="y" * 51), key="3")

@@ -105,6 +105,13 @@ def test_encryption_is_asked_for(endpoint: DatabaseEndpoint, database_url: str) 
         assert DatabaseEndpoint(options_of(database_url) | {"tls": tls}).inspect() == []
 
 
+def test_a_value_too_long_is_told_by_its_column(endpoint: DatabaseEndpoint) -> None:
+    endpoint.install(PERSON, SCHEMA)
+    with pytest.raises(Refused, match="列 name") as caught:
+        Deliverer(endpoint)(person("1", name="秘密" * 40))
+    assert "秘密" not in caught.value.message
+
+
 def test_a_read_only_server_refuses(endpoint: DatabaseEndpoint, hands: Hands) -> None:
     endpoint.install(PERSON, SCHEMA)
     hands.run(f"ALTER DATABASE {hands.engine.url.database} SET default_transaction_read_only = on")

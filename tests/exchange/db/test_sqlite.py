@@ -7,7 +7,8 @@ import stat
 import subprocess
 import sys
 import threading
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
+from pathlib import Path
 
 import pytest
 from sqlalchemy import make_url, text
@@ -151,3 +152,35 @@ def test_what_the_driver_says_is_translated(path, code, expected, retry):
         assert isinstance(translated, expected)
         assert translated.retry is retry
         assert translated.remedy
+
+
+OTHER_PROCESS = """
+import sys
+from sqlalchemy import text
+from exchange.db import HubDatabase
+database = HubDatabase(sys.argv[1])
+with database.reading() as session:
+    print(session.scalar(text("SELECT count(*) FROM notice")))
+database.close()
+"""
+
+
+def test_a_process_that_leaves_does_not_take_the_log_away_from_one_that_stays(tmp_path: Path) -> None:
+    """Opening the file anew, here, must not drop the locks by which others know that we are still there."""
+    url = f"sqlite:///{tmp_path / 'hub.db'}"
+
+    def rows() -> str:
+        command = [sys.executable, "-c", OTHER_PROCESS, url]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+    with closing(HubDatabase(url)) as first, closing(HubDatabase(url)) as second:
+        first.migrate()
+        with second.reading():
+            pass
+        for expected in ("0", "1", "2"):
+            assert rows() == expected
+            with first.transaction() as session:
+                session.execute(
+                    text("INSERT INTO notice (department, text, at) VALUES ('d', 't', '2026-03-01 00:00:00')")
+                )
+    assert rows() == "3"

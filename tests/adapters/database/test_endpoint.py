@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -172,3 +173,33 @@ def test_a_schema_of_its_own(database_url: str, hands: Hands) -> None:
     assert counts(deliver(person("1", 2), person("2", 2, operation=1), key="2")) == (2, 1, 0, 0, 0)
     with endpoint.sink(PERSON) as sink:
         assert sink.holds(pa.RecordBatch.from_pydict({"id": ["1", "2"]})).to_pylist() == [True, False]
+
+
+def test_one_place_has_one_identity(tmp_path: Path) -> None:
+    """However it is written, so that two names of one table do not get two readers."""
+    (tmp_path / "link.db").symlink_to(tmp_path / "x.db")
+    files = [
+        DatabaseEndpoint({"product": "sqlite", "path": str(tmp_path / name)}) for name in ("x.db", "link.db", "y.db")
+    ]
+    one, same, other = (each.identity() for each in files)
+    assert one == same != other
+    server = {"product": "postgresql", "host": "LOCALHOST", "database": "Front", "user": "a", "password": "s3cret"}
+    ways = [{}, {"host": "127.0.0.1"}, {"host": "localhost."}, {"host": "::1", "port": 5432}, {"user": "b"}]
+    told = {DatabaseEndpoint(server | way).identity() for way in ways}
+    assert len(told) == 1
+    assert "s3cret" not in told.pop()
+    others = [{"host": "10.0.0.1"}, {"host": "db.example"}, {"port": 5433}, {"database": "b"}, {"schema": "s"}]
+    assert len({DatabaseEndpoint(server | way).identity() for way in [{}, *others]}) == len(others) + 1
+    assert files[0].object_identity("Person") == files[0].object_identity("PERSON")
+
+
+def test_tables_of_the_product_are_not_for_exchange(endpoint: DatabaseEndpoint, hands: Hands) -> None:
+    hands.run("CREATE TABLE t (a integer)")
+    reserved = endpoint._place.dialect.reserved
+    if not reserved:
+        return
+    name = f"{reserved.upper()}stat1"
+    with pytest.raises(Misconfigured, match="保留名"):
+        endpoint.inspect(name)
+    with pytest.raises(Misconfigured, match="保留名"):
+        endpoint.prepare(replace(PERSON, object=name), SCHEMA)

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from adapters.base import Claim, Manifest
 from adapters.database import DatabaseEndpoint
 from adapters.database.ledger import Counts, Ledger
-from adapters.errors import Misconfigured, Overtaken, Restored, Unbalanced
+from adapters.errors import Misconfigured, Overtaken, Restored, Unavailable, Unbalanced
 from tests.adapters.database.conftest import PERSON, SCHEMA, Hands
 
 CLAIM = Claim(key="key", exchange="exchange", epoch=3)
@@ -36,6 +36,8 @@ def test_a_claim_is_made_once(ledger: Ledger, installed: DatabaseEndpoint) -> No
         assert not ledger.claim(connection, MANIFEST)
         assert ledger.answered(connection, MANIFEST) == first
         assert ledger.acknowledgement(connection, "other") is None
+        with pytest.raises(Unavailable):
+            ledger.answered(connection, Manifest(claim=Claim(key="gone", exchange="e", epoch=1), digest="", rows=0))
         with pytest.raises(Unbalanced):
             ledger.answered(connection, Manifest(claim=CLAIM, digest="another", rows=7))
 

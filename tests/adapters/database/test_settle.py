@@ -197,3 +197,14 @@ def test_a_state_that_is_a_number(endpoint: DatabaseEndpoint, hands: Hands, dele
         assert [row["id"] for row in rows] == ["a", "b"]
         assert source.settle([Outcome(rows[0]["_reference"]), Outcome(rows[1]["_reference"], "bad")]) == 2
     assert hands.rows("SELECT id, flag FROM t ORDER BY id") == [("a", 1), ("b", 3), ("c", 1)]
+
+
+def test_without_a_version_the_content_tells_a_new_report(endpoint: DatabaseEndpoint, table: Hands) -> None:
+    """A row that was deleted and inserted again with other content is not the row that was read."""
+    binding = replace(BOUND, profile=FAMILY.model_copy(update={"version": None}))
+    read = references(endpoint, binding)
+    table.run("UPDATE t SET name = '甲乙' WHERE name = '甲'", "UPDATE t SET foreign_flag = 'g' WHERE name = '乙'")
+    with endpoint.source(binding) as source:
+        assert source.settle([Outcome(read["甲"]), Outcome(read["乙"], "x"), Outcome(read["丙"])]) == 2
+    assert state(table)["甲乙"][0] == "0"
+    assert [state(table)[name][0] for name in "乙丙"] == ["2", "1"]

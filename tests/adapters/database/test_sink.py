@@ -328,6 +328,11 @@ def test_holds_finds_what_is_there(deliver: Deliverer, installed: DatabaseEndpoi
         keys = pa.RecordBatch.from_pydict({"id": ["a", "A", "gone", "1", "x' OR '1'='1", "1"]})
         assert sink.holds(keys).to_pylist() == [True, False, False, True, False, True]
         assert sink.holds(keys.slice(0, 0)).to_pylist() == []
+        # Longer than the column: it cannot be there.
+        assert sink.holds(pa.RecordBatch.from_pydict({"id": ["x" * 99, "1"]})).to_pylist() == [False, True]
+    wrong = replace(PERSON, columns={**PERSON.columns, "id": "no_such_column"})
+    with installed.sink(wrong) as sink, pytest.raises(Misconfigured, match="no_such_column"):
+        sink.holds(keys)
 
 
 def test_fixed_values_are_part_of_the_key(

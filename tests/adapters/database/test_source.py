@@ -333,6 +333,11 @@ def test_operation_batches_come_in_their_order_and_reach_back(endpoint: Database
         assert source.position() == position
     with endpoint.source(replace(binding, options={"overlap": 0})) as source:
         assert values(read(source, position), "id") == [("b",), ("y",), ("a",)]
+    # A clock that is ahead must not hide what comes later; a row without a time is always read.
+    hands.run(insert + "('ahead', 'b4', 'I', 'r6', '2999-01-01 00:00:00'), ('never', 'b4', 'I', 'r7', NULL)")
+    with endpoint.source(binding) as source:
+        assert {row["id"] for row in read(source, position)} == {"never", "late", "b", "y", "a", "ahead"}
+        assert source.position() == position
 
 
 def test_the_journal_gives_what_changed_and_what_went(endpoint: DatabaseEndpoint) -> None:

@@ -46,10 +46,6 @@ class Able(Protocol):
     def merges(self) -> bool:
         """Whether it compares with what is already there."""
 
-    @property
-    def settles(self) -> bool:
-        """Whether outcomes can be written back."""
-
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)

@@ -80,4 +80,8 @@ def translating(dialect: Dialect, place: str, known_as: Mapping[str, str] = Mapp
     try:
         yield
     except sa.exc.SQLAlchemyError as error:
-        raise translated(error, dialect, place, known_as) from error
+        found = translated(error, dialect, place, known_as)
+        origin = type(getattr(error, "orig", None) or error)
+        # The driver's error stays behind: its text quotes values of rows, in tracebacks too.
+        found.add_note(f"{origin.__module__}.{origin.__qualname__}")
+        raise found from None

@@ -300,14 +300,6 @@ class RevocationAfterDelivery(Event):
 
 
 @dataclass(frozen=True)
-class RowsWithdrawn(Event):
-    """Rows the grant no longer covers were taken back from the recipient (撤回)."""
-
-    rows: int
-    """How many."""
-
-
-@dataclass(frozen=True)
 class QuarantineRead(Event):
     """Somebody looked at refused rows (查看隔离数据)."""
 
@@ -357,14 +349,6 @@ class LogRestored(Event):
     """Number of the first event the file of heads knows of if it was begun anew, otherwise 0."""
     reason: str
     """Why."""
-
-
-@dataclass(frozen=True)
-class SettingsChanged(Event):
-    """Settings of the hub were changed (设置变更)."""
-
-    names: tuple[str, ...]
-    """Which ones."""
 
 
 @dataclass(frozen=True)

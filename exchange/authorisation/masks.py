@@ -19,7 +19,6 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from exchange.authorisation import masking
 from exchange.authorisation.reading import Text, near, read
-from exchange.errors import Invalid, Problem
 from schemas import ITEM_TYPES, Item
 
 TEXT = frozenset("CM")
@@ -175,24 +174,6 @@ def parse(data: Mapping[str, Any], where: str = "脱敏规则") -> Mask:
         Invalid: With everything wrong.
     """
     found: Mask = read(_adapter, data, where)
-    return found
-
-
-def parse_all(data: Mapping[str, Mapping[str, Any]]) -> dict[str, Mask]:
-    """Read the masks of a grant or an application, item to mask.
-
-    Raises:
-        Invalid: With everything wrong in all of them.
-    """
-    found: dict[str, Mask] = {}
-    wrong: list[Problem] = []
-    for name, each in data.items():
-        try:
-            found[name] = parse(each, f"脱敏规则 › {name}")
-        except Invalid as error:
-            wrong += error.problems
-    if wrong:
-        raise Invalid("脱敏规则有误", wrong)
     return found
 
 

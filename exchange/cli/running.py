@@ -67,11 +67,9 @@ def _run_due(call: Call) -> Answer:
     troubles: list[Words] = []
     status = 0
     by = call.by
-    for exchange in call.hub.oversight.due():
-        try:
-            result = _run(call, exchange, {})
-        except HubError as error:
-            failure = of_hub(error)
+    for exchange, result in call.hub.oversight.run_due(by=by, watch=progress.shown):
+        if isinstance(result, HubError):
+            failure = of_hub(result)
             told.append({"exchange": exchange, **failure.document()})
             troubles += _trouble(exchange, failure)
             status = status or failure.status

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import pyarrow as pa
 from pydantic import ValidationError
@@ -107,19 +106,3 @@ class Endpoints:
             else:
                 heads.append((place, kept.head))
         return heads, unheard
-
-
-def proposed_columns(found: FoundObject) -> list[Mapping[str, Any]]:
-    """Columns of a found object as plain values, for the catalogue to make items of."""
-    return [
-        {
-            "name": column.name,
-            "type": column.type,
-            "length": column.length,
-            "scale": column.scale,
-            "nullable": column.nullable,
-            "label": column.label,
-            "key": column.name in found.key,
-        }
-        for column in found.columns
-    ]

@@ -12,6 +12,7 @@ from adapters import AdapterError, Capabilities, Endpoint
 from adapters.registry import secret_fields
 from catalog import Catalog
 from catalog.errors import CatalogError
+from exchange.authorisation.gate import standing
 from exchange.db import now
 from exchange.db.tables import ExchangeRow, GrantRow
 from exchange.engine.opening import open_registered
@@ -41,16 +42,7 @@ def plan_exchange(
         word = {"paused": "已暂停", "ended": "已终止"}.get(row.state, row.state)
         raise Misplaced(f"交换 {row.id} {word}", remedy="用 shutong explain 查看原因")
     grant = session.get_one(GrantRow, row.grant)
-    moment = now(session)
-    reasons = []
-    if grant.state != "active":
-        word = {"suspended": "已中止", "revoked": "已撤销", "expired": "已到期"}.get(grant.state, grant.state)
-        reasons.append(f"授权 {grant.id} {word}")
-    if grant.valid_until is not None and moment >= grant.valid_until:
-        reasons.append(f"授权 {grant.id} 的使用期限已过")
-    if moment < grant.valid_from:
-        reasons.append(f"授权 {grant.id} 尚未生效")
-    if reasons:
+    if reasons := standing(grant, now(session)):
         raise Denied(f"交换 {row.id} 没有有效授权", reasons, remedy=f"用 shutong explain {grant.id} 查看授权")
     resource = catalog.resource(session, row.resource, version=grant.resource_version).resource
     places = Places(session, settings, catalog)

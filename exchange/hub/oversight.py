@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -119,21 +121,31 @@ class Oversight:
             )
             return [row.id for row in rows]
 
-    def run_due(self, *, by: Actor, observe: Observer | None = None) -> list[RunResult | HubError]:
-        """Run everything that is due; one that fails does not keep the others, one in other hands is left."""
+    def run_due(
+        self, *, by: Actor, watch: Callable[[str], AbstractContextManager[Observer | None]] | None = None
+    ) -> Iterator[tuple[str, RunResult | HubError]]:
+        """Run everything that is due, each with its result or with what kept it.
+
+        One that fails does not keep the others, and one in other hands is left to them.
+
+        Args:
+            by: Who asks.
+            watch: What accompanies each exchange, by its id, with the observer of its steps or None.
+        """
         hub = self._hub
-        with hub.database.transaction() as session:
+        with hub.told(), hub.database.transaction() as session:
             hub.authorisation.expire_due(session)
-        options: dict[str, Any] = {"observe": observe} if observe else {}
-        results: list[RunResult | HubError] = []
         for exchange in self.due():
             try:
-                results.append(self.run(exchange, by=by, **options))
+                with watch(exchange) if watch else nullcontext() as observe:
+                    options: dict[str, Any] = {"observe": observe} if observe else {}
+                    result = self.run(exchange, by=by, **options)
             except Busy:
                 continue
             except HubError as error:
-                results.append(error)
-        return results
+                yield exchange, error
+            else:
+                yield exchange, result
 
     def _schedule(self, exchange: str, *, soon: bool = False) -> None:
         """When the exchange is due next: after its update cycle, or soon where that may heal it."""

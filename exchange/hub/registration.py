@@ -18,7 +18,6 @@ from exchange.engine import problems_of_endpoint
 from exchange.errors import Denied, Invalid, Problem, Unknown
 from exchange.identity import Actor
 from exchange.library import library_end, library_schema, library_table, offer_end
-from exchange.plan import End
 from exchange.settings import Role
 
 if TYPE_CHECKING:
@@ -245,8 +244,3 @@ class Registration:
             select(GrantRow).where(GrantRow.resource == code, GrantRow.state.in_(("active", "suspended")))
         ):
             hub.authorisation.revoke(session, by, grant.id, f"资源 {code} 已下架")
-
-    def ends(self, session: Session, exchange: str) -> tuple[End, End]:
-        """Both ends of an exchange."""
-        row = session.get_one(ExchangeRow, exchange)
-        return End(**row.source), End(**row.target)

@@ -203,13 +203,6 @@ def test_what_is_no_mask_is_refused(data: dict[str, Any]) -> None:
     assert caught.value.problems
 
 
-def test_all_wrong_masks_are_told_at_once() -> None:
-    with pytest.raises(Invalid) as caught:
-        masks.parse_all({"a": {"mask": "rot13"}, "b": {"mask": "name"}, "c": {"mask": "truncate"}})
-    assert [problem.where.split(" › ")[1] for problem in caught.value.problems] == ["a", "c"]
-    assert masks.parse_all({"b": {"mask": "name"}}) == {"b": Name()}
-
-
 @pytest.mark.parametrize("data", ALL)
 @pytest.mark.parametrize("letter", ITEM_TYPES)
 def test_the_field_foretells_the_values(data: dict[str, Any], letter: str) -> None:

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy.orm import Session
 
 from catalog import Resource
-from exchange.engine.endpoints import Endpoints, proposed_columns
+from exchange.engine.endpoints import Endpoints
 from exchange.errors import Invalid
 from exchange.hub import Hub
 from exchange.library import library_end, library_schema, offer_end
@@ -43,11 +43,11 @@ def test_an_endpoint_is_tried_out(town: Town, endpoints: Endpoints, session: Ses
 def test_what_lies_there_is_found_with_its_columns(endpoints: Endpoints, session: Session) -> None:
     (found,) = endpoints.inspect(session, "police", "inf_person")
     assert found.name == "inf_person"
-    proposed = {column["name"]: column for column in proposed_columns(found)}
-    assert set(COLUMNS) <= set(proposed)
-    assert proposed["id_no"]["key"]
-    assert (proposed["id_no"]["type"], proposed["id_no"]["length"]) == ("C", 18)
-    assert (proposed["born"]["type"], proposed["ver"]["type"]) == ("D", "I")
+    columns = {column.name: column for column in found.columns}
+    assert set(COLUMNS) <= set(columns)
+    assert "id_no" in found.key
+    assert (columns["id_no"].type, columns["id_no"].length) == ("C", 18)
+    assert (columns["born"].type, columns["ver"].type) == ("D", "I")
 
 
 def test_an_offer_that_does_not_fit_is_told_with_every_column(endpoints: Endpoints, session: Session) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import traceback
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -48,7 +49,8 @@ def listening() -> Iterator[None]:
 
 
 def messages(error: BaseException | None) -> Iterator[str]:
-    """What our own errors say; the driver's, which they come from, is never shown."""
+    """What our own errors say, and their tracebacks."""
+    yield from traceback.format_exception(error)
     while isinstance(error, HubError | AdapterError):
         yield from (str(error), error.remedy, *map(str, getattr(error, "problems", ())))
         yield from getattr(error, "reasons", ())

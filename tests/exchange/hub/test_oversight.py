@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from exchange.db.tables import ExchangeRow
+from exchange.db import now
+from exchange.db.tables import ExchangeRow, GrantRow
 from exchange.engine import RunResult
 from exchange.errors import Denied, HubError, Unknown
 from tests.exchange.engine.town import SYNC, Town, person, wrong
@@ -21,7 +22,7 @@ def test_what_is_due_runs_in_order_and_then_waits_its_cycle(town: Town) -> None:
     people(town)
     with town.hub() as hub:
         assert hub.oversight.due() == [SYNC, town.share]
-        first, second = hub.oversight.run_due(by=town.actor("integrator"))
+        (_, first), (_, second) = hub.oversight.run_due(by=town.actor("integrator"))
         assert isinstance(first, RunResult)
         assert isinstance(second, RunResult)
         assert (first.plan.exchange, second.plan.exchange) == (SYNC, town.share)
@@ -35,9 +36,34 @@ def test_one_that_fails_does_not_keep_the_others_and_is_due_soon_again(town: Tow
     people(town)
     town.execute("police", "ALTER TABLE inf_person RENAME TO elsewhere")
     with town.hub() as hub:
-        failed, shared = hub.oversight.run_due(by=town.actor("integrator"))
+        (_, failed), (_, shared) = hub.oversight.run_due(by=town.actor("integrator"))
         assert isinstance(failed, HubError)
         assert isinstance(shared, RunResult)
+
+
+def test_a_grant_whose_period_is_over_is_ended_when_what_is_due_is_run(town: Town) -> None:
+    people(town)
+    with town.hub() as hub:
+        with hub.database.transaction() as session:
+            exchange = session.get_one(ExchangeRow, town.share)
+            grant = session.get_one(GrantRow, exchange.grant)
+            grant.valid_until = now(session) - timedelta(seconds=1)
+        assert [name for name, _ in hub.oversight.run_due(by=town.actor("integrator"))] == [SYNC]
+        with hub.database.reading() as session:
+            assert session.get_one(GrantRow, exchange.grant).state == "expired"
+
+
+def test_one_in_other_hands_is_left_to_them(town: Town) -> None:
+    people(town)
+    with town.hub() as hub, town.hub() as other:
+
+        def meanwhile(step: str, _figures: object) -> None:
+            if step == "6.gated":
+                found.extend(name for name, _ in other.oversight.run_due(by=town.actor("integrator")))
+
+        found: list[str] = []
+        hub.oversight.run(SYNC, by=town.actor("integrator"), observe=meanwhile)
+        assert found == [town.share]
 
 
 def test_an_unfinished_run_is_due_whatever_became_of_its_grant(town: Town) -> None:

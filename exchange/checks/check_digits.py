@@ -96,7 +96,7 @@ def month_days(year: npt.NDArray[np.int64], month: npt.NDArray[np.int64]) -> tup
     """Day of the epoch on which each month begins, and how many days it has; months 1 to 12 only."""
     months = ((year - 1970) * 12 + month - 1).astype("datetime64[M]")
     first = months.astype("datetime64[D]").astype(np.int64)
-    return first, (months + 1).astype("datetime64[D]").astype(np.int64) - first
+    return first, (months + np.timedelta64(1, "M")).astype("datetime64[D]").astype(np.int64) - first
 
 
 def identity_numbers(values: pa.StringArray, today: date) -> Verdicts:

@@ -247,7 +247,11 @@ class Delivery(ABC):
 
     @abstractmethod
     def stage(self, batch: pa.RecordBatch) -> None:
-        """Put a batch (items and ``_operation``) beside the target, invisible to its readers."""
+        """Put a batch (items and ``_operation``) beside the target, invisible to its readers.
+
+        Raises:
+            StageLost: what was staged is gone: begin again and stage everything anew.
+        """
 
     @abstractmethod
     def commit(self, manifest: Manifest) -> Acknowledgement:
@@ -257,11 +261,15 @@ class Delivery(ABC):
             Overtaken: the target has seen a higher epoch of the exchange.
             Restored: the ledger row of ``manifest.previous`` is gone.
             Unbalanced: the stage does not hold ``manifest.rows`` rows, or the counts do not add up.
+            StageLost: nothing is staged any more; nothing was committed under the key.
         """
 
     @abstractmethod
     def abort(self) -> None:
         """Remove what is staged. After a commit it only tidies up. Repeatable."""
+
+    def close(self) -> None:
+        """Let go of connections. A stage that lives in one of them goes with it; commit then says StageLost."""
 
 
 class Sink(ABC):
@@ -270,6 +278,14 @@ class Sink(ABC):
     @abstractmethod
     def begin(self, claim: Claim, schema: pa.Schema) -> Delivery:
         """Start staging from nothing; what the same key staged under lower epochs is removed."""
+
+    def first(self, claim: Claim, schema: pa.Schema) -> Delivery | None:
+        """Start delivering into a place that holds nothing yet, with a transaction for a stage.
+
+        Its rows are at their place when they are staged, seen by nobody before the commit, and gone with
+        the connection: whoever takes over begins anew. None: this place needs a stage.
+        """
+        return None
 
     @abstractmethod
     def resume(self, claim: Claim, schema: pa.Schema) -> Delivery:

@@ -11,6 +11,7 @@
     ├── Overtaken       a newer owner of the exchange has been here; this one must stop
     ├── Restored        the target no longer holds what it acknowledged; a person must decide
     └── Unbalanced      what is staged is not what was sent; nothing is committed
+        └── StageLost   nothing is staged any more, nothing is committed: read and stage again
 
 Every driver exception is translated at the edge of its adapter into one of these, with its
 cause kept. A message names what, where and the remedy, and never carries a value of a record.
@@ -67,3 +68,9 @@ class Restored(AdapterError):
 
 class Unbalanced(AdapterError):
     """The stage does not hold what the manifest says was staged."""
+
+
+class StageLost(Unbalanced):
+    """What was staged is gone and nothing of it was committed: it must be read and staged again."""
+
+    retry = True

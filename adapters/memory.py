@@ -48,7 +48,7 @@ from adapters.base import (
     Sink,
     Source,
 )
-from adapters.errors import Misconfigured, Overtaken, Restored, Unbalanced, Unsupported
+from adapters.errors import Misconfigured, Overtaken, Restored, StageLost, Unbalanced, Unsupported
 
 _CAPABILITIES = Capabilities(
     way="database",
@@ -348,6 +348,8 @@ class MemoryDelivery(Delivery):
             staged = [
                 row for batch in self._store.stages.get((claim.key, self._claim.epoch), []) for row in batch.to_pylist()
             ]
+            if manifest.rows and not staged:
+                raise StageLost(f"暂存的 {manifest.rows} 行不在了", remedy="将自动重新读取")
             if len(staged) != manifest.rows:
                 raise Unbalanced(f"暂存 {len(staged)} 行，清单记 {manifest.rows} 行", remedy="放弃此次暂存，重新读取")
             answer = _Commit(self._store, self._binding, self._schema, overwrite=manifest.overwrite).run(

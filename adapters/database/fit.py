@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from adapters.base import OPERATION, REFERENCE
 from adapters.database.dialects import Dialect
-from adapters.database.dialects.types import INSTANT, from_zone, item_length
+from adapters.database.dialects.types import INSTANT, from_zone, item_length, plain
 from adapters.database.shapes import FAMILIES, Column
 from adapters.errors import Refused, Unsupported
 
@@ -61,18 +61,20 @@ def misfit(field: pa.Field, column: Column, dialect: Dialect, *, key: bool, vers
 
 
 def fitted(values: pa.Array, column: Column, dialect: Dialect, zone: str) -> pa.Array:
-    """Values as they are written into a column: text, 64-bit numbers or bytes.
+    """Values as they are written into a column: 64-bit numbers, truth values, bytes and text.
+
+    Dates, times and decimals stay what they are where the product takes them from Arrow, else they are text;
+    times are those of the column: in UTC if it has a zone, else in that of the place.
 
     Raises:
         Refused: a value would become another one there; names the column.
     """
     kind = values.type
     if pa.types.is_timestamp(kind):
-        return _time(values, column, zone)
-    if pa.types.is_date(kind):
-        return pc.cast(values, pa.string())
-    if pa.types.is_decimal(kind):
-        return decimal_text(values)
+        time = _time(values, column, zone)
+        return time if dialect.takes_arrow else plain(time)
+    if pa.types.is_date(kind) or pa.types.is_decimal(kind):
+        return values if dialect.takes_arrow and column.family != "text" else plain(values)
     if pa.types.is_boolean(kind):
         number = pc.cast(values, pa.int8())
         return pc.cast(number, pa.string()) if column.family == "text" else number
@@ -89,19 +91,6 @@ def fitted(values: pa.Array, column: Column, dialect: Dialect, zone: str) -> pa.
     if pc.any(pc.match_substring(text, "\x00")).as_py():
         raise Refused(f"列 {column.name} 的文本中有空字符（NUL）", remedy="在校验中拒收这样的行")
     return text
-
-
-def decimal_text(values: pa.Array) -> pa.Array:
-    """Decimals in plain digits."""
-    if values.type.scale > 6:
-        # From here on Arrow writes small ones with an exponent.
-        return pa.array([None if value is None else f"{value:f}" for value in values.to_pylist()], pa.string())
-    return pc.cast(values, pa.string())
-
-
-def plain(values: pa.Array) -> pa.Array:
-    """Fitted values as text."""
-    return values if pa.types.is_string(values.type) else pc.cast(values, pa.string())
 
 
 def fields_of(schema: pa.Schema) -> Mapping[str, pa.Field]:
@@ -154,12 +143,13 @@ def _time(values: pa.Array, column: Column, zone: str) -> pa.Array:
                 f"列 {column.name}（{column.declared}）的秒只留 {column.fraction} 位小数，数据比它细",
                 remedy="请对方把该列改为六位小数，或在来源处截到整秒",
             )
-    text = pc.replace_substring_regex(pc.cast(local, pa.string()), r"\.0{6}$", "")
     if column.family == "instant":
-        return text
+        return local
     # Clocks that are put back show an hour twice; zone-less, it is taken for the earlier one.
     repeated = pc.not_equal(from_zone(zone)[1](local), moment)
-    return _with_offset(text, moment, repeated, column, zone) if pc.any(repeated).as_py() else text
+    if pc.any(repeated).as_py():
+        return _with_offset(plain(local), moment, repeated, column, zone)
+    return plain(local) if column.family == "text" else local
 
 
 def _with_offset(text: pa.Array, moment: pa.Array, where: pa.Array, column: Column, zone: str) -> pa.Array:

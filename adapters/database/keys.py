@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from adapters.database.fit import plain
+from adapters.database.dialects.types import plain
 from adapters.errors import Malformed, Misconfigured, Refused
 
 KEY_LENGTH, SCOPE_LENGTH = 512, 120

@@ -11,9 +11,10 @@ import pyarrow as pa
 import sqlalchemy as sa
 from sqlalchemy.schema import CreateTableAs
 
-from adapters.base import OPERATION, Binding, Claim
+from adapters.base import DELETE, OPERATION, Binding, Claim
 from adapters.database.dialects import Dialect
-from adapters.database.fit import fitted, plain
+from adapters.database.dialects.types import plain
+from adapters.database.fit import fitted
 from adapters.database.keys import key_text
 from adapters.database.ledger import PREFIX
 from adapters.database.shapes import Column, Expression, TableShape
@@ -114,6 +115,10 @@ class Stage:
         # By name: whoever takes the stage up may have the items in another order.
         items = sorted(layout.fields)
         self._places = {item: number for number, item in enumerate(items)}
+        self.distinct = False
+        """No key is staged twice, as far as who staged it knows."""
+        self.deleting: bool | None = None
+        """Deletions are among the rows; None: it must be looked up."""
         service = {ROW: "integer", OPERATION_COLUMN: "integer", KEY: "key"}
         self.copy = copy_of(dialect, self.name, layout.shape, [layout.column(item) for item in items], service)
 
@@ -132,14 +137,16 @@ class Stage:
         return (self.table if table is None else table).c[f"c{self._places[item]}"]
 
     def create(self, connection: sa.Connection) -> None:
-        """Make it, with no row twice."""
+        """Make it."""
         connection.execute(self.copy.create)
-        row = sa.Table(self.name, sa.MetaData(), sa.Column(ROW, sa.BigInteger), schema=self.table.schema)
-        connection.execute(sa.schema.CreateIndex(sa.Index(f"{self.name}_row", row.c[ROW], unique=True)))
+        self._dialect.ease(connection, self.table)
+
+    def cut(self, connection: sa.Connection, first: int) -> None:
+        """Take the rows from a number on away again, which a lost answer left in doubt."""
+        connection.execute(sa.delete(self.table).where(self.table.c[ROW] >= first))
 
     def load(self, connection: sa.Connection, batch: pa.RecordBatch, first: int, zone: str) -> None:
-        """Put a batch's rows behind the ones that are there; what a lost answer left in doubt goes first."""
-        connection.execute(sa.delete(self.table).where(self.table.c[ROW] >= first))
+        """Put a batch's rows behind the ones that are there."""
         values = {
             item: fitted(batch.column(item), self.layout.column(item), self._dialect, zone) for item in self._places
         }
@@ -155,6 +162,13 @@ class Stage:
     def exists(self, connection: sa.Connection) -> bool:
         """Whether the table is there."""
         return sa.inspect(connection).has_table(self.name, schema=self.table.schema)
+
+    def deletes(self, connection: sa.Connection) -> bool:
+        """Whether deletions are among the rows."""
+        if self.deleting is None:
+            found = sa.select(sa.literal(1)).where(self.table.c[OPERATION_COLUMN] == DELETE).limit(1)
+            self.deleting = connection.execute(found).first() is not None
+        return self.deleting
 
     def count(self, connection: sa.Connection) -> int:
         """How many rows are there."""

@@ -167,6 +167,12 @@ class Ledger:
         connection.execute(sa.update(table).where(mine).values(value=table.c.value + 1))
         return int(connection.execute(sa.select(table.c.value).where(mine)).scalar_one())
 
+    def sign(self, connection: sa.Connection, manifest: Manifest) -> None:
+        """Put digest and head into a row that was claimed before they were known, in the same transaction."""
+        mine = self.ledger.c.delivery_key == manifest.claim.key
+        values = {"epoch": manifest.claim.epoch, "manifest_digest": manifest.digest, "head": manifest.head}
+        connection.execute(sa.update(self.ledger).where(mine).values(values))
+
     def settle(self, connection: sa.Connection, manifest: Manifest, counts: Counts, place: str) -> None:
         """Complete the ledger row."""
         text = json.dumps(

@@ -12,13 +12,19 @@ import sqlalchemy as sa
 
 from adapters.base import DELETE, PUT
 from adapters.database.dialects import Dialect
+from adapters.database.errors import diagnosed
 from adapters.database.keys import scope_text
 from adapters.database.layout import KEY, OPERATION_COLUMN, ROW, Stage, stamps
 from adapters.database.ledger import SERIAL, Counts, Ledger
 from adapters.database.shapes import Expression
+from adapters.errors import Unavailable
 
-INSERT, REPLACE, REMOVE, ENTOMB, UNCHANGED, SUPERSEDED, CONFLICT = range(1, 8)
-"""Decisions; ENTOMB is a deletion of a row that is not there, which leaves its tombstone."""
+INSERT, REPLACE, REMOVE, ENTOMB, UNCHANGED, SUPERSEDED, CONFLICT, BROKEN = range(1, 9)
+"""Decisions; ENTOMB is a deletion of a row that is not there, which leaves its tombstone. A row of which nothing
+is noted is inserted."""
+
+_TRIES = 2000
+"""Statements that are spent on finding rows which break a constraint, before the delivery as a whole is refused."""
 
 _RULE, _REASON = "conflict", "与目标端同一版本的内容不同"
 
@@ -30,10 +36,11 @@ class Merge:
         dialect: The product.
         stage: The rows, and how their items lie in the target.
         ledger: The tables beside the target.
+        rows: How many rows are staged.
         overwrite: Other content of the same version is written instead of refused.
     """
 
-    def __init__(self, dialect: Dialect, stage: Stage, ledger: Ledger, *, overwrite: bool) -> None:
+    def __init__(self, dialect: Dialect, stage: Stage, ledger: Ledger, rows: int, *, overwrite: bool) -> None:
         self._dialect = dialect
         self._layout = layout = stage.layout
         self._stage = stage
@@ -44,103 +51,145 @@ class Merge:
         self._scope = scope_text(layout.binding.fixed)
         self._ranking = sa.table("shutong_ranking", sa.column(ROW), sa.column("winner"))
         self._verdict = sa.table("shutong_verdict", sa.column(ROW), sa.column("decision"))
+        self._rows = rows
+        self._graves = False
+        self._beaten = False
         self._many: Mapping[int, int] = {}
+        self._broken: list[tuple[int, str]] = []
 
-    def decide(self, connection: sa.Connection) -> Counts:
-        """Lock what is concerned and decide about every staged row."""
+    def decide(self, connection: sa.Connection) -> None:
+        """Lock what is concerned and decide about every staged row that is not simply inserted."""
         for table in (self._ranking, self._verdict):
             made = sa.Table(table.name, sa.MetaData(), prefixes=["TEMPORARY"])
             made.append_column(sa.Column(ROW, sa.BigInteger, primary_key=True, autoincrement=False))
             other = next(name for name in table.c.keys() if name != ROW)  # noqa: SIM118
             made.append_column(sa.Column(other, sa.BigInteger))
             connection.execute(sa.schema.CreateTable(made))
-        self._dialect.lock(connection, self._target, self._joined(self._target, self._stage.table))
+        self._dialect.look_over(connection, self._stage.table)
+        graves = self._ledger.tombstones
+        here = sa.and_(graves.c.object == self._binding.object, graves.c.scope == self._scope)
+        any_grave = sa.select(sa.literal(1)).where(here)
+        self._graves = connection.execute(any_grave.limit(1)).first() is not None
         self._rank(connection)
-        self._judge_winners(connection)
+        self._judge_present(connection)
+        self._judge_absent(connection)
         self._judge_losers(connection)
-        return self._counted(connection)
 
-    def carry_out(self, connection: sa.Connection, zone: str, serial: int, key: str) -> None:
-        """Change target and tombstones as decided, and keep what was refused."""
+    def carry_out(self, connection: sa.Connection, zone: str, serial: int, key: str) -> Counts:
+        """Change target and tombstones as decided, keep what was refused, and count it all."""
         shape = self._layout.shape
         counted = (
             {SERIAL: self._dialect.constant(str(serial), shape.columns[SERIAL])} if SERIAL in shape.columns else {}
         )
-        self._insert(connection, stamps(self._binding, shape, self._dialect, zone, new=True) | counted)
-        self._replace(connection, stamps(self._binding, shape, self._dialect, zone, new=False) | counted)
+        self._many = self._decisions(connection)
         self._remove(connection)
+        self._replace(connection, stamps(self._binding, shape, self._dialect, zone, new=False) | counted)
+        self._insert(connection, stamps(self._binding, shape, self._dialect, zone, new=True) | counted)
         self._bury(connection, serial)
-        refused = sa.select(sa.literal(key), self._verdict.c[ROW], sa.literal(_RULE), sa.literal(_REASON)).where(
-            self._verdict.c.decision == CONFLICT
-        )
         names = ["delivery_key", "row_number", "rule", "reason"]
-        connection.execute(sa.insert(self._ledger.refusals).from_select(names, refused))
+        if self._any(CONFLICT):
+            refused = sa.select(sa.literal(key), self._verdict.c[ROW], sa.literal(_RULE), sa.literal(_REASON)).where(
+                self._verdict.c.decision == CONFLICT
+            )
+            connection.execute(sa.insert(self._ledger.refusals).from_select(names, refused))
+        if self._broken:
+            rows = [dict(zip(names, (key, row, "constraint", why), strict=True)) for row, why in self._broken]
+            connection.execute(sa.insert(self._ledger.refusals), rows)
+        return self._counted(connection)
 
     # Decisions
 
     def _rank(self, connection: sa.Connection) -> None:
-        """Rows of one key: the highest version wins, then the last."""
+        """Rows of one key: the highest version wins, then the last. Only keys that come twice are ranked."""
         rows = self._stage.table
+        if self._stage.distinct:
+            return
+        keys = [self._dialect.bytewise(self._stage.item(item), self._layout.column(item)) for item in self._binding.key]
+        twice = sa.select(*(key.label(f"k{n}") for n, key in enumerate(keys))).group_by(*keys)
+        repeated = twice.having(sa.func.count() > 1).subquery("twice")
+        if connection.execute(sa.select(sa.func.count()).select_from(repeated)).scalar_one() == 0:
+            return
         order: list[Expression] = []
         if self._binding.version is not None:
             rank = self._version(rows)
             order = [sa.case((rank.is_(None), 1), else_=0), rank.desc()]
-        winner = sa.func.first_value(rows.c[ROW]).over(partition_by=rows.c[KEY], order_by=[*order, rows.c[ROW].desc()])
-        connection.execute(sa.insert(self._ranking).from_select([ROW, "winner"], sa.select(rows.c[ROW], winner)))
+        winner = sa.func.first_value(rows.c[ROW]).over(partition_by=keys, order_by=[*order, rows.c[ROW].desc()])
+        among = sa.and_(*(key == repeated.c[f"k{n}"] for n, key in enumerate(keys)))
+        query = sa.select(rows.c[ROW], winner).select_from(rows.join(repeated, among))
+        connection.execute(sa.insert(self._ranking).from_select([ROW, "winner"], query))
+        self._beaten = True
 
-    def _judge_winners(self, connection: sa.Connection) -> None:
-        rows, there, grave = self._stage.table, self._target, self._ledger.tombstones
-        tables = (
-            self._ranking.join(rows, rows.c[ROW] == self._ranking.c[ROW])
-            .outerjoin(there, self._joined(there, rows))
-            .outerjoin(grave, self._grave_of(rows))
+    def _not_beaten(self, rows: sa.FromClause) -> list[Expression]:
+        """Only the winner of a key is compared with what is there."""
+        if not self._beaten:
+            return []
+        lost = sa.select(self._ranking.c[ROW]).where(
+            self._ranking.c[ROW] == rows.c[ROW], self._ranking.c[ROW] != self._ranking.c.winner
         )
+        return [sa.not_(lost.exists())]
+
+    def _judge_present(self, connection: sa.Connection) -> None:
+        """Rows whose key is there already; they are locked."""
+        rows, there = self._stage.table, self._target
         query = (
-            sa.select(rows.c[ROW], self._winners_fate(rows, there, grave))
-            .select_from(tables)
-            .where(self._ranking.c[ROW] == self._ranking.c.winner)
+            sa.select(rows.c[ROW], self._fate_of_present(rows, there))
+            .select_from(rows.join(there, self._joined(there, rows)))
+            .where(*self._not_beaten(rows))
         )
-        connection.execute(sa.insert(self._verdict).from_select([ROW, "decision"], query))
+        found = self._dialect.locking(query, there)
+        connection.execute(sa.insert(self._verdict).from_select([ROW, "decision"], found))
 
-    def _winners_fate(self, rows: sa.FromClause, there: sa.TableClause, grave: sa.Table) -> Expression:
+    def _judge_absent(self, connection: sa.Connection) -> None:
+        """Rows whose key is not there, but that delete it, or that were deleted before."""
+        if not self._graves and not self._stage.deletes(connection):
+            return
+        rows, grave = self._stage.table, self._ledger.tombstones
+        seen = sa.select(self._verdict.c[ROW]).where(self._verdict.c[ROW] == rows.c[ROW]).exists()
+        query = (
+            sa.select(rows.c[ROW], self._fate_of_absent(rows, grave))
+            .select_from(rows.outerjoin(grave, self._grave_of(rows)))
+            .where(
+                sa.or_(rows.c[OPERATION_COLUMN] == DELETE, grave.c.object.is_not(None)),
+                sa.not_(seen),
+                *self._not_beaten(rows),
+            )
+        )
+        # Through a table of its own: a product may not read what it is inserting into.
+        decided = query.subquery("decided")
+        connection.execute(sa.insert(self._verdict).from_select([ROW, "decision"], sa.select(*decided.c)))
+
+    def _fate_of_present(self, rows: sa.FromClause, there: sa.FromClause) -> Expression:
         put = rows.c[OPERATION_COLUMN] == PUT
-        present = there.c[self._binding.columns[self._binding.key[0]]].is_not(None)
-        buried = grave.c.object.is_not(None)
         same = self._same_content(rows, lambda item: there.c[self._binding.columns[item]])
         if self._binding.version is None:
-            return sa.case(
-                (sa.and_(put, sa.not_(present)), INSERT),
-                (sa.and_(put, same), UNCHANGED),
-                (put, REPLACE),
-                (present, REMOVE),
-                (buried, UNCHANGED),
-                else_=ENTOMB,
-            )
+            return sa.case((sa.and_(put, same), UNCHANGED), (put, REPLACE), else_=REMOVE)
         mine, others = self._version(rows), self._target_version(there)
-        last = self._grave_version(grave)
         return sa.case(
-            (sa.and_(put, sa.not_(present), buried, _below(mine, last)), SUPERSEDED),
-            (
-                sa.and_(put, sa.not_(present), buried, mine.is_not_distinct_from(last)),
-                INSERT if self._overwrite else SUPERSEDED,
-            ),
-            (sa.and_(put, sa.not_(present)), INSERT),
-            (sa.and_(put, _below(mine, others)), SUPERSEDED),
+            (_below(mine, others), SUPERSEDED),
             (sa.and_(put, same), UNCHANGED),
             (sa.and_(put, _below(others, mine)), REPLACE),
             (put, REPLACE if self._overwrite else CONFLICT),
-            (sa.and_(present, _below(mine, others)), SUPERSEDED),
-            (present, REMOVE),
+            else_=REMOVE,
+        )
+
+    def _fate_of_absent(self, rows: sa.FromClause, grave: sa.FromClause) -> Expression:
+        put, buried = rows.c[OPERATION_COLUMN] == PUT, grave.c.object.is_not(None)
+        if self._binding.version is None:
+            return sa.case((put, INSERT), (buried, UNCHANGED), else_=ENTOMB)
+        mine, last = self._version(rows), self._grave_version(grave)
+        return sa.case(
+            (sa.and_(put, buried, _below(mine, last)), SUPERSEDED),
+            (sa.and_(put, buried, mine.is_not_distinct_from(last)), INSERT if self._overwrite else SUPERSEDED),
+            (put, INSERT),
             (sa.and_(buried, sa.not_(_below(last, mine))), UNCHANGED),
             else_=ENTOMB,
         )
 
     def _judge_losers(self, connection: sa.Connection) -> None:
         """Rows that another of the same key and delivery has beaten."""
-        ranking, rows, winners = self._ranking, self._stage.table, self._stage.table.alias("winners")
-        beaten = sa.select(sa.func.count()).select_from(ranking).where(ranking.c[ROW] != ranking.c.winner)
-        if not connection.execute(beaten).scalar_one():
+        if not self._beaten:
             return
+        ranking, rows, winners = self._ranking, self._stage.table, self._stage.table.alias("winners")
         tables = ranking.join(rows, rows.c[ROW] == ranking.c[ROW]).join(winners, winners.c[ROW] == ranking.c.winner)
         query = (
             sa.select(rows.c[ROW], self._losers_fate(rows, winners))
@@ -162,30 +211,39 @@ class Merge:
             else_=SUPERSEDED if self._overwrite else CONFLICT,
         )
 
-    def _counted(self, connection: sa.Connection) -> Counts:
+    def _decisions(self, connection: sa.Connection) -> Mapping[int, int]:
         decision = self._verdict.c.decision
         found = connection.execute(sa.select(decision, sa.func.count()).group_by(decision))
-        self._many = many = {row[0]: row[1] for row in found}
+        return {row[0]: row[1] for row in found}
+
+    def _counted(self, connection: sa.Connection) -> Counts:
+        many = self._decisions(connection)
+        inserted = sa.select(sa.func.count()).select_from(self._stage.table).where(*self._inserted())
         return Counts(
-            written=sum(many.get(each, 0) for each in (INSERT, REPLACE, REMOVE)),
+            written=connection.execute(inserted).scalar_one() + many.get(REPLACE, 0) + many.get(REMOVE, 0),
             deleted=many.get(REMOVE, 0),
             unchanged=many.get(UNCHANGED, 0) + many.get(ENTOMB, 0),
             superseded=many.get(SUPERSEDED, 0),
-            refused=many.get(CONFLICT, 0),
+            refused=many.get(CONFLICT, 0) + many.get(BROKEN, 0),
         )
 
     # Changes
 
+    def _inserted(self) -> list[Expression]:
+        """Rows of which nothing was decided, or this."""
+        if not any(count for decision, count in self._many.items() if decision != INSERT):
+            return []
+        other = sa.and_(self._verdict.c[ROW] == self._stage.table.c[ROW], self._verdict.c.decision != INSERT)
+        return [sa.not_(sa.exists().where(other).correlate(self._stage.table))]
+
     def _insert(self, connection: sa.Connection, written: Mapping[str, Expression]) -> None:
-        if not self._any(INSERT):
-            return
         items = self._layout.fields
         values = {self._binding.columns[item]: self._stage.item(item) for item in items}
         for name, text in self._binding.fixed.items():
             values[name] = self._dialect.constant(text, self._layout.shape.columns[name])
         values |= written
-        query = sa.select(*values.values()).where(self._decided(INSERT))
-        connection.execute(sa.insert(self._target).from_select(list(values), query))
+        query = sa.select(*values.values()).select_from(self._stage.table).where(*self._inserted())
+        self._apply(connection, lambda *span: sa.insert(self._target).from_select(list(values), query.where(*span)))
 
     def _replace(self, connection: sa.Connection, written: Mapping[str, Expression]) -> None:
         if not self._any(REPLACE):
@@ -198,7 +256,53 @@ class Merge:
         values |= written
         if values:
             condition = sa.and_(self._decided(REPLACE), self._joined(self._target, self._stage.table))
-            connection.execute(sa.update(self._target).values(values).where(condition))
+            self._apply(connection, lambda *span: sa.update(self._target).values(values).where(condition, *span))
+
+    def _apply(self, connection: sa.Connection, statement: Callable[..., sa.Executable]) -> None:
+        """Carry a statement out for all rows it concerns, except those that the target's constraints forbid.
+
+        They are found by halves, each tried under a savepoint, and refused one by one.
+        """
+        row = self._stage.table.c[ROW]
+        spans = [(0, self._rows)]
+        tries = 0
+        while spans:
+            low, high = spans.pop()
+            part = () if (low, high) == (0, self._rows) else (row >= low, row < high)
+            attempt = connection.begin_nested()
+            try:
+                connection.execute(statement(*part))
+                attempt.commit()
+            except (sa.exc.IntegrityError, sa.exc.DataError) as error:
+                attempt.rollback()
+                tries += 1
+                if tries > _TRIES:
+                    raise
+                if high - low == 1:
+                    self._break(connection, low, error)
+                else:
+                    middle = (low + high) // 2
+                    spans += [(middle, high), (low, middle)]
+
+    def _break(self, connection: sa.Connection, number: int, error: sa.exc.DBAPIError) -> None:
+        """Refuse a row that the target will not have.
+
+        Raises:
+            Unavailable: Somebody else is writing a row of the same key.
+        """
+        stage = self._stage.table
+        mine = sa.and_(stage.c[ROW] == number, self._joined(self._target, stage))
+        replaced = sa.and_(self._verdict.c[ROW] == number, self._verdict.c.decision == REPLACE)
+        if (
+            connection.execute(sa.select(sa.func.count()).where(mine)).scalar_one()
+            and not connection.execute(sa.select(sa.func.count()).where(replaced)).scalar_one()
+        ):
+            raise Unavailable("目标表中有人正在写入同一业务主键的行", remedy="稍后重试")
+        connection.execute(sa.delete(self._verdict).where(self._verdict.c[ROW] == number))
+        connection.execute(sa.insert(self._verdict).values({ROW: number, "decision": BROKEN}))
+        self._many = {**self._many, BROKEN: 1}
+        named = "、".join(name for _, name in diagnosed(error, self._dialect).names)
+        self._broken.append((number, f"违反目标表的约束{f'（{named}）' if named else ''}"))
 
     def _remove(self, connection: sa.Connection) -> None:
         if not self._any(REMOVE):
@@ -211,8 +315,6 @@ class Merge:
 
     def _bury(self, connection: sa.Connection, serial: int) -> None:
         """A row that was written has no tombstone; a deletion leaves one, never a lower one."""
-        if not self._any(INSERT, REPLACE, REMOVE, ENTOMB):
-            return
         grave, rows = self._ledger.tombstones, self._stage.table
         clause = sa.table(grave.name, *(sa.column(name) for name in grave.c.keys()), schema=grave.schema)  # noqa: SIM118
 
@@ -222,7 +324,8 @@ class Merge:
                 gone = sa.and_(gone, sa.not_(_below(self._version(rows), self._grave_version(table))))
             return sa.and_(sa.or_(self._decided(INSERT, REPLACE), gone), self._grave_of(rows, table))
 
-        connection.execute(self._dialect.delete_matching(clause, ("object", "scope", KEY), condition))
+        if self._graves and self._any(INSERT, REPLACE, REMOVE, ENTOMB):
+            connection.execute(self._dialect.delete_matching(clause, ("object", "scope", KEY), condition))
         if not self._any(REMOVE, ENTOMB):
             return
         version: Expression = sa.null()

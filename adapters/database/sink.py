@@ -6,15 +6,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import sqlalchemy as sa
 
-from adapters.base import Acknowledgement, Binding, Claim, Delivery, Manifest, Sink
+from adapters.base import DELETE, OPERATION, Acknowledgement, Binding, Claim, Delivery, Manifest, Sink
 from adapters.database.check import sink_misfits
 from adapters.database.errors import translating
+from adapters.database.first import FirstDelivery
 from adapters.database.fit import fields_of, fitted
 from adapters.database.layout import ROW, Layout, Stage, copy_of, drop_stages
 from adapters.database.ledger import Ledger
 from adapters.database.merge import Merge
 from adapters.database.place import Place
-from adapters.errors import Misconfigured, Overtaken, Unbalanced
+from adapters.errors import Misconfigured, Overtaken, StageLost, Unbalanced
 
 
 class DatabaseSink(Sink):
@@ -39,6 +40,11 @@ class DatabaseSink(Sink):
         delivery = DatabaseDelivery(self._place, self._binding, schema, claim)
         delivery.make_stage()
         return delivery
+
+    def first(self, claim: Claim, schema: pa.Schema) -> Delivery | None:
+        """Open the transaction that will fill an empty table, where the product keeps one open without harm."""
+        delivery = FirstDelivery(self._place, self._binding, schema, claim)
+        return delivery if self._place.dialect.streams and delivery.opened() else None
 
     def resume(self, claim: Claim, schema: pa.Schema) -> Delivery:
         """Take up what is staged under the claim; commit says so if nothing is."""
@@ -95,6 +101,32 @@ class DatabaseSink(Sink):
         return {name: each.filter(short) for name, each in arrays.items()}
 
 
+class _Order:
+    """What is known of staged rows from having seen them go by."""
+
+    def __init__(self, key: tuple[str, ...]) -> None:
+        self._key = key
+        self._last: pa.Scalar | None = None
+        self.ascending = False
+        """Each key is higher than the one before, so that none comes twice."""
+        self.deleting: bool | None = None
+
+    def begun(self) -> None:
+        """Nothing is staged yet."""
+        self.ascending, self.deleting = len(self._key) == 1, False
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        """Look at the next rows."""
+        if self.deleting is False:
+            self.deleting = bool(pc.any(pc.equal(batch.column(OPERATION), DELETE)).as_py())
+        if self.ascending and batch.num_rows:
+            keys = batch.column(self._key[0])
+            rising = pc.all(pc.less(keys[:-1], keys[1:])).as_py() is not False
+            above = self._last is None or pc.less(self._last, keys[0]).as_py()
+            self.ascending = bool(rising and above and not keys.null_count)
+            self._last = keys[-1]
+
+
 class DatabaseDelivery(Delivery):
     """A stage of its own table, and the one transaction that empties it into the target.
 
@@ -113,6 +145,8 @@ class DatabaseDelivery(Delivery):
         self._ledger = Ledger(place.dialect, place.namespace)
         self._found: Layout | None = None
         self._staged: int | None = None
+        self._in_doubt = False
+        self._order = _Order(binding.key)
 
     def make_stage(self) -> None:
         """Start from nothing."""
@@ -122,6 +156,7 @@ class DatabaseDelivery(Delivery):
             drop_stages(connection, self._place.namespace, self._claim)
             stage.create(connection)
         self._staged = 0
+        self._order.begun()
 
     def stage(self, batch: pa.RecordBatch) -> None:
         """Add a batch, committed by itself.
@@ -134,9 +169,14 @@ class DatabaseDelivery(Delivery):
             if not stage.exists(connection):
                 raise Overtaken("暂存表已被更高纪元的任务清除", remedy="由当前持有租约的任务继续")
             first = stage.count(connection) if self._staged is None else self._staged
+            if self._in_doubt:
+                stage.cut(connection, first)
+            self._in_doubt = True
             with translating(self._place.dialect, self._place.name, stage.known_as):
                 stage.load(connection, batch, first, self._place.zone)
+        self._in_doubt = False
         self._staged = first + batch.num_rows
+        self._order.add(batch)
 
     def commit(self, manifest: Manifest) -> Acknowledgement:
         """Claim, epoch, previous delivery, count, merge, answer: one transaction."""
@@ -149,13 +189,13 @@ class DatabaseDelivery(Delivery):
             stage = self._stage(connection)
             self._demand_rows(connection, stage, manifest)
             serial = ledger.next_serial(connection, table)
-            merge = Merge(place.dialect, stage, ledger, overwrite=manifest.overwrite)
-            counts = merge.decide(connection)
+            merge = Merge(place.dialect, stage, ledger, manifest.rows, overwrite=manifest.overwrite)
+            merge.decide(connection)
+            counts = merge.carry_out(connection, place.zone, serial, manifest.claim.key)
             if counts.rows != manifest.rows:
                 raise Unbalanced(
                     f"{place.name}：暂存 {manifest.rows} 行，只判定了 {counts.rows} 行", remedy="放弃此次暂存，重新读取"
                 )
-            merge.carry_out(connection, place.zone, serial, manifest.claim.key)
             ledger.settle(connection, manifest, counts, table)
             return ledger.answered(connection, manifest)
 
@@ -176,12 +216,15 @@ class DatabaseDelivery(Delivery):
                 remedy = "请对方改表，或改正挂接；可用 endpoint prepare --sql 核对"
                 raise Misconfigured(f"{self._place.name}：{'；'.join(misfits)}", remedy=remedy)
             self._found = Layout(self._binding, shape, fields_of(self._schema))
-        return Stage(self._place.dialect, self._found, self._claim)
+        stage = Stage(self._place.dialect, self._found, self._claim)
+        stage.distinct, stage.deleting = self._order.ascending, self._order.deleting
+        return stage
 
     def _demand_rows(self, connection: sa.Connection, stage: Stage, manifest: Manifest) -> None:
-        if not stage.exists(connection):
-            raise Unbalanced(f"{self._place.name}：暂存表不在了，清单记 {manifest.rows} 行", remedy="重新读取")
-        staged = stage.count(connection)
+        staged = stage.count(connection) if stage.exists(connection) else 0
+        if not staged and manifest.rows:
+            # A server that went down may have taken with it what nothing depended on.
+            raise StageLost(f"{self._place.name}：暂存的 {manifest.rows} 行不在了", remedy="将自动重新读取")
         if staged != manifest.rows:
             raise Unbalanced(
                 f"{self._place.name}：暂存 {staged} 行，清单记 {manifest.rows} 行", remedy="放弃此次暂存，重新读取"

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from pydantic import field_validator
 
 from adapters.base import DELETE, OPERATION, REFERENCE, Acknowledgement, Binding, Claim, Delivery, Manifest, Sink
-from adapters.errors import Misconfigured, Overtaken, Restored, Unbalanced
+from adapters.errors import Misconfigured, Overtaken, Restored, StageLost, Unbalanced
 from adapters.files.formats.csv import CsvReader, Encoding, Layout, encode, header
 from adapters.files.ledger import Entry, Ledger, short
 from adapters.files.options import FileOptions
@@ -184,7 +184,7 @@ class FilesDelivery(Delivery):
     def _count(self) -> tuple[int, int, str]:
         """Rows, deletions among them and digest, of what lies staged now and not of what was sent."""
         if not self._directory.exists(self._part):
-            raise Unbalanced("暂存文件不在", remedy="放弃此次暂存，重新读取")
+            raise StageLost("暂存文件不在了", remedy="将自动重新读取")
         digest = hashlib.sha256()
 
         def hashed() -> Iterator[bytes]:

@@ -229,6 +229,14 @@ class RunTakenOver(Event):
 
 
 @dataclass(frozen=True)
+class RunRestaged(Event):
+    """What a run had staged was lost before it was committed; it reads again (重新暂存)."""
+
+    reason: str
+    """What was lost, in words."""
+
+
+@dataclass(frozen=True)
 class RunStaged(Event):
     """All rows of a run were read, checked and staged in the target (批次就绪)."""
 

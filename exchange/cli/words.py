@@ -74,6 +74,7 @@ EVENTS: Mapping[str, str] = {
     "ExchangeConfigured": _("交换任务配置"),
     "RunStarted": _("批次开始"),
     "RunTakenOver": _("批次接管"),
+    "RunRestaged": _("重新暂存"),
     "RunStaged": _("批次就绪"),
     "RunGated": _("放行"),
     "RunRefusedAtGate": _("拦截"),

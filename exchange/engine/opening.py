@@ -19,9 +19,14 @@ from schemas import profile
 
 @contextmanager
 def translated(what: str) -> Iterator[None]:
-    """Turn an adapter's error into the hub's, keeping its cause, its remedy and whether to retry."""
+    """Turn an adapter's error into the hub's, keeping its cause, its remedy and whether to retry.
+
+    A lost stage is none for people: the run begins again by itself.
+    """
     try:
         yield
+    except adapters.StageLost:
+        raise
     except (adapters.Restored, adapters.Unbalanced, adapters.Overtaken) as error:
         raise Red(f"{what}: {error.message}", remedy=error.remedy) from error
     except adapters.Misconfigured as error:

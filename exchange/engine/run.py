@@ -19,7 +19,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -32,12 +32,15 @@ from adapters import (
     Acknowledgement,
     AdapterError,
     Claim,
+    Delivery,
     Endpoint,
     Overtaken,
     Restored,
     Selection,
     Sink,
     Source,
+    StageLost,
+    Unavailable,
     Unbalanced,
 )
 from adapters import Manifest as CommitManifest
@@ -52,6 +55,7 @@ from exchange.engine import lease
 from exchange.engine.manifest import Header, Manifest, ManifestWriter
 from exchange.engine.opening import binding, open_registered, translated
 from exchange.engine.passage import Passage, delivered_schema
+from exchange.engine.pipeline import Behind, ahead
 from exchange.engine.promotion import Promotion
 from exchange.engine.references import References
 from exchange.engine.settlement import Settlement
@@ -67,6 +71,9 @@ from exchange.settings import Settings
 
 Observer = Callable[[str, dict[str, Any]], None]
 """Called at every step with its name and figures: for progress, and for tests that kill the process there."""
+
+_ATTEMPTS = 3
+"""How often a run stages anew within one go."""
 
 
 def _silent(_step: str, _figures: dict[str, Any]) -> None:
@@ -112,6 +119,8 @@ class _Work:
     """It is the run that was asked for, and not an unfinished one carried to its end."""
     observe: Observer
     started: float
+    held: Delivery | None = None
+    """What was staged by this very worker."""
 
 
 def _stand(row: ExchangeRow, run: RunRow | None) -> tuple[Any, ...]:
@@ -197,22 +206,49 @@ class Engine:
         with translated(f"目标端 {plan.target.endpoint}"):
             sink = target_end.sink(binding(plan.target, plan.key, plan.version))
         with sink, self._source(source_end, plan) as source:
-            if work.state == RunState.PLANNED:
-                if not work.asked and not self._still_granted(work):
-                    return
-                self._guard_target(work, sink)
-                with self._failing(work, sink):
-                    stopped = self._read(work, source, sink, target_end, beat)
-                if stopped:
-                    return
-            beat.check()
-            if work.state == RunState.STAGED and not self._gate(work):
-                return
-            if work.state == RunState.COMMITTING:
-                self._commit(work, sink)
+            for attempt in range(_ATTEMPTS):
+                try:
+                    self._deliver(work, source, sink, target_end, beat, first=work.fresh and attempt == 0)
+                    break
+                except StageLost as error:
+                    self._restage(work, error, last=attempt + 1 == _ATTEMPTS)
+                finally:
+                    if work.held is not None:
+                        work.held.close()
             if work.state == RunState.COMMITTED:
                 self._settlement.pay(work.run, plan, source, sink, self._manifest(work.run), by=work.by)
                 work.observe("9.settled", {"run": work.run})
+
+    def _deliver(
+        self, work: _Work, source: Source, sink: Sink, target_end: Endpoint, beat: lease.Heartbeat, *, first: bool
+    ) -> None:
+        """Steps 3 to 8, from where the run stands; it may end on the way."""
+        if work.state == RunState.PLANNED:
+            if not work.asked and not self._still_granted(work):
+                return
+            self._guard_target(work, sink)
+            with self._failing(work, sink):
+                if self._read(work, source, sink, target_end, beat, first=first):
+                    return
+        beat.check()
+        if work.state == RunState.STAGED and not self._gate(work):
+            return
+        if work.state == RunState.COMMITTING:
+            self._commit(work, sink)
+
+    def _restage(self, work: _Work, error: StageLost, *, last: bool) -> None:
+        """What was staged is gone and nothing of it was committed: the run starts again under its own key."""
+        with self._owned(work) as (session, run):
+            if run.state != RunState.PLANNED:
+                self._authorisation.release(session, run.delivery)
+                run.state = moved(run.state, RunState.PLANNED)
+                run.manifest = run.manifest_digest = run.stage_epoch = None
+            self._event(session, events.RunRestaged(reason=error.message), work.by, run)
+            work.state = run.state
+        self._sweep(work)
+        if last:
+            with translated(f"目标端 {work.plan.target.endpoint}"):
+                raise Unavailable(error.message, remedy="稍后重试；总不成功时请检查对方数据库")
 
     @contextmanager
     def _source(self, end: Endpoint, plan: Plan) -> Iterator[Source]:
@@ -370,7 +406,9 @@ class Engine:
             self._redden(work, error)
             raise error
 
-    def _read(self, work: _Work, source: Source, sink: Sink, target_end: Endpoint, beat: lease.Heartbeat) -> bool:
+    def _read(
+        self, work: _Work, source: Source, sink: Sink, target_end: Endpoint, beat: lease.Heartbeat, *, first: bool
+    ) -> bool:
         """Read, check and stage everything, then make the manifest durable. True: stopped for good."""
         plan = work.plan
         claim = Claim(key=work.delivery, exchange=plan.exchange, epoch=work.epoch)
@@ -390,25 +428,26 @@ class Engine:
             self._sweep(work)
         with translated(f"交换 {plan.exchange}"), self.vault.write(name) as writer:
             manifest = ManifestWriter(writer)
-            delivery = sink.begin(claim, passage.schema)
-            after = None if plan.full else work.position
-            for batch in source.batches(Selection(after=after, batch_rows=plan.batch_rows)):
-                beat.check()
-                passed = passage.through(batch)
-                manifest.rows(passed.rows)
-                manifest.refused(passed.refused)
-                manifest.kept(passed.kept)
-                if passed.staged.num_rows:
-                    delivery.stage(passed.staged)
-                    covered = digest.add(passed.staged)
-                    manifest.leaf(covered)
-                header.read += batch.num_rows
-                header.filtered += passed.filtered
-                header.refused += passed.refused_rows
-                header.staged += passed.staged.num_rows
-                for rule in (*passed.refused.column("rule").to_pylist(), *passed.kept.column("rule").to_pylist()):
-                    header.report[rule] = header.report.get(rule, 0) + 1
-                work.observe("3.read", {"read": header.read, "refused": header.refused, "staged": header.staged})
+            work.held = (sink.first(claim, passage.schema) if first else None) or sink.begin(claim, passage.schema)
+            selection = Selection(after=None if plan.full else work.position, batch_rows=plan.batch_rows)
+            with ahead(source.batches(selection)) as batches, closing(Behind(work.held.stage)) as staging:
+                for batch in batches:
+                    beat.check()
+                    passed = passage.through(batch)
+                    if passed.staged.num_rows:
+                        staging.put(passed.staged)
+                        manifest.leaf(digest.add(passed.staged))
+                    manifest.rows(passed.rows)
+                    manifest.refused(passed.refused)
+                    manifest.kept(passed.kept)
+                    header.read += batch.num_rows
+                    header.filtered += passed.filtered
+                    header.refused += passed.refused_rows
+                    header.staged += passed.staged.num_rows
+                    for rule in (*passed.refused.column("rule").to_pylist(), *passed.kept.column("rule").to_pylist()):
+                        header.report[rule] = header.report.get(rule, 0) + 1
+                    work.observe("3.read", {"read": header.read, "refused": header.refused, "staged": header.staged})
+                staging.finish()
             position = source.position()
             header.position = dict(position) if position is not None else None
             header.content = digest.root()
@@ -507,7 +546,7 @@ class Engine:
         head = self._audit.head()
         work.observe("7.commit", {})
         try:
-            delivery = sink.resume(claim, delivered_schema(plan))
+            delivery = work.held or sink.resume(claim, delivered_schema(plan))
             acknowledged = delivery.commit(
                 CommitManifest(
                     claim=replace(claim, epoch=work.epoch),
@@ -518,6 +557,8 @@ class Engine:
                     head=head,
                 )
             )
+        except StageLost:
+            raise
         except AdapterError as error:
             # Unless the target's own books say no, an answer that was lost may have been a yes: then only
             # committing again under the same key can tell, and the state says so already.
@@ -583,6 +624,8 @@ class Engine:
             if session.get_one(RunRow, work.run).stage_epoch == work.epoch:
                 return
         self.vault.remove(f"{work.run}.{work.epoch}")
+        if work.held is not None:
+            work.held.close()
         with suppress(AdapterError):
             claim = Claim(key=work.delivery, exchange=work.plan.exchange, epoch=work.epoch)
             sink.resume(claim, delivered_schema(work.plan)).abort()

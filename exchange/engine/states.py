@@ -26,8 +26,11 @@ MOVES: dict[RunState, frozenset[RunState]] = {
     RunState.PLANNED: frozenset(
         {RunState.STAGED, RunState.FAILED, RunState.STOPPED, RunState.BARRED, RunState.RED, RunState.ABANDONED}
     ),
-    RunState.STAGED: frozenset({RunState.COMMITTING, RunState.BARRED, RunState.RED, RunState.ABANDONED}),
-    RunState.COMMITTING: frozenset({RunState.COMMITTED, RunState.RED, RunState.ABANDONED}),
+    # What has lost its stage before anything was committed goes back to the start.
+    RunState.STAGED: frozenset(
+        {RunState.PLANNED, RunState.COMMITTING, RunState.BARRED, RunState.RED, RunState.ABANDONED}
+    ),
+    RunState.COMMITTING: frozenset({RunState.PLANNED, RunState.COMMITTED, RunState.RED, RunState.ABANDONED}),
     RunState.COMMITTED: frozenset({RunState.SETTLED}),
 }
 

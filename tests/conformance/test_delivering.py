@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from adapters.base import DELETE, OPERATION, PUT, Binding
-from adapters.errors import Overtaken, Restored, Unbalanced
+from adapters.errors import Overtaken, Restored, StageLost, Unbalanced
 from tests.conformance.cases import NUMBER, REMARK, Case
 from tests.conformance.places import Place, Run
 
@@ -160,7 +160,7 @@ def test_a_manifest_with_another_count(place: Place, rows: int) -> None:
 
 def test_nothing_was_staged_under_the_claim(place: Place) -> None:
     _, run = _begun(place)
-    with pytest.raises(Unbalanced):
+    with pytest.raises(StageLost):
         run.sink.resume(run.claim, run.schema).commit(run.manifest(3))
 
 
@@ -171,7 +171,7 @@ def test_abort_leaves_nothing(place: Place) -> None:
     delivery.abort()
     delivery.abort()
     assert run.sink.settled(run.claim.key) is None
-    with pytest.raises(Unbalanced):
+    with pytest.raises(StageLost):
         run.sink.resume(run.claim, run.schema).commit(run.manifest(3))
     answer = run.deliver(THREE.batch)
     place.endpoint.sink(binding).resume(run.claim, run.schema).abort()

@@ -58,6 +58,8 @@ class Dialect(ABC):
     """A float column can hold NaN and the infinities."""
     types_itself: ClassVar[bool] = True
     """The place vouches for the types of its columns; otherwise everything is read as text."""
+    takes_arrow: ClassVar[bool] = False
+    """Dates, times and decimals are loaded as Arrow has them; otherwise as text."""
     inline_comments: ClassVar[bool] = False
     """Comments stand in CREATE TABLE; otherwise they are statements of their own, if there are any."""
     comments: ClassVar[bool] = True
@@ -183,10 +185,23 @@ class Dialect(ABC):
     def insert_absent(self, table: sa.TableClause, values: Mapping[str, Any]) -> sa.Executable:
         """Insert a row unless its primary key is there; waits for a rival that is inserting it."""
 
+    def locking(self, query: sa.Select[*tuple[Any, ...]], target: sa.FromClause) -> sa.Select[*tuple[Any, ...]]:
+        """The same query, which locks the rows of the target that it finds until the transaction ends."""
+        return query.with_for_update(of=target)
+
     def lock(self, connection: sa.Connection, target: sa.TableClause, condition: Expression) -> None:
         """Lock the rows of the target that meet a condition until the transaction ends."""
-        rows = sa.select(sa.literal(1).label("one")).where(condition).with_for_update(of=target).subquery("locked")
+        rows = self.locking(sa.select(sa.literal(1).label("one")).where(condition), target).subquery("locked")
         connection.execute(sa.select(sa.func.count()).select_from(rows)).scalar_one()
+
+    def ease(self, connection: sa.Connection, table: sa.TableClause) -> None:
+        """Make a new table of ours that nothing depends on cheap to fill, where the product can."""
+
+    def look_over(self, connection: sa.Connection, table: sa.TableClause) -> None:
+        """Let the product look over a table that was just filled, where it plans its queries by what is there."""
+
+    streams: ClassVar[bool] = False
+    """A transaction may be kept open while rows come in, and hinders nobody."""
 
     def delete_matching(self, target: sa.TableClause, key: Sequence[str], condition: Condition) -> sa.Delete:
         """Delete the rows of the target that meet a condition over several tables."""

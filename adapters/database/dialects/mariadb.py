@@ -238,9 +238,13 @@ class MariaDB(Dialect):
         """INSERT IGNORE."""
         return sa.insert(table).values(**values).prefix_with("IGNORE")
 
+    def locking(self, query: sa.Select[*tuple[Any, ...]], target: sa.FromClause) -> sa.Select[*tuple[Any, ...]]:
+        """All sides of a join; the stage is ours anyway."""
+        return query.with_for_update()
+
     def lock(self, connection: sa.Connection, target: sa.TableClause, condition: Expression) -> None:
         """Locks both sides of the join; the stage is ours anyway."""
-        connection.execute(sa.select(sa.func.count()).where(condition).with_for_update()).scalar_one()
+        connection.execute(self.locking(sa.select(sa.func.count()).where(condition), target)).scalar_one()
 
     def bytewise(self, expression: Expression, column: Column) -> Expression:
         """Code points without padding, which is the order of the bytes in UTF-8."""

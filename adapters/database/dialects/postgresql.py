@@ -5,21 +5,28 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, ClassVar
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Any, ClassVar
 
+import adbc_driver_manager as adbc
 import psycopg
+import psycopg.conninfo
 import pyarrow as pa
+import pyarrow.compute as pc
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql.base import PGDialect
 
 from adapters.base import Probe
-from adapters.database.dialects import lines
+from adapters.database.dialects import lines, wire
 from adapters.database.dialects.base import CONNECT_SECONDS, ENGINE, LOCK_SECONDS, Diagnosis, Dialect, Rows
 from adapters.database.dialects.options import DatabaseOptions, Product
-from adapters.database.dialects.types import arrow_decimal, declared, from_zone, item_length, number_digits
+from adapters.database.dialects.types import arrow_decimal, declared, from_zone, item_length, number_digits, plain
 from adapters.database.shapes import Column, Expression, Family, Reading
-from adapters.errors import AdapterError, Misconfigured, Refused, Unavailable, Unsupported
+from adapters.errors import AdapterError, Malformed, Misconfigured, Refused, Unavailable, Unsupported
+
+if TYPE_CHECKING:
+    from adbc_driver_postgresql import dbapi
 
 _TLS = {"prefer": "prefer", "require": "require", "verify": "verify-full", "disable": "disable"}
 
@@ -80,11 +87,17 @@ _GREETINGS: tuple[tuple[str, type[AdapterError], str], ...] = (
 )
 
 
+_BATCH_BYTES = 8 * 1024 * 1024
+"""What is read at a time, about."""
+
+
 class PostgreSQL(Dialect):
     """PostgreSQL 13 and later."""
 
     product: ClassVar[Product] = "postgresql"
     longest_name: ClassVar[int] = 63
+    takes_arrow: ClassVar[bool] = True
+    streams: ClassVar[bool] = True
 
     def engine(self, options: DatabaseOptions, *, create: bool = False) -> sa.Engine:
         """An engine whose sessions all speak UTC, ISO dates and UTF-8."""
@@ -203,9 +216,10 @@ class PostgreSQL(Dialect):
             case "integer":
                 return reading(expression, pa.int64())
             case "decimal" if (kind := arrow_decimal(column)) is not None:
-                return reading(expression, kind)
+                return reading(text, kind)
             case "float":
-                return reading(expression, pa.float64())
+                # By its text: the four bytes of a real are not the digits that it is written with.
+                return reading(text, pa.float64())
             case "boolean":
                 return reading(expression, pa.bool_())
             case "date":
@@ -231,25 +245,65 @@ class PostgreSQL(Dialect):
     def read(
         self, connection: sa.Connection, rows: Rows, readings: Sequence[Reading], batch_rows: int
     ) -> Iterator[list[pa.Array]]:
-        """Through COPY, which the driver hands over row by row as the server sends them."""
-        statement, values = _compiled(connection, rows.with_only_columns(*(r.expression for r in readings)))
-        with _driver_errors(connection), _cursor(connection) as cursor:
-            query = f"COPY ({statement}) TO STDOUT (FORMAT csv)".encode()
-            with cursor.copy(query, values) as copy:
-                for group in lines.batched(map(bytes, copy), batch_rows):
-                    yield lines.parsed(group, readings)
+        """Through a second connection in the same snapshot, whose driver makes Arrow of a binary COPY itself."""
+        statement = _literal(connection, rows.with_only_columns(*(r.expression for r in readings)))
+        with _driver_errors(connection), _columnar(connection) as cursor:
+            cursor.execute(statement)
+            with cursor.fetch_record_batch() as found:
+                for batch in found:
+                    for start in range(0, batch.num_rows, batch_rows):
+                        part = batch.slice(start, batch_rows)
+                        yield [
+                            lines.finished(_parsed(column, reading), reading)
+                            for column, reading in zip(part.columns, readings, strict=True)
+                        ]
 
     def load(self, connection: sa.Connection, table: sa.TableClause, arrays: Mapping[str, pa.Array]) -> None:
-        """Through COPY."""
+        """Through a binary COPY; through one of lines where a column's type is none of the usual ones."""
         quote = connection.dialect.identifier_preparer
         names = ", ".join(quote.quote(name) for name in arrays)
-        query = f"COPY {quote.format_table(table)} ({names}) FROM STDIN (FORMAT csv)".replace("%%", "%")
-        wire = {
-            name: lines.hexed(array, "\\x") if pa.types.is_binary(array.type) else array
-            for name, array in arrays.items()
-        }
-        with _driver_errors(connection), _cursor(connection) as cursor, cursor.copy(query.encode()) as copy:
-            copy.write(lines.written(wire))
+        target = quote.format_table(table).replace("%%", "%")
+        kinds = self._kinds(connection, target)
+        types = [kinds[name] for name in arrays]
+        with _driver_errors(connection), _cursor(connection) as cursor:
+            if wire.encodes(list(arrays.values()), types):
+                rows = wire.encoded(list(arrays.values()), types)
+                with cursor.copy(f"COPY {target} ({names}) FROM STDIN (FORMAT binary)".encode()) as copy:
+                    for part in (wire.HEADER, rows, wire.TRAILER):
+                        copy.write(part)
+            else:
+                texts = {
+                    name: lines.hexed(array, "\\x") if pa.types.is_binary(array.type) else plain(array)
+                    for name, array in arrays.items()
+                }
+                with cursor.copy(f"COPY {target} ({names}) FROM STDIN (FORMAT csv)".encode()) as copy:
+                    copy.write(lines.written(texts))
+
+    def ease(self, connection: sa.Connection, table: sa.TableClause) -> None:
+        """Without a log of its own: what a crash of the server takes is read again."""
+        name = connection.dialect.identifier_preparer.format_table(table)
+        connection.exec_driver_sql(f"ALTER TABLE {name} SET UNLOGGED")
+
+    def look_over(self, connection: sa.Connection, table: sa.TableClause) -> None:
+        """Statistics, without which a million rows are planned as a handful."""
+        connection.exec_driver_sql(f"ANALYZE {connection.dialect.identifier_preparer.format_table(table)}")
+
+    def _kinds(self, connection: sa.Connection, table: str) -> Mapping[str, int]:
+        """The number of each column's type, a domain's being that of what it is based on."""
+        attribute, kind = (
+            sa.table(name, *map(sa.column, columns), schema="pg_catalog")
+            for name, columns in (
+                ("pg_attribute", ("attrelid", "attname", "atttypid", "attnum")),
+                ("pg_type", ("oid", "typtype", "typbasetype")),
+            )
+        )
+        base = sa.case((kind.c.typtype == "d", kind.c.typbasetype), else_=kind.c.oid)
+        query = (
+            sa.select(attribute.c.attname, sa.cast(base, sa.BigInteger))
+            .join(kind, kind.c.oid == attribute.c.atttypid)
+            .where(attribute.c.attrelid == sa.cast(sa.literal(table), postgresql.REGCLASS), attribute.c.attnum > 0)
+        )
+        return {row[0]: row[1] for row in connection.execute(query)}
 
     def insert_absent(self, table: sa.TableClause, values: Mapping[str, Any]) -> sa.Executable:
         """INSERT … ON CONFLICT DO NOTHING."""
@@ -322,6 +376,8 @@ class PostgreSQL(Dialect):
 
     def diagnose(self, error: BaseException) -> Diagnosis | None:
         """By SQLSTATE, and before there is a session by the words of the greeting."""
+        if isinstance(error, adbc.Error):
+            return _by_state(error.sqlstate, ())
         if not isinstance(error, psycopg.Error):
             return None
         state = error.sqlstate
@@ -331,10 +387,7 @@ class PostgreSQL(Dialect):
                 if error.pgconn is not None and re.search(pattern, str(error)):
                     return Diagnosis(kind, what)
             return None
-        for start, kind, what in _STATES:
-            if state.startswith(start):
-                return Diagnosis(kind, what, _names(error.diag))
-        return None
+        return _by_state(state, _names(error.diag))
 
 
 _DDL: tuple[tuple[Any, sa.types.TypeEngine[Any]], ...] = (
@@ -365,6 +418,13 @@ def _family(type: sa.types.TypeEngine[Any]) -> Family:
     return next((family for kind, family in kinds if isinstance(type, kind)), "other")
 
 
+def _by_state(state: str | None, names: tuple[tuple[str, str], ...]) -> Diagnosis | None:
+    for start, kind, what in _STATES:
+        if (state or "").startswith(start):
+            return Diagnosis(kind, what, names)
+    return None
+
+
 def _names(diag: Any) -> tuple[tuple[str, str], ...]:
     # A value that COPY cannot take is told of in the context only, behind its column.
     copied = _COPIED.match(diag.context or "")
@@ -380,18 +440,66 @@ def _set_up(connection: Any, _record: Any) -> None:
     connection.commit()
 
 
-def _compiled(connection: sa.Connection, rows: Rows) -> tuple[str, Mapping[str, Any]]:
+def _literal(connection: sa.Connection, rows: Rows) -> str:
+    """The statement with its values in it, quoted by the driver: COPY takes no parameters."""
     compiled = rows.compile(dialect=connection.dialect, compile_kwargs={"render_postcompile": True})
-    text = str(compiled)
-    # COPY takes no parameters, so the driver puts them in, quoted; without any it leaves the text as it is.
-    return (text, compiled.params) if compiled.params else (text.replace("%%", "%"), {})
+    return psycopg.ClientCursor(_raw(connection)).mogrify(str(compiled).encode(), compiled.params)
+
+
+def _parsed(values: pa.Array, reading: Reading) -> pa.Array:
+    try:
+        parsed = values if values.type == reading.wire else pc.cast(values, reading.wire)
+        if pa.types.is_temporal(parsed.type):
+            # A value may have come after the look for strange ones: as text, it tells whether it is one.
+            _demand_years(parsed)
+    except pa.ArrowInvalid:
+        # Not chained: the message quotes the value.
+        raise Malformed(
+            f"列 {reading.column}有无法按其类型读取的值",
+            remedy="请提供方改正该值，或在挂接选项 text 中列出该列，按文本读取",
+        ) from None
+    return parsed
+
+
+def _demand_years(values: pa.Array) -> None:
+    """Raise ArrowInvalid for the infinities and years that four digits do not write."""
+    kind = datetime if pa.types.is_timestamp(values.type) else date
+    least, greatest = (pa.scalar(each, values.type).value for each in (kind.min, kind.max))
+    ends = pc.min_max(values)
+    if ends["min"].is_valid and not least <= ends["min"].value <= ends["max"].value <= greatest:
+        raise pa.ArrowInvalid("not a year of the calendar")
+
+
+def _raw(connection: sa.Connection) -> psycopg.Connection[Any]:
+    raw = connection.connection.driver_connection
+    assert isinstance(raw, psycopg.Connection)  # noqa: S101
+    return raw
+
+
+@contextmanager
+def _columnar(connection: sa.Connection) -> Iterator[dbapi.Cursor]:
+    """A cursor of a connection of its own that sees what this one sees."""
+    from adbc_driver_postgresql import dbapi
+
+    raw = _raw(connection)
+    known = psycopg.conninfo.make_conninfo(**raw.info.get_parameters(), password=raw.info.password)
+    snapshot = connection.execute(sa.select(sa.func.pg_export_snapshot())).scalar_one()
+    with dbapi.connect(known) as other, other.cursor() as cursor:
+        cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        cursor.execute(f"SET TRANSACTION SNAPSHOT '{snapshot}'")
+        for statement in _SESSION:
+            cursor.execute(statement)
+        cursor.adbc_statement.set_options(**{"adbc.postgresql.batch_size_hint_bytes": str(_BATCH_BYTES)})
+        try:
+            yield cursor
+        except GeneratorExit:
+            cursor.adbc_cancel()
+            raise
 
 
 @contextmanager
 def _cursor(connection: sa.Connection) -> Iterator[psycopg.Cursor[Any]]:
-    raw = connection.connection.driver_connection
-    assert isinstance(raw, psycopg.Connection)  # noqa: S101
-    with raw.cursor() as cursor:
+    with _raw(connection).cursor() as cursor:
         yield cursor
 
 
@@ -400,7 +508,7 @@ def _driver_errors(connection: sa.Connection) -> Iterator[None]:
     """Errors of the bare driver, as SQLAlchemy would have raised them."""
     try:
         yield
-    except psycopg.Error as error:
+    except (psycopg.Error, adbc.Error) as error:
         raise sa.exc.DBAPIError.instance(
-            None, None, error, psycopg.Error, hide_parameters=True, dialect=connection.dialect
+            None, None, error, Exception, hide_parameters=True, dialect=connection.dialect
         ) from error

@@ -176,6 +176,10 @@ class SQLite(Dialect):
         """INSERT … ON CONFLICT DO NOTHING."""
         return sqlite.insert(table).values(**values).on_conflict_do_nothing()
 
+    def locking(self, query: sa.Select[*tuple[Any, ...]], target: sa.FromClause) -> sa.Select[*tuple[Any, ...]]:
+        """Nothing: the transaction holds the whole database."""
+        return query
+
     def lock(self, connection: sa.Connection, target: sa.TableClause, condition: Expression) -> None:
         """Nothing: the transaction holds the whole database."""
 

@@ -13,6 +13,8 @@ from adapters.database.shapes import Column
 
 INSTANT = pa.timestamp("us", tz="UTC")
 _DECIMAL_DIGITS = 38
+_PLAIN_SCALE = 6
+"""With more decimals, Arrow writes small ones with an exponent."""
 
 
 def from_zone(zone: str) -> tuple[pa.DataType, Callable[[pa.Array], pa.Array]]:
@@ -26,6 +28,18 @@ def from_zone(zone: str) -> tuple[pa.DataType, Callable[[pa.Array], pa.Array]]:
         return pc.cast(local, INSTANT)
 
     return INSTANT, step
+
+
+def plain(values: pa.Array) -> pa.Array:
+    """Values as text: times to the second where none is finer than that, decimals without exponents."""
+    kind = values.type
+    if pa.types.is_string(kind):
+        return values
+    if pa.types.is_timestamp(kind):
+        return pc.replace_substring_regex(pc.cast(values, pa.string()), r"\.0{6}$", "")
+    if pa.types.is_decimal(kind) and kind.scale > _PLAIN_SCALE:
+        return pa.array([None if value is None else f"{value:f}" for value in values.to_pylist()], pa.string())
+    return pc.cast(values, pa.string())
 
 
 def arrow_decimal(column: Column) -> pa.DataType | None:

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from adapters.base import DELETE, Binding, Claim, RefusedRow, Selection
 from adapters.database import DatabaseEndpoint
-from adapters.errors import Malformed, Misconfigured, Overtaken, Refused, Restored, Unavailable, Unbalanced
+from adapters.errors import Malformed, Misconfigured, Overtaken, Restored, StageLost, Unavailable, Unbalanced
 from schemas import DeleteMark, Item, Profile, StateColumn, arrow_schema
 from tests.adapters.database.conftest import (
     NAMES,
@@ -175,7 +175,7 @@ def test_a_stolen_row_is_noticed(installed: DatabaseEndpoint, hands: Hands) -> N
         assert sink.settled("key") is None
         assert sink.epoch("exchange") == 0
         delivery.abort()
-        with pytest.raises(Unbalanced):
+        with pytest.raises(StageLost):
             delivery.commit(Deliverer.manifest(CLAIM, 3))
     assert hands.persons() == []
 
@@ -186,7 +186,7 @@ def test_an_answer_lost_while_staging_leaves_no_row_twice(installed: DatabaseEnd
         delivery.stage(batch([person("1")]))
         delivery.stage(batch([person("2")]))
         # As if the second answer had never come.
-        delivery._staged = 1
+        delivery._staged, delivery._in_doubt = 1, True
         delivery.stage(batch([person("2")]))
         assert counts(delivery.commit(Deliverer.manifest(CLAIM, 2))) == (2, 0, 0, 0, 0)
         delivery.abort()
@@ -303,16 +303,18 @@ def test_a_target_that_does_not_fit_is_refused_before_anything_moves(installed: 
     assert all(word in caught.value.message for word in ("id", "amount", "born", "唯一索引", "只容 5 个字符"))
 
 
-def test_a_row_that_breaks_a_constraint_fails_its_delivery(deliver: Deliverer, hands: Hands) -> None:
-    deliver(person("1", name="first"), key="first")
+def test_a_row_that_breaks_a_constraint_is_refused_and_no_other(deliver: Deliverer, hands: Hands) -> None:
+    deliver(person("1", name="first"), person("5", name="fifth"), key="first")
     hands.run("CREATE UNIQUE INDEX one_name ON person (name)")
-    with pytest.raises(Refused) as caught:
-        deliver(person("2", name="秘密"), person("3", name="秘密"))
-    assert "name" in caught.value.message
-    assert "秘密" not in caught.value.message
-    assert hands.persons("id") == [("1",)]
+    answer = deliver(
+        person("2", name="秘密"), person("3", name="秘密"), person("4"), person("5", 2, name="first"), key="second"
+    )
+    assert counts(answer) == (2, 0, 0, 0, 2)
+    assert [(row.row, row.rule) for row in answer.refused] == [(1, "constraint"), (3, "constraint")]
+    assert all("name" in row.reason and "秘密" not in row.reason for row in answer.refused)
+    assert hands.persons("id", "version") == [("1", 1), ("2", 1), ("4", 1), ("5", 1)]
     with deliver.endpoint.sink(PERSON) as sink:
-        assert sink.settled("key") is None
+        assert sink.settled("second") == answer
 
 
 def test_a_key_may_not_be_missing(deliver: Deliverer) -> None:

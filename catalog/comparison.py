@@ -93,7 +93,7 @@ def _offer(old: Offer | None, new: Offer | None) -> Iterator[Change]:
             words = f"增加资源挂接：{new.endpoint} 的 {new.object}" if new else "删去资源挂接"
             yield Change("offer", _dumped(old), _dumped(new), words)
         return
-    for name in ("endpoint", "object", "capture", "profile"):
+    for name in ("endpoint", "object", "capture", "profile", "served"):
         before, after = getattr(old, name), getattr(new, name)
         if before != after:
             yield _changed(f"offer.{name}", f"资源挂接的{title(Offer, name)}", name, before, after)

@@ -193,6 +193,8 @@ class Offer(_Registered):
         capture: How changes are read.
         profile: Family of front-end tables it belongs to, if any.
         options: What only this kind of endpoint understands.
+        served: Where grants on it are served from: the base library, which collects it, or the provider's own
+            table, read anew for each grant and collected nowhere.
     """
 
     endpoint: Short = Field(title="端点")
@@ -201,6 +203,7 @@ class Offer(_Registered):
     capture: Literal["snapshot", "outbox", "batches", "journal"] = Field("snapshot", title="变化获取方式")
     profile: Short | None = Field(None, title="前置库表族")
     options: Options = Field(default_factory=dict, title="选项")
+    served: Literal["library", "provider"] = Field("library", title="共享来源")
 
 
 class Resource(_Registered):

@@ -397,6 +397,9 @@ def _offer(case: _Case) -> Iterator[Problem]:
             yield Problem(f"{at} › 信息项对应字段", f"字段 {column} 对应 {times} 个信息项", "请核对", "warning")
     if offer.profile is not None and offer.profile not in profiles():
         yield Problem(f"{at} › 前置库表族", f"没有 {offer.profile}", near(offer.profile, profiles()))
+    if offer.served == "provider" and offer.capture in ("outbox", "batches"):
+        remedy = "改为由基础库提供，或换一种变化获取方式"
+        yield Problem(f"{at} › 共享来源", "带同步标志或操作批次的前置表只有一个读取方，不能由提供方直接提供", remedy)
     if case.around is None:
         return
     remedy = near(offer.endpoint, case.around.endpoints) or "先登记端点"

@@ -68,3 +68,9 @@ def offer_end(resource: Resource) -> End:
         profile=offer.profile,
         options=dict(offer.options),
     )
+
+
+def served_end(resource: Resource) -> End:
+    """The end that grants on a resource are served from (共享来源): the library, or the provider's own table."""
+    direct = resource.offer is not None and resource.offer.served == "provider"
+    return offer_end(resource) if direct else library_end(resource)

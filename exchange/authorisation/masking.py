@@ -42,7 +42,9 @@ def ends(array: pa.Array, *, first: int, last: int, shortest: int) -> pa.Array:
     parts = [pc.utf8_slice_codeunits(array, 0, first), pc.binary_repeat("*", hidden)]
     if last:
         parts.append(pc.utf8_slice_codeunits(array, -last))
-    return pc.if_else(pc.greater_equal(length, shortest), pc.binary_join_element_wise(*parts, ""), _stars(array))
+    masked = pc.binary_join_element_wise(*parts, "")
+    short = pc.less(length, shortest)
+    return pc.if_else(short, _stars(array), masked) if pc.any(short).as_py() else masked
 
 
 def district(array: pa.Array) -> pa.Array:

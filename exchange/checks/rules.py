@@ -128,7 +128,10 @@ def reference_states(
 
 def _require(sheet: Sheet, item: Item, values: pa.Array, rule: str) -> None:
     textual = item.type in "CM"
-    missing = byte_lengths(pc.utf8_trim_whitespace(values)) <= 0 if textual else mask(pc.is_null(values))
+    if textual:
+        missing = (byte_lengths(values) <= 0) | mask(pc.fill_null(pc.utf8_is_space(values), fill_value=False))
+    else:
+        missing = mask(pc.is_null(values))
     rows = rows_where(missing)
     if len(rows):
         reasons = {"key": "业务主键不能为空", "version": "版本不能为空", "mandatory": "必填，现为空"}

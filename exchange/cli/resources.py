@@ -252,6 +252,7 @@ def _whole(entry: Any) -> list[Part]:
                     (_("表、操作或文件"), offer.object),
                     (_("变化获取方式"), offer.capture),
                     (_("前置库表族"), offer.profile),
+                    (_("共享来源"), {"library": _("基础库"), "provider": _("提供方")}[offer.served]),
                 ],
                 title=_("资源挂接"),
             )

@@ -1,4 +1,4 @@
-"""``demo`` and ``test``: seeing it work, and seeing that it does."""
+"""``demo``, ``test`` and ``bench``: seeing it work, seeing that it does, and how fast."""
 
 from __future__ import annotations
 
@@ -49,3 +49,20 @@ def test(
     # Wherever it stands, the word is ours: pytest has none like it.
     wanted = long or "--long" in given
     return run_tests([word for word in given if word != "--long"], long=wanted)
+
+
+@app.command(
+    "bench",
+    cls=Command,
+    rich_help_panel=START,
+    help=_("执行数通自己的性能测试，与同轮的基线相比；缺少的数据库先行安装，只用私有实例。"),
+    epilog=_("shutong bench database --json\nshutong bench database --only append,merge"),
+    context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "allow_interspersed_args": False},
+)
+def bench(
+    words: Annotated[list[str] | None, typer.Argument(metavar="NAME", help=_("性能测试的名称和选项"))] = None,
+) -> int:
+    """The project's own benchmarks."""
+    from exchange.cli.testing import run_bench
+
+    return run_bench(list(words or ()))

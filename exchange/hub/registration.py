@@ -177,6 +177,8 @@ class Registration:
             misfits = hub.endpoints.check_source(session, offered, items=resource.items, key=key, version=version)
             if misfits:
                 raise Invalid(f"资源 {code} 的挂接与来源端不符", misfits)
+            if resource.offer.served == "provider":
+                return
             schema = library_schema(resource)
             whole = library_end(resource, names=tuple(schema.names))
             hub.endpoints.install(session, whole, schema=schema, key=key, version=version)
@@ -189,6 +191,8 @@ class Registration:
         hub = self._hub
         entry = hub.catalog.resource(session, code, published=True)
         resource = entry.resource
+        if resource.offer is not None and resource.offer.served == "provider":
+            return
         grant = hub.authorisation.collect(session, by, entry)
         if resource.offer is None or grant is None:
             return

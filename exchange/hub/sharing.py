@@ -14,7 +14,7 @@ from exchange.db.tables import ApplicationRow, ExchangeRow, GrantRow
 from exchange.engine import plan_exchange
 from exchange.errors import Denied, Problem, Unknown
 from exchange.identity import Actor
-from exchange.library import library_end, library_table
+from exchange.library import library_table, served_end
 from exchange.plan import End, Plan
 from exchange.settings import Role
 
@@ -117,7 +117,7 @@ class Sharing:
         if not target:
             return grant.id
         resource = hub.catalog.resource(session, grant.resource, version=grant.resource_version).resource
-        source = library_end(resource)
+        source = served_end(resource)
         name = f"share-{grant.id}"
         if session.get(ExchangeRow, name) is not None:
             return grant.id  # the same application came again

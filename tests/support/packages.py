@@ -53,10 +53,11 @@ class Program:
 
 INITDB = Program("initdb", "postgresql", ("usr/lib/postgresql/*/bin",))
 POSTGRES = Program("postgres", "postgresql", ("usr/lib/postgresql/*/bin",))
+PSQL = Program("psql", "postgresql-client", ("usr/lib/postgresql/*/bin",))
 MARIADBD = Program("mariadbd", "mariadb-server-core", ("usr/sbin",))
 MARIADB_INSTALL_DB = Program("mariadb-install-db", "mariadb-server-core")
 MY_PRINT_DEFAULTS = Program("my_print_defaults", "mariadb-client-core")
-PROGRAMS = (INITDB, POSTGRES, MARIADBD, MARIADB_INSTALL_DB, MY_PRINT_DEFAULTS)
+PROGRAMS = (INITDB, POSTGRES, PSQL, MARIADBD, MARIADB_INSTALL_DB, MY_PRINT_DEFAULTS)
 
 # The two files it makes are removed afterwards; what a killed run left behind is known by its mark.
 INSTALL = r"""

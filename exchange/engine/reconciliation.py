@@ -188,8 +188,9 @@ class Reconciler:
         Args:
             exchange: Id of the exchange.
             keys: Show keys in clear.
-            beyond_grant: Tell what the source knows of rows the recipient should not hold, and what was refused:
-                nothing for the recipient, who could ask for any key by putting it into its own table.
+            beyond_grant: Tell what is not the recipient's to know: what the source knows of rows it should not
+                hold (it could ask for any key by putting it into its own table), what was refused, and in clear
+                the keys of rows that no run has delivered to it.
             most_rows: How many differing rows to tell; all are counted.
             most_ranges: How many differing ranges to tell; all are counted.
             range_rows: Rows of a range, on average.
@@ -209,7 +210,7 @@ class Reconciler:
             if self._stands(session, exchange)[1] != work.stands:
                 raise Busy(f"交换 {exchange} 在对账期间有交付", remedy="交付结束后重新对账")
         rows = self._explained(work, comparison.found_rows, keys=keys, beyond_grant=beyond_grant)
-        ranges = tuple(self._shown(work.plan, each, keys=keys) for each in comparison.found_ranges)
+        ranges = tuple(self._shown(work.plan, each, keys=keys and beyond_grant) for each in comparison.found_ranges)
         expected, held = comparison.expected.root(), comparison.held.root()
         return Reconciliation(
             exchange=exchange,
@@ -394,9 +395,8 @@ class Reconciler:
                 "buried": row.kind == "missing" and graves[1][number],
             }
             why = () if gone and not beyond_grant else tuple(each for each in known if known[each])
-            told.append(
-                Difference(row.kind, hashes[number], shown[number], row.items, why, by if "refused" in why else ())
-            )
+            key = shown[number] if beyond_grant or row.kind != "missing" else None
+            told.append(Difference(row.kind, hashes[number], key, row.items, why, by if "refused" in why else ()))
         return tuple(told)
 
     def _remark(self, work: _Work) -> None:

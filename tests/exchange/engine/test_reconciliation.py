@@ -156,6 +156,10 @@ def test_nothing_beyond_the_grant_is_told_to_the_recipient(moved: Town) -> None:
     found = reconciled(moved, keys=True, beyond_grant=False)
     assert row(found, 3).why == ()
     assert row(found, 2).why == ("pending",)
+    assert isinstance(found.found_ranges[0].first, str)
+    moved.execute("tax", f"DELETE FROM person WHERE id_no = '{person(2)['id_no']}'")
+    (missing,) = [each for each in reconciled(moved, keys=True, beyond_grant=False).rows if each.kind == "missing"]
+    assert missing.key is None
     refused = reconciled(moved, SYNC, keys=True, beyond_grant=False)
     assert (row(refused, 1).why, row(refused, 1).rules) == ((), ())
 

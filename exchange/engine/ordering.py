@@ -174,7 +174,7 @@ def _spooled(part: Sequence[pa.RecordBatch], spool: Spool) -> list[int]:
         sink = pa.BufferOutputStream()
         with pa.ipc.new_stream(sink, batch.schema) as writer:
             writer.write_batch(batch.slice(start, step))
-        numbers.append(spool.append(sink.getvalue()))
+        numbers.append(spool.append(sink.getvalue().to_pybytes()))
     return numbers
 
 

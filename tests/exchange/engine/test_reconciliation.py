@@ -2,13 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import date, datetime
+from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
+from catalog import EndpointSpec
+from exchange.engine import reconciliation
 from exchange.engine.reconciliation import Difference, Reconciliation
-from tests.exchange.engine.town import AWAY, SYNC, Town, person, wrong
+from exchange.errors import Busy, Invalid
+from tests.exchange.engine.town import (
+    AWAY,
+    SYNC,
+    TAX,
+    Town,
+    at,
+    build,
+    grant,
+    identity_number,
+    person,
+    prepare,
+    publish,
+    resource,
+    wrong,
+)
 
 
 def reconciled(town: Town, exchange: str | None = None, **options: Any) -> Reconciliation:
@@ -209,8 +231,208 @@ def test_it_changes_nothing(moved: Town) -> None:
         ]
 
     moved.execute("tax", f"DELETE FROM person WHERE id_no = '{person(1)['id_no']}'")
-    before = state()
+    before, payload = state(), sorted((moved.home / "payload").iterdir())
     reconciled(moved)
     reconciled(moved, SYNC)
     assert state() == before
-    assert sa.inspect(moved.databases["tax"]).get_table_names() == sa.inspect(moved.databases["tax"]).get_table_names()
+    assert sorted((moved.home / "payload").iterdir()) == payload
+    assert moved.stages("tax") == moved.stages("library") == []
+
+
+# --- what stands in the way ------------------------------------------------------------------------
+
+
+def test_a_delivery_in_doubt_is_brought_to_its_end_first(moved: Town) -> None:
+    moved.report(person(50))
+
+    class Died(BaseException):
+        pass
+
+    def die() -> None:
+        raise Died
+
+    with pytest.raises(Died):
+        moved.run(SYNC, observe=at("7.commit", die))
+    with pytest.raises(Busy, match="正在提交"):
+        reconciled(moved, SYNC)
+    moved.run(SYNC)
+    assert reconciled(moved, SYNC).agrees
+
+
+def test_a_delivery_meanwhile_is_noticed(moved: Town) -> None:
+    moved.report(person(50))
+    moved.run(SYNC)
+    with pytest.raises(Busy, match="对账期间有交付"):
+        reconciled(moved, observe=at("compare", lambda: moved.run(moved.share)))
+    assert reconciled(moved).agrees
+
+
+def test_an_end_that_is_away(moved: Town) -> None:
+    with moved.away("tax"), pytest.raises(Invalid, match="端点 tax"):
+        reconciled(moved)
+
+
+def test_files_cannot_be_reconciled(town: Town, tmp_path: Path) -> None:
+    with town.hub() as hub:
+        (tmp_path / "drop").mkdir()
+        options = {"root": str(tmp_path / "drop")}
+        spec = EndpointSpec(name="drop", department=TAX, kind="files", options=options)
+        hub.registration.put_endpoint(spec, by=town.actor("integrator"))
+        publish(town, hub, resource(share_ways=["database", "file"]))
+        name = grant(town, hub, way="file", target={"endpoint": "drop", "object": "people.csv"})
+    with pytest.raises(Invalid) as refused:
+        reconciled(town, f"share-{name}")
+    (problem,) = refused.value.problems
+    assert "drop 是文件，没有可以全部读出的表" in problem.message
+    assert "目标端" in problem.where
+
+
+# --- keys without an order of their own ------------------------------------------------------------
+
+
+def hashed(town: Town) -> str:
+    """An exchange whose recipient knows people by keyed hashes alone."""
+    with town.hub() as hub:
+        masks = {"id_no": {"mask": "hmac"}, "name": {"mask": "name"}, "born": {"mask": "period", "unit": "year"}}
+        target = {"endpoint": "tax", "object": "hashed", "columns": {"id_no": "who", "name": "name", "born": "born",
+                  "district": "district", "ver": "ver"}}  # fmt: skip
+        town.grant = grant(town, hub, masks=masks, target=target)
+        prepare(town, hub)
+    return town.share
+
+
+def test_keys_that_were_hashed_on_the_way(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    exchange = hashed(town)
+    town.report(*(person(number) for number in range(60)))
+    town.run(SYNC)
+    town.run(exchange)
+    made = reconciliation.put_in_order
+    monkeypatch.setattr(reconciliation, "put_in_order", lambda batches, spool: made(batches, spool, rows=5))
+    found = reconciled(town, exchange)
+    assert found.agrees
+    assert (found.expected, found.held) == (40, 40)
+    who, other = (row[0] for row in town.query("tax", "SELECT who FROM hashed ORDER BY who LIMIT 2"))
+    town.execute("tax", f"DELETE FROM hashed WHERE who = '{who}'")
+    town.execute("tax", f"UPDATE hashed SET born = '1850-02-01' WHERE who = '{other}'")
+    found = reconciled(town, exchange, keys=True)
+    assert {each.kind: (each.key, each.items) for each in found.rows} == {
+        "missing": ({"id_no": who}, ()),
+        "content": ({"id_no": other}, ("born",)),
+    }
+    town.report(person(1, version=2))
+    town.run(SYNC)
+    changed = [each for each in reconciled(town, exchange).rows if each.kind == "older"]
+    assert [each.why for each in changed] == [("pending",)]
+
+
+def test_rows_that_come_in_another_order_than_expected(moved: Town) -> None:
+    """Blanks around a key are noise to the hub, and order to the place."""
+    with moved.databases["police"].begin() as connection:
+        for number in (3, 20):
+            code = identity_number(number)
+            connection.execute(sa.text(f"UPDATE inf_person SET id_no = ' {code}' WHERE id_no = '{code}'"))
+    assert reconciled(moved, SYNC).agrees
+    moved.execute("tax", f"DELETE FROM person WHERE id_no = '{person(20)['id_no']}'")
+    assert reconciled(moved, moved.share, keys=True).rows[0].key == {"id_no": person(20)["id_no"]}
+
+
+# --- places of other kinds -------------------------------------------------------------------------
+
+CODES = "101001001/0002"
+CODES_SYNC = "sync-101001001-0002"
+TEXTS = (
+    "a1", "B2", "c3", "A4", "b5", "_6", "-7", "é8", "É9", "一10", "丁11", "𠮷12", "\uffee13", "Z14", "z15",
+    "ａ16", "1", "10", "2",
+)  # fmt: skip
+CODE_ITEMS = (
+    {"name": "code", "label": "编码", "type": "C", "length": 20, "mandatory": True},
+    {"name": "part", "label": "分项", "type": "I", "mandatory": True},
+    {"name": "text", "label": "说明", "type": "M"},
+    {"name": "sum", "label": "金额", "type": "N", "length": 30, "scale": 4},
+    {"name": "day", "label": "日期", "type": "D"},
+    {"name": "at", "label": "时间", "type": "T"},
+    {"name": "yes", "label": "是否", "type": "L"},
+    {"name": "rate", "label": "比率", "type": "B"},
+)
+CODE_COLUMNS = {item["name"]: f"c_{item['name']}" for item in CODE_ITEMS}
+
+
+def codes(code: str, part: int) -> dict[str, Any]:
+    number = TEXTS.index(code) * 10 + part
+    return {
+        "c_code": code,
+        "c_part": part,
+        "c_text": None if number % 5 == 0 else f" 说明\n\t'\"\\\\{code} ",
+        "c_sum": None if number % 7 == 0 else Decimal(number) / 8 - 10**20,
+        "c_day": date(41 + number * 40, 2, 28),
+        "c_at": datetime(2024, 1, 1, 12, number % 60, 59, 120_000),  # noqa: DTZ001 - as the place keeps it
+        "c_yes": number % 2 == 0,
+        "c_rate": number / 3,
+    }
+
+
+@pytest.fixture
+def mixed_town(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Town]:
+    """From one server to two databases of another, under three collations."""
+    postgresql, mariadb = (request.getfixturevalue(f"{name}_server") for name in ("postgresql", "mariadb"))
+    urls = {"library": mariadb.new_database(), "tax": mariadb.new_database(), "police": postgresql.new_database()}
+    while len({sa.make_url(url).database for url in urls.values()}) < 3:  # their passwords lie under their names
+        urls["police"] = postgresql.new_database()
+    with closing(build(tmp_path / "home", urls)) as town:
+        town.execute(
+            "police",
+            'CREATE TABLE codes (c_code varchar(20) COLLATE "und-x-icu", c_part integer, c_text text, '
+            "c_sum numeric(30,4), c_day date, c_at timestamp, c_yes boolean, "
+            "c_rate double precision, PRIMARY KEY (c_code, c_part))",
+        )
+        town.execute(
+            "tax",
+            "CREATE TABLE codes (code varchar(20) COLLATE utf8mb4_unicode_ci, part int, text longtext, "
+            "sum decimal(34,4), day date, at datetime(6), yes boolean, "
+            "rate double, PRIMARY KEY (code, part)) CHARSET utf8mb4",
+        )
+        town.execute(
+            "tax", "ALTER TABLE codes MODIFY code varchar(20) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin NOT NULL"
+        )
+        written = resource(
+            code=CODES, name="编码表", items=CODE_ITEMS, key=["part", "code"], version_item=None,
+            offer={"endpoint": "police", "object": "codes", "columns": CODE_COLUMNS, "capture": "snapshot"},
+        )  # fmt: skip
+        names = [item["name"] for item in CODE_ITEMS]
+        with town.hub() as hub:
+            publish(town, hub, written)
+            target = {"endpoint": "tax", "object": "codes", "columns": {name: name for name in names}}
+            town.grant = grant(town, hub, resource=CODES, items=names, filter=None, masks={}, target=target)
+            prepare(town, hub)
+        yield town
+
+
+def test_across_products_and_collations(mixed_town: Town) -> None:
+    town = mixed_town
+    table = sa.table("codes", *map(sa.column, CODE_COLUMNS.values()))
+    rows = [codes(code, part) for code in TEXTS for part in range(-1, 4)]
+    with town.databases["police"].begin() as connection:
+        connection.execute(sa.insert(table), rows)
+    assert town.run(CODES_SYNC).counts["written"] == len(rows)
+    assert town.run(town.share).counts["written"] == len(rows)
+    for exchange in (CODES_SYNC, town.share):
+        found = reconciled(town, exchange)
+        assert found.agrees, found
+        assert found.held == len(rows)
+        assert found.ranges > 5
+    town.execute("tax", "DELETE FROM codes WHERE code = '𠮷12' AND part = 2")
+    town.execute("tax", "UPDATE codes SET text = CONCAT(text, ' ') WHERE code = 'B2' AND part = 3")
+    town.execute("tax", "UPDATE codes SET at = at + INTERVAL 1 MICROSECOND WHERE code = '一10' AND part = -1")
+    town.execute("tax", "UPDATE codes SET sum = sum + 0.0001 WHERE code = 'Z14' AND part = 1")
+    town.execute("tax", "INSERT INTO codes (code, part) VALUES ('b2', 3)")
+    found = reconciled(town, keys=True)
+    assert found.counts == counts(missing=1, content=3, surplus=1)
+    assert {(each.kind, each.key["code"], each.key["part"], each.items) for each in found.rows if each.key} == {
+        ("missing", "𠮷12", "2", ()),
+        ("content", "B2", "3", ("text",)),
+        ("content", "一10", "-1", ("at",)),
+        ("content", "Z14", "1", ("sum",)),
+        ("surplus", "b2", "3", ()),
+    }
+    town.run(town.share, redeliver=True)
+    assert reconciled(town).counts == counts(surplus=1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import date, datetime
@@ -9,6 +11,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 import sqlalchemy as sa
 
@@ -436,3 +439,115 @@ def test_across_products_and_collations(mixed_town: Town) -> None:
     }
     town.run(town.share, redeliver=True)
     assert reconciled(town).counts == counts(surplus=1)
+
+
+def test_a_table_of_operations_counts_as_what_it_comes_to(town: Town) -> None:
+    """Rows of the national family: each says what was done, the last one of a key holds."""
+    town.execute(
+        "police",
+        "CREATE TABLE up_codes (row_guid varchar(36), code varchar(20), text varchar(60), cd_batch varchar(20), "
+        "cd_operation varchar(1), cd_time varchar(20))",
+    )
+    town.execute("police", "CREATE TABLE dn_codes_error AS SELECT *, '' AS error_remark FROM up_codes")
+
+    def told(*operations: tuple[str, str, str, int]) -> None:
+        with town.databases["police"].begin() as connection:
+            table = sa.table(
+                "up_codes", *map(sa.column, ("row_guid", "code", "text", "cd_batch", "cd_operation", "cd_time"))
+            )
+            for code, text, operation, moment in operations:
+                row = {"row_guid": f"{moment:036d}", "code": code, "text": text, "cd_batch": str(moment)}
+                row |= {"cd_operation": operation, "cd_time": f"2024-01-{moment:02d} 00:00:00"}
+                connection.execute(sa.insert(table), row)
+
+    # Written in an order of its own: what counts is when it was done.
+    told(("a", "新", "U", 5), ("b", "", "D", 4), ("c", "又来", "I", 6), ("d", "丁", "I", 1))
+    told(("a", "旧", "I", 1), ("b", "乙", "I", 2), ("c", "", "D", 3), ("c", "丙", "I", 2))
+    items = (
+        {"name": "code", "label": "编码", "type": "C", "length": 20, "mandatory": True},
+        {"name": "text", "label": "说明", "type": "C", "length": 60},
+    )
+    offer = {"endpoint": "police", "object": "up_codes", "columns": {"code": "code", "text": "text"}}
+    offer |= {"capture": "batches", "profile": "national"}
+    with town.hub() as hub:
+        publish(
+            town, hub, resource(code=CODES, name="编码表", items=items, key=["code"], version_item=None, offer=offer)
+        )
+    town.run(CODES_SYNC)
+    held = dict(town.query("library", "SELECT code, text FROM r_101001001_0002"))
+    assert held == {"a": "新", "c": "又来", "d": "丁"}
+    found = reconciled(town, CODES_SYNC)
+    assert found.agrees
+    assert (found.read, found.expected) == (8, 3)
+    town.execute("library", "UPDATE r_101001001_0002 SET text = '旧' WHERE code = 'a'")
+    columns = "shutong_provider, shutong_serial, text"
+    copied = f"SELECT 'b', {columns} FROM r_101001001_0002 WHERE code = 'd'"
+    town.execute("library", f"INSERT INTO r_101001001_0002 (code, {columns}) {copied}")
+    told(("d", "", "D", 7), ("e", "戊", "I", 8))
+    found = reconciled(town, CODES_SYNC, keys=True)
+    assert {each.key["code"]: (each.kind, each.items, "withdrawn" in each.why) for each in found.rows if each.key} == {
+        "a": ("content", ("text",), False),
+        "b": ("surplus", (), True),
+        "d": ("surplus", (), True),
+        "e": ("missing", (), False),
+    }
+    assert {each.key["code"] for each in found.rows if each.key and "pending" in each.why} >= {"d", "e"}
+
+
+# --- many rows -------------------------------------------------------------------------------------
+
+MANY = 200_000
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("order", ["as it comes", "made"])
+def test_many_rows_in_little_memory(
+    order: str, postgresql_server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    urls = {name: postgresql_server.new_database() for name in ("police", "library", "tax")}
+    with closing(build(tmp_path / "home", urls)) as town:
+        settings = town.home / "shutong.toml"
+        settings.write_text(re.sub(r"(?m)^batch_rows = .*$", "batch_rows = 16384", settings.read_text()))
+        town.execute(
+            "police",
+            "CREATE TABLE codes AS SELECT lpad((n::bigint * 7919 % 1000003)::text, 18, '0') AS code, "
+            "'名' || n AS name, repeat('路', 30) || n AS place, n + 0.25 AS sum, 1 AS ver "
+            f"FROM generate_series(1, {MANY}) n",
+        )
+        town.execute("police", "ALTER TABLE codes ADD PRIMARY KEY (code)")
+        items = (
+            {"name": "code", "label": "编码", "type": "C", "length": 20, "mandatory": True},
+            {"name": "name", "label": "名称", "type": "C", "length": 60},
+            {"name": "place", "label": "地址", "type": "C", "length": 100},
+            {"name": "sum", "label": "金额", "type": "N", "length": 20, "scale": 2},
+            {"name": "ver", "label": "版本", "type": "I", "mandatory": True},
+        )
+        columns = {item["name"]: item["name"] for item in items}
+        offer = {"endpoint": "police", "object": "codes", "columns": columns, "capture": "snapshot"}
+        with town.hub() as hub:
+            publish(town, hub, resource(code=CODES, name="编码表", items=items, key=["code"], offer=offer))
+        running = time.monotonic()
+        assert town.run(CODES_SYNC).counts["written"] == MANY
+        running = time.monotonic() - running
+        town.execute("library", "DELETE FROM r_101001001_0002 WHERE code LIKE '%7777'")
+        if order == "made":
+            ordered = reconciliation._Reading.ordered
+            both = {"source", "target"}
+            monkeypatch.setattr(
+                reconciliation._Reading,
+                "ordered",
+                lambda _, end, *given: ordered(reconciliation._Reading(both), end, *given),
+            )
+        usual, pool = pa.default_memory_pool(), pa.proxy_memory_pool(pa.default_memory_pool())
+        pa.set_memory_pool(pool)
+        try:
+            found = reconciled(town, CODES_SYNC, range_rows=4096)
+        finally:
+            pa.set_memory_pool(usual)
+        assert found.counts == counts(missing=MANY - found.held)
+        assert 0 < found.counts["missing"] < 40
+        assert 25 < found.ranges < 100
+        assert found.differing_ranges <= found.counts["missing"]
+        assert pool.max_memory() < (64 if order == "as it comes" else 160) * 2**20
+        assert found.seconds < running * (1 if order == "as it comes" else 2)
+        print(f"{MANY} rows, order {order}: {found.seconds:.1f} s, run {running:.1f} s, {pool.max_memory() >> 20} MB")

@@ -44,6 +44,8 @@ Watcher = Callable[[str, dict[str, Any]], None]
 
 RANGE_ROWS = 4096
 """Rows of a range, on average."""
+_EXPLAINED = 200
+"""Differing rows that are explained at least, however few are to be told: what to do follows from them."""
 _REFUSED_KEPT = 100_000
 """Refused rows of the source that are remembered, to explain what the recipient still holds."""
 _ASKED = 500
@@ -205,7 +207,7 @@ class Reconciler:
         """
         began = time.monotonic()
         work = self._begun(exchange, observe)
-        comparison = self._compared(work, range_rows, most_ranges, most_rows)
+        comparison = self._compared(work, range_rows, most_ranges, max(most_rows, _EXPLAINED))
         with self._database.reading() as session:
             if self._stands(session, exchange)[1] != work.stands:
                 raise Busy(f"交换 {exchange} 在对账期间有交付", remedy="交付结束后重新对账")
@@ -223,7 +225,7 @@ class Reconciler:
             ranges=comparison.ranges,
             differing_ranges=comparison.differing,
             found_ranges=ranges,
-            rows=rows,
+            rows=rows[:most_rows],
             expected_digest=expected,
             held_digest=held,
             algorithm=work.plan.digest_algorithm,

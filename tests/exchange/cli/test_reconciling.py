@@ -54,6 +54,7 @@ def test_where_they_differ(reconciled_county: County) -> None:
     assert (len(few["rows"]), sum(few["counts"].values())) == (1, 2)
     none = county.run("reconcile", county.share, "--limit", "0")
     assert "未列出行。" in none.out
+    assert "--redeliver" in none.out
     county.ask("run", county.share, "--redeliver")
     assert county.ask("reconcile", county.share)["reconciliation"]["agrees"]
 

@@ -314,7 +314,7 @@ class ExchangeReconciled(Event):
 
 
 @dataclass(frozen=True)
-class KeysShown(Event):
+class KeysRevealed(Event):
     """Somebody was shown the keys of differing rows in clear (查看业务主键)."""
 
     rows: int

@@ -103,7 +103,7 @@ EVENTS: Mapping[str, str] = {
     "RunAborted": _("批次放弃"),
     "RevocationAfterDelivery": _("撤销晚于放行"),
     "ExchangeReconciled": _("交换对账"),
-    "KeysShown": _("查看业务主键"),
+    "KeysRevealed": _("查看业务主键"),
     "QuarantineRead": _("查看隔离数据"),
     "LogRead": _("检索日志"),
     "LogExported": _("导出日志"),

@@ -483,7 +483,7 @@ def _demand_readable(row: ExchangeRow, source: Capabilities, target: Capabilitie
     found = []
     for word, end, able in (("来源端", row.source, source), ("目标端", row.target, target)):
         if able.way != "database" or "snapshot" not in able.captures:
-            ways = {"file": "文件", "webservice": "Web Service"}
+            ways = {"file": "文件", "webservice": " Web Service"}
             kind = ways.get(able.way, "不能全表读取的端点")
             message = f"{end['endpoint']} 是{kind}，没有可以全部读出的表"
             found.append(Problem(f"交换 {row.id} › {word}", message, "这样的交付以回执和对方的签收为凭"))
@@ -538,8 +538,10 @@ def _remedies(work: _Work, counts: dict[Any, int], rows: Sequence[Difference]) -
         told.append(f"接收方缺少、陈旧或被改动的：与接收方核实后执行 shutong run {exchange} --redeliver")
     if any({"deleted", "withdrawn"} & set(row.why) and "pending" not in row.why for row in rows):
         told.append(f"来源已删除或不再属于授权范围、接收方仍有的：执行 shutong run {exchange} --redeliver 收回")
-    if {"surplus", "repeated", "newer"} & unknown:
-        told.append("接收方多出、重复或版本更高的：平台的交付不会动这些行，由接收方核实处理")
+    if {"surplus", "repeated"} & unknown:
+        told.append("接收方多出或重复的：平台的交付不会动这些行，由接收方核实处理")
+    if "newer" in unknown:
+        told.append("接收方版本更高的：来源后来报了更低的版本，或接收方改动过；交付不会覆盖，请提供方以更高的版本重报")
     if any("refused" in row.why for row in rows):
         told.append("被拒收的：用 shutong quarantine list 查看原因，请提供方更正后重报")
     if any("buried" in row.why for row in rows):

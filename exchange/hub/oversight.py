@@ -148,7 +148,7 @@ class Oversight:
             about = {"resource": row.resource, "exchange": row.id, "department": row.recipient}
             hub.audit.record(session, event, by=by, **about)
             if shown and (found.rows or found.found_ranges):
-                hub.audit.record(session, events.KeysShown(rows=len(found.rows)), by=by, **about)
+                hub.audit.record(session, events.KeysRevealed(rows=len(found.rows)), by=by, **about)
         hub.audit.seal()
 
     def due(self) -> list[str]:

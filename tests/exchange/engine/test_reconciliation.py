@@ -93,7 +93,8 @@ def test_every_way_to_differ_is_told_apart(moved: Town) -> None:
     assert surplus.key == {"id_no": "999999"}
     assert all(each.why == () for each in found.rows)
     assert any("--redeliver" in remedy for remedy in found.remedies)
-    assert any("接收方核实" in remedy for remedy in found.remedies)
+    assert any("接收方核实处理" in remedy for remedy in found.remedies)
+    assert any("以更高的版本重报" in remedy for remedy in found.remedies)
     assert sum(sum(each.counts.values()) for each in found.found_ranges) == 6
     assert found.differing_ranges == len(found.found_ranges) < found.ranges
     for each in found.found_ranges:

@@ -184,7 +184,7 @@ def test_a_reconciliation_is_recorded_with_counts_and_both_digests(town: Town) -
     assert (event.body["expected"], event.body["held"]) == (found.expected_digest, found.held_digest)
     assert (event.body["counts"]["missing"], event.body["counts"]["surplus"]) == (1, 1)
     assert event.body["counts"]["held"] == found.held
-    assert logged(town, "KeysShown") == []
+    assert logged(town, "KeysRevealed") == []
     assert town.faults() == []
 
 
@@ -216,7 +216,7 @@ def test_keys_in_clear_are_an_event(town: Town, department: str, role: Role) -> 
     with town.hub() as hub:
         found = hub.oversight.reconcile(town.share, by=somebody(department, role), keys=True)
     assert {each.key["id_no"] for each in found.rows if each.key} == {person(1)["id_no"], person(3)["id_no"]}
-    (event,) = logged(town, "KeysShown")
+    (event,) = logged(town, "KeysRevealed")
     assert (event.exchange, event.body) == (town.share, {"rows": 2})
     assert person(1)["id_no"] not in str([each.body for each in logged(town, "ExchangeReconciled")])
 
@@ -239,7 +239,7 @@ def test_the_hubs_integrator_is_shown_no_keys_of_others(town: Town) -> None:
     with town.hub() as hub, pytest.raises(Denied, match="业务主键"):
         hub.oversight.reconcile(town.share, by=town.actor("integrator"), keys=True)
     assert len(logged(town, "AccessDenied")) == 1
-    assert logged(town, "KeysShown") == logged(town, "ExchangeReconciled") == []
+    assert logged(town, "KeysRevealed") == logged(town, "ExchangeReconciled") == []
 
 
 def test_without_a_grant_that_holds_nothing_is_compared(town: Town) -> None:

@@ -230,6 +230,10 @@ class Source(ABC):
         """
         return 0
 
+    def buried(self, keys: pa.RecordBatch) -> pa.BooleanArray:
+        """For each business key, whether the place keeps a tombstone of it: a delivery took its row away."""
+        return pa.array([False] * keys.num_rows, pa.bool_())
+
     def close(self) -> None:
         """Let go of connections and files."""
 

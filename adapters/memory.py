@@ -267,6 +267,13 @@ class MemorySource(Source):
                     marked += 1
         return marked
 
+    def buried(self, keys: pa.RecordBatch) -> pa.BooleanArray:
+        """Look each key up among the tombstones."""
+        with self._store.lock:
+            graves = set(self._store.tombstones.get((self._binding.object, *self._binding.fixed.values()), {}))
+        wanted = [tuple(row[item] for item in self._binding.key) for row in keys.to_pylist()]
+        return pa.array([key in graves for key in wanted], pa.bool_())
+
     def _wanted(self, row: Row) -> bool:
         return row.state == "new" if self._binding.capture == "outbox" else row.operation == PUT
 

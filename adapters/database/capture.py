@@ -90,10 +90,13 @@ class Window:
         return [sa.or_(later, column.is_(None))]
 
     def order(self) -> list[Expression]:
-        """Bytewise by key; operation batches in the order in which they were written."""
+        """Bytewise by key, or in the order of writing: operation batches as a whole, otherwise rows of one key."""
         columns = {column.name: column for column in self.identity}
         if self._binding.capture == "batches":
             columns = {name: self._shape.columns[name] for name in self._marks.values()} | columns
+        elif self._binding.capture == "snapshot":
+            # Of several rows of one key the last is the one that was written last.
+            columns |= {name: self._shape.columns[name] for name in self._marks.values()}
         order: list[Expression] = []
         for name, column in columns.items():
             if column.nullable:

@@ -14,12 +14,16 @@ from adapters.database.binding import table_options
 from adapters.database.capture import Window
 from adapters.database.check import source_misfits
 from adapters.database.dialects.lines import finished
-from adapters.database.keys import key_values, scope_text
+from adapters.database.fit import fitted
+from adapters.database.keys import key_text, key_values, scope_text
 from adapters.database.ledger import Ledger
 from adapters.database.place import Place
 from adapters.database.settle import WriteBack
 from adapters.database.shapes import Reading, TableShape
 from adapters.errors import Malformed, Misconfigured
+
+_LOOKED_UP = 500
+"""Keys that one statement asks for."""
 
 
 class DatabaseSource(Source):
@@ -68,6 +72,27 @@ class DatabaseSource(Source):
         if self._binding.capture not in ("outbox", "batches"):
             return 0
         return WriteBack(self._place, self._binding).settle(outcomes)
+
+    def buried(self, keys: pa.RecordBatch) -> pa.BooleanArray:
+        """Look the keys up among the tombstones, where the place keeps any."""
+        place, binding = self._place, self._binding
+        found: set[str] = set()
+        with place.translating(), place.engine.connect() as connection:
+            ledger = Ledger(place.dialect, place.namespace)
+            if ledger.missing(connection):
+                return super().buried(keys)
+            shape = place.shape(connection, binding.object)
+            columns = [
+                fitted(keys.column(item), shape.columns[binding.columns[item]], place.dialect, place.zone)
+                for item in binding.key
+            ]
+            texts = key_text(columns, binding.key).to_pylist()
+            graves = ledger.tombstones.c
+            here = graves.object == binding.object, graves.scope == scope_text(binding.fixed)
+            for start in range(0, len(texts), _LOOKED_UP):
+                part = graves.key_text.in_(texts[start : start + _LOOKED_UP])
+                found.update(connection.execute(sa.select(graves.key_text).where(*here, part)).scalars())
+        return pa.array([text in found for text in texts], pa.bool_())
 
     def close(self) -> None:
         """End the snapshot, and the reading of it if that was given up."""

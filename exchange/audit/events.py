@@ -308,6 +308,28 @@ class RevocationAfterDelivery(Event):
 
 
 @dataclass(frozen=True)
+class ExchangeReconciled(Event):
+    """It was compared what the recipient holds and what it should hold (交换对账)."""
+
+    agrees: bool
+    """Whether it holds exactly that."""
+    counts: dict[str, int]
+    """Rows read at the source, expected, held, and differing, by how they differ."""
+    expected: str
+    """Digest over what the recipient should hold."""
+    held: str
+    """Digest over what it holds."""
+
+
+@dataclass(frozen=True)
+class KeysRevealed(Event):
+    """Somebody was shown the keys of differing rows in clear (查看业务主键)."""
+
+    rows: int
+    """How many rows were shown."""
+
+
+@dataclass(frozen=True)
 class QuarantineRead(Event):
     """Somebody looked at refused rows (查看隔离数据)."""
 

@@ -12,6 +12,7 @@ from exchange.cli import (
     grants,
     homes,
     parties,
+    reconciling,
     resources,
     reviewing,
     running,
@@ -21,8 +22,8 @@ from exchange.cli import (
 from exchange.cli.root import app
 
 ROOMS = (
-    homes, descriptions, parties, resources, reviewing, searching, applications, grants, running, following,
-    auditing, trying,
+    homes, descriptions, parties, resources, reviewing, searching, applications, grants, running, reconciling,
+    following, auditing, trying,
 )  # fmt: skip
 """Modules whose commands make up the program."""
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from exchange.cli.messages import _
-from exchange.cli.words import BOOKS, STEPS, word
+from exchange.cli.words import BOOKS, HELD, STEPS, word
 
 Observe = Callable[[str, dict[str, Any]], None]
 
@@ -45,9 +45,10 @@ def description(exchange: str, step: str, figures: dict[str, Any]) -> str:
         step: Name of the step as the engine tells it.
         figures: What it tells of it.
     """
+    known = {**BOOKS, **HELD}
     told = [
-        _("{what} {number}").format(what=BOOKS[name], number=f"{value:,}")
+        _("{what} {number}").format(what=known[name], number=f"{value:,}")
         for name, value in figures.items()
-        if name in BOOKS and isinstance(value, int)
+        if name in known and isinstance(value, int)
     ]
     return "  ".join([exchange, word(STEPS, step), *told])

@@ -44,8 +44,28 @@ STEPS: Mapping[str, str] = {
     "7.committed": _("目标端已提交"),
     "8.promoted": _("签发回执"),
     "9.settled": _("办结待办"),
+    "compare": _("对账比对"),
 }
 """Steps of a run as the engine tells them."""
+HELD: Mapping[str, str] = {"held": _("对方持有")}
+"""What a reconciliation counts beside the books."""
+DIFFERENCES: Mapping[str, str] = {
+    "missing": _("对方缺少"),
+    "surplus": _("对方多出"),
+    "repeated": _("主键重复"),
+    "older": _("对方版本低"),
+    "newer": _("对方版本高"),
+    "content": _("内容不同"),
+}
+"""How a row differs at the recipient (差异类别)."""
+REASONS: Mapping[str, str] = {
+    "pending": _("来源已变，尚未送达"),
+    "refused": _("被拒收"),
+    "withdrawn": _("已标记删除或不在授权范围"),
+    "deleted": _("来源已删除"),
+    "buried": _("对方台账记为已删除"),
+}
+"""What the hub knows of a difference."""
 EFFECTS: Mapping[str, str] = {"create": _("新增"), "change": _("变更"), "same": _("不变")}
 """What applying a description does."""
 ROLES: Mapping[str, str] = {
@@ -83,6 +103,8 @@ EVENTS: Mapping[str, str] = {
     "RunReddened": _("批次红牌"),
     "RunAborted": _("批次放弃"),
     "RevocationAfterDelivery": _("撤销晚于放行"),
+    "ExchangeReconciled": _("交换对账"),
+    "KeysRevealed": _("查看业务主键"),
     "QuarantineRead": _("查看隔离数据"),
     "LogRead": _("检索日志"),
     "LogExported": _("导出日志"),

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from exchange.engine.endpoints import Endpoints
 from exchange.engine.opening import problems_of_endpoint, problems_of_options
+from exchange.engine.reconciliation import Difference, Reconciler, Reconciliation
 from exchange.engine.run import Engine, Observer, RunResult
 from exchange.engine.states import UNFINISHED, RunState
 from exchange.engine.subject import plan_exchange
 
 __all__ = [
     "UNFINISHED",
+    "Difference",
     "Endpoints",
     "Engine",
     "Observer",
+    "Reconciler",
+    "Reconciliation",
     "RunResult",
     "RunState",
     "plan_exchange",

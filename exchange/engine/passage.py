@@ -9,12 +9,12 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
+from typing import Any, Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from adapters import DELETE, OPERATION, PUT, REFERENCE, Sink
+from adapters import DELETE, OPERATION, PUT, REFERENCE
 from exchange.authorisation import expression, masks
 from exchange.checks import Examined, Finding, examine, key_hashes, reference_states
 from exchange.checks.buffers import plain
@@ -44,6 +44,13 @@ class Passed:
     refused_rows: int
     filtered: int
     kept: pa.RecordBatch
+
+
+class Holder(Protocol):
+    """Knows what the recipient holds."""
+
+    def holds(self, keys: pa.RecordBatch) -> pa.BooleanArray:
+        """For each business key, whether a row of it is there."""
 
 
 def delivered_schema(plan: Plan) -> pa.Schema:
@@ -81,7 +88,7 @@ class Passage:
         mask_key: bytes,
         hash_key: bytes,
         today: date,
-        sink: Sink | None,
+        sink: Holder | None,
         references: References | None = None,
     ) -> None:
         self._plan = plan

@@ -11,7 +11,7 @@ from catalog import errors as told_by_catalog
 from exchange.audit import AuditLog, events
 from exchange.authorisation import Authorisation
 from exchange.db import HubDatabase
-from exchange.engine import Endpoints, Engine
+from exchange.engine import Endpoints, Engine, Reconciler
 from exchange.errors import Denied, Invalid, Misplaced, Problem, Unknown
 from exchange.hub.configuration import Configuration
 from exchange.hub.directory import Directory
@@ -56,6 +56,9 @@ class Hub:
             audit=self.audit,
             catalog=self.catalog,
             authorisation=self.authorisation,
+        )
+        self.reconciler = Reconciler(
+            settings=settings, database=self.database, keyring=self.keyring, catalog=self.catalog
         )
         self.registration = Registration(self)
         self.sharing = Sharing(self)

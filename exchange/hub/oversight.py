@@ -16,7 +16,7 @@ from exchange.audit import Sealer, Verification, events
 from exchange.checks import KEPT
 from exchange.db import now
 from exchange.db.tables import ExchangeRow, GrantRow, NoticeRow, QuarantineRow, ReceiptRow, RunRow
-from exchange.engine import UNFINISHED, Observer, RunResult
+from exchange.engine import UNFINISHED, Observer, Reconciliation, RunResult
 from exchange.errors import Busy, Denied, HubError, Unknown
 from exchange.hub.evidence import evidence
 from exchange.identity import Actor
@@ -99,6 +99,57 @@ class Oversight:
                 raise
             self._schedule(exchange)
         return result
+
+    def reconcile(self, exchange: str, *, by: Actor, keys: bool = False, **options: Any) -> Reconciliation:
+        """Compare what the recipient of an exchange holds with what it should hold (对账); nothing is delivered.
+
+        Args:
+            exchange: Id of the exchange.
+            by: Who asks: an integrator of either party or of the hub, or the audit administrator.
+            keys: Show the keys of differing rows in clear: to the two parties and the audit administrator alone.
+            options: As of :meth:`exchange.engine.Reconciler.reconcile`.
+        """
+        hub = self._hub
+        parties = self._parties(exchange)
+        action, about = f"核对交换 {exchange}", {"exchange": exchange}
+        concerned = None if Role.AUDIT in by.roles else parties
+        with hub.permitted(by, Role.INTEGRATOR, Role.AUDIT, action=action, of=concerned, **about):
+            if keys and by.department not in parties and Role.AUDIT not in by.roles:
+                reasons = ["业务主键只给交换双方的人员和审计管理员看"]
+                error = Denied(f"不能查看交换 {exchange} 的业务主键", reasons, remedy="去掉 --keys：主键以密钥散列显示")
+                hub.denied(by, f"查看交换 {exchange} 的业务主键", error, **about)
+                raise error
+            try:
+                with hub.told():
+                    found = hub.reconciler.reconcile(
+                        exchange, keys=keys, beyond_grant=self._beyond_grant(by, exchange), **options
+                    )
+            except Denied as error:
+                hub.denied(by, action, error, **about)
+                raise
+            self._record_reconciliation(found, by, shown=keys)
+        return found
+
+    def _beyond_grant(self, by: Actor, exchange: str) -> bool:
+        """Whether the actor may know of rows that the recipient was never to have."""
+        with self._hub.database.reading() as session:
+            row = session.get(ExchangeRow, exchange)
+            return row is not None and (by.department == row.provider or self._oversees(by))
+
+    def _record_reconciliation(self, found: Reconciliation, by: Actor, *, shown: bool) -> None:
+        """Into the log, before anybody sees it."""
+        hub = self._hub
+        counts = {"read": found.read, "expected": found.expected, "held": found.held, **found.counts}
+        event = events.ExchangeReconciled(
+            agrees=found.agrees, counts=counts, expected=found.expected_digest, held=found.held_digest
+        )
+        with hub.database.transaction() as session:
+            row = session.get_one(ExchangeRow, found.exchange)
+            about = {"resource": row.resource, "exchange": row.id, "department": row.recipient}
+            hub.audit.record(session, event, by=by, **about)
+            if shown and (found.rows or found.found_ranges):
+                hub.audit.record(session, events.KeysRevealed(rows=len(found.rows)), by=by, **about)
+        hub.audit.seal()
 
     def due(self) -> list[str]:
         """Exchanges whose time has come, synchronisations first: what they bring is shared at once.

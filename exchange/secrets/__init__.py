@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from exchange.secrets.keyring import Keyring, create_keys, with_password
 from exchange.secrets.references import is_reference, open_secret
+from exchange.secrets.spool import Spool
 from exchange.secrets.vault import Vault, VaultWriter
 
 __all__ = [
     "Keyring",
+    "Spool",
     "Vault",
     "VaultWriter",
     "create_keys",

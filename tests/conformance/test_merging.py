@@ -72,6 +72,11 @@ class Target:
         keys = pa.record_batch([pa.array(numbers, pa.string())], names=["number"])
         return [bool(one) for one in self._place.endpoint.sink(self.binding).holds(keys).to_pylist()]
 
+    def buried(self, *numbers: str) -> list[bool]:
+        keys = pa.record_batch([pa.array(numbers, pa.string())], names=["number"])
+        with self._place.endpoint.source(self.binding) as source:
+            return [bool(one) for one in source.buried(keys).to_pylist()]
+
 
 def _under(number: int, row: Staged) -> Staged:
     """A row under a key that belongs to one case alone."""
@@ -213,6 +218,17 @@ def test_holds(place: Place) -> None:
     target.deliver(("4", None, 1, DELETE))
     assert target.holds("1", "2", "3", "4", "1") == [True, False, True, False, True]
     assert target.holds() == []
+
+
+def test_buried(place: Place) -> None:
+    target = Target(place)
+    assert target.buried("1", "2") == [False, False]
+    target.deliver(("1", "a", 1, PUT), ('"q\\', "a", 1, PUT), ("4", "a", 1, PUT))
+    target.deliver(("4", None, 1, DELETE), ('"q\\', None, 1, DELETE), ("9", None, 1, DELETE))
+    assert target.buried("1", "2", "4", "9", '"q\\', "4") == [False, False, True, True, True, True]
+    target.deliver(("4", "b", 2, PUT))
+    assert target.buried("4", "9") == [False, True]
+    assert target.buried() == []
 
 
 KEYS = ("a", "A", "a ", "ａ", "é", "e\u0301", "𠮷", "0", "00", "%", "_")

@@ -333,6 +333,14 @@ def test_operation_batches_come_in_their_order_and_reach_back(endpoint: Database
         assert source.position() == position
     with endpoint.source(replace(binding, options={"overlap": 0})) as source:
         assert values(read(source, position), "id") == [("b",), ("y",), ("a",)]
+    # As a whole table, the rows of one key stand in the order in which they were written.
+    whole = replace(binding, capture="snapshot")
+    hands.run(insert + "('b', 'b0', 'D', 'r0', '2024-01-01 08:20:00'), ('b', 'b9', 'D', 'r9', '2024-01-01 08:40:00')")
+    with endpoint.source(whole) as source:
+        rows = [(row["id"], row[OPERATION]) for row in read(source)]
+        assert rows == [("a", DELETE), ("b", DELETE), ("b", 0), ("b", DELETE), ("late", 0), ("y", 0), ("z", 0)]
+        assert source.position() is None
+    hands.run("DELETE FROM t WHERE row_guid IN ('r0', 'r9')")
     # A clock that is ahead must not hide what comes later; a row without a time is always read.
     hands.run(insert + "('ahead', 'b4', 'I', 'r6', '2999-01-01 00:00:00'), ('never', 'b4', 'I', 'r7', NULL)")
     with endpoint.source(binding) as source:

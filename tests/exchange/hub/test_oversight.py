@@ -8,10 +8,12 @@ import pytest
 import sqlalchemy as sa
 
 from exchange.db import now
-from exchange.db.tables import ExchangeRow, GrantRow
+from exchange.db.tables import EventRow, ExchangeRow, GrantRow
 from exchange.engine import RunResult
 from exchange.errors import Denied, HubError, Unknown
-from tests.exchange.engine.town import SYNC, Town, person, wrong
+from exchange.identity import Actor
+from exchange.settings import Role
+from tests.exchange.engine.town import HUB, POLICE, SYNC, TAX, Town, person, wrong
 
 
 def people(town: Town) -> None:
@@ -148,3 +150,106 @@ def test_a_paused_exchange_is_not_due(town: Town) -> None:
         with hub.database.transaction() as session:
             session.get_one(ExchangeRow, SYNC).state = "paused"
         assert hub.oversight.due() == [town.share]
+
+
+# --- reconciliation --------------------------------------------------------------------------------
+
+
+def somebody(department: str, *roles: Role) -> Actor:
+    return Actor(name="某人", established="demo", department=department, roles=frozenset(roles))
+
+
+def stolen(town: Town) -> Town:
+    """A row is missing at the recipient, and one is too many."""
+    people(town)
+    town.run_both()
+    town.execute("tax", f"DELETE FROM person WHERE id_no = '{person(1)['id_no']}'")
+    town.execute("tax", f"INSERT INTO person VALUES ('{person(3)['id_no']}', '别*', '321283', NULL, 1)")
+    return town
+
+
+def logged(town: Town, kind: str) -> list[EventRow]:
+    return town.all(sa.select(EventRow).where(EventRow.type == kind).order_by(EventRow.id))
+
+
+def test_a_reconciliation_is_recorded_with_counts_and_both_digests(town: Town) -> None:
+    stolen(town)
+    with town.hub() as hub:
+        found = hub.oversight.reconcile(town.share, by=town.actor("integrator"))
+    assert not found.agrees
+    assert {each.key for each in found.rows} == {None}
+    (event,) = logged(town, "ExchangeReconciled")
+    assert event.exchange == town.share
+    assert event.body["agrees"] is False
+    assert (event.body["expected"], event.body["held"]) == (found.expected_digest, found.held_digest)
+    assert (event.body["counts"]["missing"], event.body["counts"]["surplus"]) == (1, 1)
+    assert event.body["counts"]["held"] == found.held
+    assert logged(town, "KeysRevealed") == []
+    assert town.faults() == []
+
+
+@pytest.mark.parametrize(
+    ("department", "role"),
+    [(HUB, Role.INTEGRATOR), (POLICE, Role.INTEGRATOR), (TAX, Role.INTEGRATOR), (HUB, Role.AUDIT)],
+)
+def test_integrators_of_either_side_and_the_auditor_may_reconcile(town: Town, department: str, role: Role) -> None:
+    stolen(town)
+    with town.hub() as hub:
+        assert hub.oversight.reconcile(town.share, by=somebody(department, role)).counts["missing"] == 1
+
+
+@pytest.mark.parametrize(
+    ("department", "role"),
+    [("11321200TE00000999", Role.INTEGRATOR), (POLICE, Role.CLERK), (TAX, Role.REVIEWER), (HUB, Role.SECURITY)],
+)
+def test_nobody_else_may(town: Town, department: str, role: Role) -> None:
+    with town.hub() as hub, pytest.raises(Denied):
+        hub.oversight.reconcile(town.share, by=somebody(department, role))
+    (event,) = logged(town, "AccessDenied")
+    assert event.exchange == town.share
+    assert logged(town, "ExchangeReconciled") == []
+
+
+@pytest.mark.parametrize(("department", "role"), [(POLICE, Role.INTEGRATOR), (HUB, Role.AUDIT)])
+def test_keys_in_clear_are_an_event(town: Town, department: str, role: Role) -> None:
+    stolen(town)
+    with town.hub() as hub:
+        found = hub.oversight.reconcile(town.share, by=somebody(department, role), keys=True)
+    assert {each.key["id_no"] for each in found.rows if each.key} == {person(1)["id_no"], person(3)["id_no"]}
+    (event,) = logged(town, "KeysRevealed")
+    assert (event.exchange, event.body) == (town.share, {"rows": 2})
+    assert person(1)["id_no"] not in str([each.body for each in logged(town, "ExchangeReconciled")])
+
+
+def test_the_recipient_is_shown_the_keys_it_holds_and_learns_nothing_by_them(town: Town) -> None:
+    stolen(town)
+    with town.hub() as hub:
+        found = hub.oversight.reconcile(town.share, by=somebody(TAX, Role.INTEGRATOR), keys=True)
+    told = {each.kind: each for each in found.rows}
+    assert told["missing"].key is None
+    assert told["surplus"].key == {"id_no": person(3)["id_no"]}
+    assert told["surplus"].why == ()
+    with town.hub() as hub:
+        seen = hub.oversight.reconcile(town.share, by=somebody(POLICE, Role.INTEGRATOR))
+    assert {each.kind: each.why for each in seen.rows}["surplus"] == ("withdrawn",)
+
+
+def test_the_hubs_integrator_is_shown_no_keys_of_others(town: Town) -> None:
+    stolen(town)
+    with town.hub() as hub, pytest.raises(Denied, match="业务主键"):
+        hub.oversight.reconcile(town.share, by=town.actor("integrator"), keys=True)
+    assert len(logged(town, "AccessDenied")) == 1
+    assert logged(town, "KeysRevealed") == logged(town, "ExchangeReconciled") == []
+
+
+def test_without_a_grant_that_holds_nothing_is_compared(town: Town) -> None:
+    stolen(town)
+    town.change("suspend")
+    with town.hub() as hub, pytest.raises(Denied, match="没有有效授权"):
+        hub.oversight.reconcile(town.share, by=town.actor("integrator"))
+    assert len(logged(town, "AccessDenied")) == 1
+
+
+def test_reconciling_what_is_not_there(town: Town) -> None:
+    with town.hub() as hub, pytest.raises(Unknown, match="share-G404"):
+        hub.oversight.reconcile("share-G404", by=town.actor("integrator"))

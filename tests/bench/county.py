@@ -56,17 +56,18 @@ _WEIGHTS = "ARRAY[7,9,10,5,8,4,2,1,6,3,7,9,10,5,8,4,2]"
 _FILL = f"""
 INSERT INTO people
 SELECT i,
-       body || substr('10X98765432', ((SELECT sum(substr(body, p, 1)::int * ({_WEIGHTS})[p]) FROM generate_series(1, 17) p)
-                                      + CASE WHEN i % 100 = 7 THEN 1 ELSE 0 END)::int % 11 + 1, 1),
+       body || substr('10X98765432',
+                      ((SELECT sum(substr(body, p, 1)::int * ({_WEIGHTS})[p]) FROM generate_series(1, 17) p)
+                       + CASE WHEN i % 100 = 7 THEN 1 ELSE 0 END)::int % 11 + 1, 1),
        (ARRAY[{{employers}}])[i % {{many}} + 1],
-       (ARRAY['张','王','李','𠮷','欧阳','赵'])[i % 6 + 1] || (ARRAY['伟','芳','娜','秀英','敏','静'])[i / 6 % 6 + 1],
+       (ARRAY['张','王','李','𠮷','欧阳','赵'])[i % 6 + 1] || chr(19968 + (i * 7919 % 3000)::int)
+       || CASE WHEN i % 3 = 0 THEN '' ELSE chr(19968 + (i * 104729 % 3000)::int) END,
        (1 + i % 2)::text, born, '01', CASE WHEN i % 100 = 50 THEN '{AWAY}' ELSE '{HERE}' END,
        '江苏省泰州市海陵区青年路' || i || '号', (i % 1000000) / 100.0,
        timestamptz '2026-01-01 00:00:00+08' + i % 20000000 * interval '1 second', {{version}}
-FROM (SELECT i, date '1950-01-01' + (i % 20000)::int AS born,
-             '321202' || to_char(date '1950-01-01' + (i % 20000)::int, 'YYYYMMDD') || lpad((i / 20000 % 1000)::text, 3, '0')
-             AS body
-      FROM generate_series({{first}}::bigint, {{last}}::bigint) i) numbered
+FROM (SELECT i, born, '321202' || to_char(born, 'YYYYMMDD') || lpad((i / 20000 % 1000)::text, 3, '0') AS body
+      FROM (SELECT i, date '1950-01-01' + (i % 20000)::int AS born
+            FROM generate_series({{first}}::bigint, {{last}}::bigint) i) dated) numbered
 """
 
 

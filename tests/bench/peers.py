@@ -30,7 +30,8 @@ names = os.environ["COLUMNS_WANTED"].split(",")
 table = sql_table(credentials=os.environ["SOURCE"], table="people", backend="connectorx", included_columns=names,
                   reflection_level="full", backend_kwargs={"return_type": "arrow"})
 target = dlt.destinations.postgres(credentials=os.environ["TARGET"])
-pipeline = dlt.pipeline("bench", destination=target, dataset_name=os.environ["DATASET"], pipelines_dir=os.environ["WORK"])
+name, work = os.environ["DATASET"], os.environ["WORK"]
+pipeline = dlt.pipeline("bench", destination=target, dataset_name=name, pipelines_dir=work)
 pipeline.run(table, write_disposition="replace", loader_file_format="csv")
 """
 
@@ -60,7 +61,7 @@ def sling(source: str, target: str, name: str, folder: Path) -> float:
         "BENCH_SOURCE": f"{_plain(source)}?sslmode=disable", "BENCH_TARGET": f"{_plain(target)}?sslmode=disable",
     }  # fmt: skip
     command = [
-        str(program), "run", "--src-conn", "BENCH_SOURCE", "--src-stream", "public.people", "--select", ",".join(GRANTED),
+        str(program), "run", "--select", ",".join(GRANTED), "--src-conn", "BENCH_SOURCE", "--src-stream", "public.people",
         "--tgt-conn", "BENCH_TARGET", "--tgt-object", f"public.{name}", "--mode", "full-refresh",
     ]  # fmt: skip
     return _timed(command, environment)

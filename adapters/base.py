@@ -226,6 +226,7 @@ class Source(ABC):
     def settle(self, outcomes: Iterable[Outcome]) -> int:
         """Write status and error text back, only to rows whose version and state are still as read.
 
+        A row that bears an earlier refusal and is otherwise as read takes an acceptance: it was corrected at the hub.
         Repeatable: the same outcomes again change nothing. Returns how many rows were marked now.
         """
         return 0

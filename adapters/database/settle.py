@@ -85,7 +85,13 @@ class WriteBack:
         here = window.table.c[column.name]
         if number < len(self._binding.key):
             return self._place.dialect.same_key(here, marks[number], column)
-        return self._place.dialect.same(here, marks[number], column)
+        same = self._place.dialect.same(here, marks[number], column)
+        state = self._profile.state
+        if state is None or column.name != state.column:
+            return same
+        # What was refused and has been corrected at the hub since bears the refusal, and was accepted after all.
+        returned = self._place.dialect.equals(here, column, state.failed)
+        return sa.or_(same, sa.and_(marks.table.c[_REASON].is_(None), returned))
 
     def _values(self, marks: Copy, shape: TableShape) -> dict[str, Expression]:
         profile, dialect, zone = self._profile, self._place.dialect, self._place.zone

@@ -12,6 +12,7 @@ from exchange.cli import (
     grants,
     homes,
     parties,
+    quarantine,
     resources,
     reviewing,
     running,
@@ -22,7 +23,7 @@ from exchange.cli.root import app
 
 ROOMS = (
     homes, descriptions, parties, resources, reviewing, searching, applications, grants, running, following,
-    auditing, trying,
+    quarantine, auditing, trying,
 )  # fmt: skip
 """Modules whose commands make up the program."""
 

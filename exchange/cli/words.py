@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from exchange.cli.messages import _
 
@@ -46,6 +47,17 @@ STEPS: Mapping[str, str] = {
     "9.settled": _("办结待办"),
 }
 """Steps of a run as the engine tells them."""
+ROW_STATES: Mapping[str, str] = {
+    "open": _("待处理"),
+    "repaired": _("已更正，待重送"),
+    "replayed": _("已重送"),
+    "again": _("后来又被拒收"),
+    "dropped": _("不再送"),
+    "stopped": _("整批未交付"),
+    "expired": _("内容已清除"),
+    "kept": _("已保留，待关联"),
+}
+"""States of refused rows (隔离状态)."""
 EFFECTS: Mapping[str, str] = {"create": _("新增"), "change": _("变更"), "same": _("不变")}
 """What applying a description does."""
 ROLES: Mapping[str, str] = {
@@ -83,6 +95,12 @@ EVENTS: Mapping[str, str] = {
     "RunAborted": _("批次放弃"),
     "RevocationAfterDelivery": _("撤销晚于放行"),
     "QuarantineRead": _("查看隔离数据"),
+    "QuarantineRowShown": _("查看隔离行"),
+    "QuarantineRepaired": _("更正隔离行"),
+    "QuarantineDropped": _("弃送隔离行"),
+    "QuarantineReplayed": _("隔离重送"),
+    "QuarantineExpired": _("隔离数据到期清除"),
+    "ToleranceSet": _("容错设定"),
     "LogRead": _("检索日志"),
     "LogExported": _("导出日志"),
     "LogVerified": _("核验日志"),
@@ -97,6 +115,14 @@ EVENTS: Mapping[str, str] = {
 def word(words: Mapping[str, str], key: str | None) -> str:
     """The field's word, or the short one where there is none."""
     return words.get(key, key) if key else ""
+
+
+def tolerance_words(tolerance: Mapping[str, Any]) -> str:
+    """How many refused rows stop a run."""
+    rows, share = tolerance.get("rows"), tolerance.get("share")
+    bounds = [] if rows is None else [_("{rows} 行").format(rows=rows)]
+    bounds += [] if share is None else [_("{percent:.6g}%").format(percent=share * 100)]
+    return _("，").join(bounds) or _("不限")
 
 
 def event_type(text: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from exchange.engine.endpoints import Endpoints
 from exchange.engine.opening import problems_of_endpoint, problems_of_options
+from exchange.engine.quarantine import RowState, ShownItem, ShownRow
 from exchange.engine.run import Engine, Observer, RunResult
 from exchange.engine.states import UNFINISHED, RunState
 from exchange.engine.subject import plan_exchange
@@ -13,8 +14,11 @@ __all__ = [
     "Endpoints",
     "Engine",
     "Observer",
+    "RowState",
     "RunResult",
     "RunState",
+    "ShownItem",
+    "ShownRow",
     "plan_exchange",
     "problems_of_endpoint",
     "problems_of_options",

@@ -134,6 +134,10 @@ class Manifest:
         """Rows accepted with a state, after :data:`REFUSED`."""
         return self._batches(b"K")
 
+    def leaves(self) -> Iterator[dict[str, Any]]:
+        """Leaves of the content digest: rows, digest, first and last key."""
+        return map(json.loads, self._frames(b"L"))
+
     def refused(self) -> Iterator[pa.RecordBatch]:
         """Why rows were refused, after :data:`REFUSED`."""
         return self._batches(b"Q")

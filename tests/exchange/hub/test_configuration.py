@@ -40,7 +40,7 @@ def test_what_is_announced_is_what_happens_and_then_nothing_is_left_to_do(town: 
 def test_an_export_applied_again_changes_nothing(town: Town, tmp_path: Path) -> None:
     with town.hub() as hub:
         text = hub.configuration.export()
-        assert {"departments", "endpoints", "resources", "applications"} == set(yaml.safe_load(text))
+        assert {"departments", "endpoints", "resources", "applications", "exchanges"} == set(yaml.safe_load(text))
         file = written(tmp_path, text)
         changes = hub.configuration.apply([file], by=town.actor("integrator"))
     assert len(changes) >= 7

@@ -96,11 +96,13 @@ class Selection:
 class Outcome:
     """What became of one row, told to its source.
 
-    ``reason`` is None when the row was accepted, else a sentence for the provider's clerk.
+    ``reason`` is None when the row was accepted, else a sentence for the provider's clerk. ``corrected``: the
+    source was told of a refusal before, so that the row may bear that instead of the state it was read in.
     """
 
     reference: str
     reason: str | None = None
+    corrected: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -226,7 +228,6 @@ class Source(ABC):
     def settle(self, outcomes: Iterable[Outcome]) -> int:
         """Write status and error text back, only to rows whose version and state are still as read.
 
-        A row that bears an earlier refusal and is otherwise as read takes an acceptance: it was corrected at the hub.
         Repeatable: the same outcomes again change nothing. Returns how many rows were marked now.
         """
         return 0

@@ -87,7 +87,7 @@ class ReplaySource(Source):
     def settle(self, outcomes: Iterable[Outcome]) -> int:
         """Tell the source which rows were accepted after all; of the others it has been told already."""
         return self._source.settle(
-            Outcome(origin(outcome.reference)[2]) for outcome in outcomes if outcome.reason is None
+            Outcome(origin(outcome.reference)[2], corrected=True) for outcome in outcomes if outcome.reason is None
         )
 
     def close(self) -> None:

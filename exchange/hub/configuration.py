@@ -9,14 +9,16 @@ An exchange comes of them; of itself only what differs from the hub's settings i
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, TypeAdapter
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -47,6 +49,7 @@ KINDS: dict[str, tuple[str, str]] = {
 }
 """Kinds in the order they are applied in: what each is called, and the field that names one."""
 
+_FRACTION = re.compile(r"[0-9]{1,3}(\.[0-9]{1,9})?%?")
 ChangeAction = Literal["create", "change", "same"]
 
 
@@ -75,13 +78,24 @@ class _Described:
     where: str
 
 
+def _share(value: Any) -> Any:
+    """A fraction as a file holds it, as text: 0.05 or 5%."""
+    if not isinstance(value, str) or not _FRACTION.fullmatch(value):
+        return value
+    return float(Decimal(value.removesuffix("%")) / (100 if value.endswith("%") else 1))
+
+
+class _Tolerance(Tolerance):
+    share: Annotated[float | None, Field(default=None, ge=0, le=1, strict=True), BeforeValidator(_share)] = None
+
+
 class _Exchange(BaseModel):
     """What can be described of an exchange (交换任务)."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     id: str
-    tolerance: Tolerance | None = None
+    tolerance: _Tolerance | None = None
     """Refused rows that stop a run, in place of the hub's figures; None: the hub's."""
 
     def settings(self) -> dict[str, Any]:
@@ -138,9 +152,9 @@ class Configuration:
                     for row in session.query(ApplicationRow).order_by(ApplicationRow.submitted_at)
                 ],
                 "exchanges": [
-                    {"id": row.id, **row.settings}
+                    {"id": row.id, "tolerance": row.settings["tolerance"]}
                     for row in session.scalars(select(ExchangeRow).order_by(ExchangeRow.id))
-                    if row.settings
+                    if row.settings.get("tolerance")
                 ],
             }
         return yaml.dump(content, Dumper=_Plain, allow_unicode=True, sort_keys=False, width=120)
@@ -270,9 +284,10 @@ class Configuration:
             raise Invalid("", [Problem(where="id", message=f"没有交换 {entry.name}", remedy=remedy)])
         # How incomplete a delivery may be is for those who receive it to say.
         self._of(by, row.recipient)
-        before, after = dict(row.settings), described.settings()
+        before = {"tolerance": row.settings["tolerance"]} if row.settings.get("tolerance") else {}
+        after = described.settings()
         if before != after:
-            row.settings = after
+            row.settings = {name: value for name, value in row.settings.items() if name != "tolerance"} | after
             event = events.ToleranceSet(**{"rows": None, "share": None, **after.get("tolerance", {})})
             about = {"resource": row.resource, "exchange": row.id, "department": row.recipient}
             hub.audit.record(session, event, by=by, **about)

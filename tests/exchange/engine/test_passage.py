@@ -16,7 +16,7 @@ from adapters import Manifest as CommitManifest
 from adapters.memory import MemoryEndpoint, MemoryOptions, forget, store
 from exchange.engine.manifest import NUMBER
 from exchange.engine.passage import Passage, Passed, delivered_schema
-from exchange.plan import End, Plan, Tolerance
+from exchange.plan import End, Plan, Replay, Tolerance
 from schemas import Item
 from tests.exchange.checks.rows import SHANGHAI, TODAY, batch
 from tests.exchange.engine.town import identity_number
@@ -229,6 +229,25 @@ def test_values_that_the_source_types_itself_are_kept_with_their_types() -> None
     contents = passage(about).through(rows).contents
     assert contents.drop_columns([NUMBER]) == rows
     assert contents.column(NUMBER).to_pylist() == [1]
+
+
+def test_without_a_version_a_replay_passes_over_what_the_recipient_has(endpoint: MemoryEndpoint) -> None:
+    about = plan(version=None, filter=None, masks={"id_no": {"mask": "hmac"}})
+    sink = sink_of(endpoint, about)
+    first = passage(about)
+    deliver(sink, first, first.through(people((1, "张三", 1, HERE))), "one")
+    rows = people((2, "李四", 1, HERE), (1, "旧名", 1, HERE), (3, "太长的名字超过了八个字", 1, HERE))
+    through = passage(about.model_copy(update={"replay": Replay(rows={"ab": (1, 2, 3)})}), sink)
+    passed = through.through(rows)
+    assert passed.staged.num_rows == 1
+    assert [(row["number"], row["item"], row["rule"]) for row in passed.refused.to_pylist()] == [
+        (2, None, "outdated"), (3, "name", "length"),
+    ]  # fmt: skip
+    assert (passed.refused_rows, passed.rows.column("number").to_pylist()) == (2, [1])
+    assert passed.contents.column("name").to_pylist() == ["旧名", "太长的名字超过了八个字"]
+    assert passed.contents.column(NUMBER).to_pylist() == [2, 3]
+    for other in (about, about.model_copy(update={"version": "ver", "replay": through._plan.replay})):
+        assert passage(other, sink).through(rows).refused_rows == 1
 
 
 def test_an_empty_batch_passes() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pyarrow as pa
@@ -45,6 +46,14 @@ def state(town: Town, number: int) -> str:
 def change(town: Town, statement: Any) -> None:
     with town.hub() as hub, hub.database.transaction() as session:
         session.execute(statement)
+
+
+def age(town: Town, days: int = 91) -> None:
+    """Let time go by since every run so far."""
+    for run in town.all(sa.select(RunRow)):
+        if run.ended_at is not None:
+            moved = run.ended_at - timedelta(days=days)
+            change(town, sa.update(RunRow).where(RunRow.id == run.id).values(ended_at=moved))
 
 
 def test_what_is_wrong_is_shown_and_the_rest_is_masked(town: Town) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import signal
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,8 +14,21 @@ from exchange.db.tables import EventRow, ExchangeRow, GrantRow, QuarantineRow, R
 from exchange.engine import RowState, RunResult, RunState
 from exchange.engine.replay import origin
 from exchange.errors import Busy, Denied, Failed, Invalid, Misplaced
-from tests.exchange.engine.test_quarantine import change, mend, shown
-from tests.exchange.engine.town import AWAY, HERE, ITEMS, SYNC, Town, at, counts, person, publish, resource, wrong
+from tests.exchange.engine.test_quarantine import age, change, mend, shown
+from tests.exchange.engine.town import (
+    AWAY,
+    HERE,
+    ITEMS,
+    SYNC,
+    Town,
+    at,
+    build,
+    counts,
+    person,
+    publish,
+    resource,
+    wrong,
+)
 from tests.exchange.engine.worker import Workers
 
 STEPS = (
@@ -304,6 +318,30 @@ def test_many_rows_are_read_in_batches(town: Town) -> None:
     # What the checks refused of the others they refuse now, too.
     assert replay(town).counts == counts(read=2, written=2)
     assert states(town).count("open") == 598
+
+
+@pytest.mark.parametrize("product", ["postgresql", "mariadb"])
+def test_a_replay_on_a_server(request: pytest.FixtureRequest, tmp_path: Path, product: str) -> None:
+    server = request.getfixturevalue(f"{product}_server")
+    hub_url = server.new_database() if product == "postgresql" else None
+    urls = {name: server.new_database() for name in ("police", "library", "tax")}
+    with closing(build(tmp_path / "home", urls, hub_url=hub_url)) as town:
+        first, second = refused(town, wrong(7), {**person(8), "name": None})
+        mend(town, first, id_no=person(7)["id_no"], born="1850年1月9日")
+        mend(town, second, name="𠮷补")
+        assert replay(town).counts == counts(read=2, written=2)
+        assert town.rows("library")[person(7)["id_no"]]["born"] == "1850-01-09"
+        assert town.rows("library")[person(8)["id_no"]]["name"] == "𠮷补"
+        told = town.told()
+        assert [told[name] for name in (wrong(7)["id_no"], person(8)["id_no"])] == [("1", None)] * 2
+        town.report(wrong(9))
+        town.report(*(person(number) for number in range(30, 36)))
+        town.run(SYNC)
+        assert states(town) == [RowState.REPLAYED, RowState.REPLAYED, RowState.OPEN]
+        age(town)
+        with town.hub() as hub:
+            assert hub.engine.retention.expire(by=town.actor("integrator")) == 3
+        assert town.faults() == []
 
 
 def test_where_a_row_comes_from() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +13,9 @@ from exchange.engine import RowState
 from exchange.engine.retention import Retention
 from exchange.errors import Failed, Misplaced
 from exchange.secrets import Vault
-from tests.exchange.engine.test_quarantine import change, drop, mend, shown
+from tests.exchange.engine.test_quarantine import age, change, drop, mend, shown
 from tests.exchange.engine.test_replay import refused, replay, states
 from tests.exchange.engine.town import SYNC, Town, at, person, wrong
-
-
-def age(town: Town, days: int = 91) -> None:
-    """Let time go by since every run so far."""
-    for run in town.all(sa.select(RunRow)):
-        if run.ended_at is not None:
-            moved = run.ended_at - timedelta(days=days)
-            change(town, sa.update(RunRow).where(RunRow.id == run.id).values(ended_at=moved))
 
 
 def expire(town: Town) -> int:

@@ -94,7 +94,7 @@ class WriteBack:
             return self._place.dialect.same_key(here, marks[number], column)
         same = self._place.dialect.same(here, marks[number], column)
         state = self._profile.state
-        if not corrected or state is None or column.name != state.column:
+        if not corrected or state is None or column.name != state.column or state.failed == state.done:
             return same
         return sa.or_(same, self._place.dialect.equals(here, column, state.failed))
 

@@ -113,6 +113,21 @@ def test_a_row_that_bears_its_refusal_takes_what_became_of_its_correction(
         assert source.settle(corrected) == 0
 
 
+def test_where_a_refusal_looks_like_an_acceptance_a_correction_changes_nothing(
+    endpoint: DatabaseEndpoint, table: Hands
+) -> None:
+    family = FAMILY.model_copy(
+        update={"state": StateColumn(column="flag", new=("0",), fresh="0", done="1", failed="1")}
+    )
+    bound = replace(BOUND, profile=family)
+    read = references(endpoint, bound)
+    with endpoint.source(bound) as source:
+        assert source.settle([Outcome(read["甲"], "bad")]) == 1
+        before = state(table)
+        assert source.settle([Outcome(read["甲"], corrected=True)]) == 0
+    assert state(table) == before
+
+
 def test_of_two_outcomes_of_one_row_the_refusal_stands(endpoint: DatabaseEndpoint, table: Hands) -> None:
     read = references(endpoint)["甲"]
     with endpoint.source(BOUND) as source:

@@ -308,7 +308,7 @@ class QuarantineRead(Event):
 
 
 @dataclass(frozen=True)
-class QuarantineRowShown(Event):
+class QuarantineRowRead(Event):
     """A clerk of the provider was shown the content of a refused row, masked (查看隔离行)."""
 
     row: int
@@ -358,12 +358,12 @@ class QuarantineExpired(Event):
 
 
 @dataclass(frozen=True)
-class ToleranceSet(Event):
-    """It was set how many refused rows stop an exchange (容错设定); without either figure, the hub's settings hold."""
+class ToleranceConfigured(Event):
+    """It was set how many refused rows stop an exchange (容错设定); without any figure, the hub's settings hold."""
 
-    rows: int | None
+    rows: str | None
     """Refused rows at most."""
-    share: float | None
+    share: str | None
     """Refused rows at most, as a share of the rows read."""
 
 

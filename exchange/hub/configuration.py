@@ -288,7 +288,8 @@ class Configuration:
         after = described.settings()
         if before != after:
             row.settings = {name: value for name, value in row.settings.items() if name != "tolerance"} | after
-            event = events.ToleranceSet(**{"rows": None, "share": None, **after.get("tolerance", {})})
+            figures = {name: str(value) for name, value in after.get("tolerance", {}).items()}
+            event = events.ToleranceConfigured(**{"rows": None, "share": None, **figures})
             about = {"resource": row.resource, "exchange": row.id, "department": row.recipient}
             hub.audit.record(session, event, by=by, **about)
         return _change("交换", entry.name, before, after)

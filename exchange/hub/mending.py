@@ -44,7 +44,7 @@ class Mending:
             rows = hub.engine.quarantine.find(session, number)
             shown = hub.engine.quarantine.look(session, rows)
             clear = tuple(item.name for item in shown.items if item.reasons)
-            event = events.QuarantineRowShown(row=shown.id, clear=clear)
+            event = events.QuarantineRowRead(row=shown.id, clear=clear)
             hub.audit.record(session, event, by=by, exchange=shown.exchange, run=shown.run, department=by.department)
         return shown
 

@@ -77,8 +77,8 @@ def test_an_exchange_may_tolerate_more_or_less_than_the_hub(town: Town, tmp_path
     with town.hub() as hub:
         hub.configuration.apply([again], by=by)
     assert tolerances(town) == {SYNC: Tolerance(share=0.5), town.share: Tolerance(rows=0)}
-    told = town.all(sa.select(EventRow.body).where(EventRow.type == "ToleranceSet").order_by(EventRow.id))
-    assert told == [{"rows": 3, "share": 0.01}, {"rows": None, "share": None}, {"rows": 0, "share": None}]
+    told = town.all(sa.select(EventRow.body).where(EventRow.type == "ToleranceConfigured").order_by(EventRow.id))
+    assert told == [{"rows": "3", "share": "0.01"}, {"rows": None, "share": None}, {"rows": "0", "share": None}]
 
 
 @pytest.mark.parametrize(("text", "share"), [("0.05", 0.05), ("5%", 0.05), ("0.5%", 0.005), ("0", 0.0), ("100%", 1.0)])

@@ -25,7 +25,7 @@ ATTEMPTS: dict[str, Attempt] = {
 
 
 def events(town: Town) -> list[tuple[str, str, str | None, dict[str, Any]]]:
-    wanted = ("QuarantineRowShown", "QuarantineRepaired", "QuarantineDropped", "AccessDenied")
+    wanted = ("QuarantineRowRead", "QuarantineRepaired", "QuarantineDropped", "AccessDenied")
     query = sa.select(EventRow).where(EventRow.type.in_(wanted)).order_by(EventRow.id)
     return [(row.type, row.actor, row.department, row.body) for row in town.all(query)]
 
@@ -40,9 +40,9 @@ def test_every_step_is_an_event_without_a_value(town: Town) -> None:
         assert hub.mending.show(second, by=police).repair_reason == "漏填"
         hub.mending.drop(first, reason="重复登记", by=police)
     assert events(town) == [
-        ("QuarantineRowShown", "公安经办", POLICE, {"row": first, "clear": ["id_no"]}),
+        ("QuarantineRowRead", "公安经办", POLICE, {"row": first, "clear": ["id_no"]}),
         ("QuarantineRepaired", "公安经办", POLICE, {"row": second, "items": ["name", "born"]}),
-        ("QuarantineRowShown", "公安经办", POLICE, {"row": second, "clear": ["name"]}),
+        ("QuarantineRowRead", "公安经办", POLICE, {"row": second, "clear": ["name"]}),
         ("QuarantineDropped", "公安经办", POLICE, {"row": first, "reason": "重复登记"}),
     ]
     assert town.events(run.id)[-4:] == [kind for kind, *_ in events(town)]

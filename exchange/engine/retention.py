@@ -84,9 +84,10 @@ class Retention:
 
     def _sweep(self, session: Session) -> None:
         """Corrections that were replaced, or whose writer died before it could say that they are there."""
-        named = set(session.scalars(select(QuarantineRow.repair).where(QuarantineRow.repair.is_not(None))))
-        for name in self._vault.names():
-            if name.startswith(REPAIR) and name not in named:
+        there = {name for name in self._vault.names() if name.startswith(REPAIR)}
+        if there:
+            named = session.scalars(select(QuarantineRow.repair).where(QuarantineRow.repair.is_not(None)))
+            for name in there.difference(map(str, named)):
                 self._vault.remove(name)
 
     def _pay(self) -> None:

@@ -96,11 +96,13 @@ class Selection:
 class Outcome:
     """What became of one row, told to its source.
 
-    ``reason`` is None when the row was accepted, else a sentence for the provider's clerk.
+    ``reason`` is None when the row was accepted, else a sentence for the provider's clerk. ``corrected``: the
+    source was told of a refusal before, so that the row may bear that instead of the state it was read in.
     """
 
     reference: str
     reason: str | None = None
+    corrected: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

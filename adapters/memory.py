@@ -252,7 +252,7 @@ class MemorySource(Source):
         return self._position
 
     def settle(self, outcomes: Iterable[Outcome]) -> int:
-        """Set the state of rows that are still as they were read and still new."""
+        """Set the state of rows that are still as they were read and still new, or bear the refusal they had."""
         if self._binding.capture != "outbox":
             return 0
         marked = 0
@@ -261,7 +261,8 @@ class MemorySource(Source):
             for outcome in outcomes:
                 number, revision = map(int, outcome.reference.split("."))
                 row = rows.get(number)
-                if row is not None and row.revision == revision and row.state == "new":
+                waiting = {"new", "failed"} if outcome.corrected else {"new"}
+                if row is not None and row.revision == revision and row.state in waiting:
                     row.state = "done" if outcome.reason is None else "failed"
                     row.reason = outcome.reason
                     marked += 1

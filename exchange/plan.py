@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Protocol
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from exchange.authorisation.expression import items_used, parse, problems
 from exchange.errors import Invalid, Problem
@@ -67,16 +67,50 @@ class End(_Frozen):
 
 
 class Tolerance(_Frozen):
-    """How many refused rows a run may have before nothing is delivered: either bound stops it."""
+    """How many refused rows a run may have before nothing is delivered (容错): either bound stops it.
 
-    rows: int | None = None
-    share: float | None = None
+    Attributes:
+        rows: Refused rows at most; None: no such bound.
+        share: Refused rows at most, as a share of the rows read; None: no such bound.
+    """
+
+    rows: int | None = Field(default=None, ge=0, strict=True)
+    share: float | None = Field(default=None, ge=0, le=1, strict=True)
+
+    def words(self) -> str:
+        """The bounds as people read them."""
+        bounds = [f"{self.rows} 行"] if self.rows is not None else []
+        bounds += [f"读取行的 {self.share * 100:.6g}%"] if self.share is not None else []
+        return "，".join(bounds) or "不限"
 
     def exceeded(self, refused: int, read: int) -> bool:
         """Whether so many refused of so many read are too many."""
         return (self.rows is not None and refused > self.rows) or (
             self.share is not None and read > 0 and refused > self.share * read
         )
+
+
+def tolerance_of(settings: Mapping[str, Any], default: Tolerance) -> Tolerance:
+    """How many refused rows stop an exchange: its own figures, all of them, else the hub's."""
+    own = settings.get("tolerance")
+    return Tolerance(**own) if own else default
+
+
+class Replay(_Frozen):
+    """Refused rows that a run takes from quarantine instead of reading its source (隔离重送).
+
+    Attributes:
+        rows: Run that refused them to their numbers in it.
+        repairs: Names of the corrections that go with them.
+    """
+
+    rows: dict[str, tuple[int, ...]]
+    repairs: tuple[str, ...] = ()
+
+    @property
+    def size(self) -> int:
+        """How many rows."""
+        return sum(map(len, self.rows.values()))
 
 
 class Plan(_Frozen):
@@ -94,6 +128,7 @@ class Plan(_Frozen):
         way: ``database``, ``webservice`` or ``file``.
         guarantee: What the target makes possible.
         remarks: What the reader of the plan must know, in words.
+        replay: The rows come from quarantine; None: from the source.
     """
 
     exchange: str
@@ -122,6 +157,7 @@ class Plan(_Frozen):
     batch_rows: int
     digest_algorithm: str
     remarks: tuple[str, ...]
+    replay: Replay | None = None
 
     def digest(self) -> str:
         """Hex SHA-256 of the plan's canonical JSON."""
@@ -234,7 +270,7 @@ def make_plan(
         target=subject.target.model_copy(update={"columns": {n: subject.target.columns.get(n, n) for n in granted}}),
         full=True,
         overwrite=True,
-        tolerance=Tolerance(**subject.settings["tolerance"]) if subject.settings.get("tolerance") else tolerance,
+        tolerance=tolerance_of(subject.settings, tolerance),
         guarantee="exactly once" if target.transactional else "at least once",
         batch_rows=int(subject.settings.get("batch_rows") or batch_rows),
         digest_algorithm=digest_algorithm,

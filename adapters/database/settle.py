@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from itertools import islice
+from itertools import groupby, islice
 
 import pyarrow as pa
 import sqlalchemy as sa
@@ -47,9 +47,15 @@ class WriteBack:
                 errors = None
         if errors is None and self._binding.capture == "batches":
             return 0
-        return sum(self._mark(chunk, shape, errors) for chunk in _chunks(outcomes))
+        return sum(
+            self._mark(chunk, shape, errors, corrected=corrected)
+            for corrected, some in groupby(outcomes, key=lambda outcome: outcome.corrected)
+            for chunk in _chunks(some)
+        )
 
-    def _mark(self, outcomes: dict[str, str | None], shape: TableShape, errors: TableShape | None) -> int:
+    def _mark(
+        self, outcomes: dict[str, str | None], shape: TableShape, errors: TableShape | None, *, corrected: bool
+    ) -> int:
         dialect = self._place.dialect
         window = Window(dialect, self._binding, shape, overlap=0)
         content = window.content
@@ -60,7 +66,8 @@ class WriteBack:
             names = [f"c{number}" for number in range(len(window.identity))]
             names += [] if content is None else [_CONTENT]
             dialect.load(connection, marks.table, _arrays(outcomes, names))
-            as_read = sa.and_(*(self._as_read(window, marks, number) for number in range(len(window.identity))))
+            places = range(len(window.identity))
+            as_read = sa.and_(*(self._as_read(window, marks, number, corrected=corrected) for number in places))
             if content is not None:
                 as_read = sa.and_(as_read, content == marks.table.c[_CONTENT])
             if self._binding.capture == "outbox":
@@ -80,12 +87,16 @@ class WriteBack:
             connection.execute(sa.update(window.table).where(as_read).values(values))
         return marked
 
-    def _as_read(self, window: Window, marks: Copy, number: int) -> Expression:
+    def _as_read(self, window: Window, marks: Copy, number: int, *, corrected: bool) -> Expression:
         column = window.identity[number]
         here = window.table.c[column.name]
         if number < len(self._binding.key):
             return self._place.dialect.same_key(here, marks[number], column)
-        return self._place.dialect.same(here, marks[number], column)
+        same = self._place.dialect.same(here, marks[number], column)
+        state = self._profile.state
+        if not corrected or state is None or column.name != state.column or state.failed == state.done:
+            return same
+        return sa.or_(same, self._place.dialect.equals(here, column, state.failed))
 
     def _values(self, marks: Copy, shape: TableShape) -> dict[str, Expression]:
         profile, dialect, zone = self._profile, self._place.dialect, self._place.zone

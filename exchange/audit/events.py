@@ -338,6 +338,66 @@ class QuarantineRead(Event):
 
 
 @dataclass(frozen=True)
+class QuarantineRowRead(Event):
+    """A clerk of the provider was shown the content of a refused row, masked (查看隔离行)."""
+
+    row: int
+    """Number of the row in quarantine."""
+    clear: tuple[str, ...]
+    """Items shown as they are, because something is wrong with them."""
+
+
+@dataclass(frozen=True)
+class QuarantineRepaired(Event):
+    """A clerk of the provider corrected a refused row (更正隔离行)."""
+
+    row: int
+    """Number of the row in quarantine."""
+    items: tuple[str, ...]
+    """Items that were set."""
+
+
+@dataclass(frozen=True)
+class QuarantineDropped(Event):
+    """A clerk of the provider gave a refused row up: it will not be delivered (弃送隔离行)."""
+
+    row: int
+    """Number of the row in quarantine."""
+    reason: str
+    """Why."""
+
+
+@dataclass(frozen=True)
+class QuarantineReplayed(Event):
+    """Refused rows went the way of all rows in a run of their own (隔离重送)."""
+
+    rows: int
+    """How many."""
+    repaired: int
+    """How many of them had been corrected."""
+    refused: int
+    """How many were refused again."""
+
+
+@dataclass(frozen=True)
+class QuarantineExpired(Event):
+    """The content of refused rows was removed after the time of retention (隔离数据到期清除)."""
+
+    rows: int
+    """How many rows."""
+
+
+@dataclass(frozen=True)
+class ToleranceConfigured(Event):
+    """It was set how many refused rows stop an exchange (容错设定); without any figure, the hub's settings hold."""
+
+    rows: str | None
+    """Refused rows at most."""
+    share: str | None
+    """Refused rows at most, as a share of the rows read."""
+
+
+@dataclass(frozen=True)
 class LogRead(Event):
     """Somebody searched the log (检索日志)."""
 

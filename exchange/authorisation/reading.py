@@ -30,6 +30,7 @@ _MESSAGES = {
     "string_pattern_mismatch": "写法不对",
     "int_type": "应为整数",
     "int_parsing": "应为整数",
+    "float_type": "应为数",
     "bool_type": "应为 true 或 false",
     "dict_type": "应为键值对",
     "model_type": "应为键值对",

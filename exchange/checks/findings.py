@@ -54,6 +54,7 @@ RULES: Mapping[str, Rule] = MappingProxyType(
             Rule("project_code", "投资项目代码有误", "核对在线审批监管平台赋码后更正（GB/T 40058）"),
             Rule("licence_identifier", "电子证照标识有误", "核对证照目录后更正（GB/T 36904）"),
             Rule("conflict", "同版本内容不一致", "内容有改动时提高版本后重新推送"),
+            Rule("outdated", "无从判断先后", "在来源端更正后重新推送，或给资源登记版本项"),
             Rule("reference", "引用的事项未登记", "先登记被引用的事项；本行已保留，登记后自动关联", refuses=False),
         )
     }

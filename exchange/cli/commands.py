@@ -12,6 +12,7 @@ from exchange.cli import (
     grants,
     homes,
     parties,
+    quarantine,
     reconciling,
     resources,
     reviewing,
@@ -23,7 +24,7 @@ from exchange.cli.root import app
 
 ROOMS = (
     homes, descriptions, parties, resources, reviewing, searching, applications, grants, running, reconciling,
-    following, auditing, trying,
+    following, quarantine, auditing, trying,
 )  # fmt: skip
 """Modules whose commands make up the program."""
 

@@ -35,7 +35,9 @@ def plan(call: Call, paths: Paths) -> Answer:
     app,
     "apply",
     panel=REGISTER,
-    help=_("应用配置文件：登记其中的部门、端点、资源和申请，全部成功或全部不动。\n审核和发布仍由人办理。"),
+    help=_(
+        "应用配置文件：登记其中的部门、端点、资源和申请，设定交换的容错，全部成功或全部不动。\n审核和发布仍由人办理。"
+    ),
     example=_("shutong apply 部门.yaml 端点.yaml 资源/"),
 )
 def apply(call: Call, paths: Paths) -> Answer:

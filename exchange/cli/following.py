@@ -1,4 +1,4 @@
-"""``trace``, ``quarantine``, ``notices``: what became of what moved, and of what did not."""
+"""``trace``, ``notices``: what became of what moved."""
 
 from __future__ import annotations
 
@@ -7,13 +7,11 @@ from typing import Annotated, Any
 
 import typer
 
-from exchange.cli.answers import Answer, Facts, Part, Table, Words, cell, plain
-from exchange.cli.calling import Call, command, group
+from exchange.cli.answers import Answer, Facts, Part, Table, Words, cell
+from exchange.cli.calling import Call, command
 from exchange.cli.messages import _
 from exchange.cli.root import EXCHANGE, OVERSEE, app
-from exchange.cli.words import BOOKS, EVENTS, RUN_STATES, word
-
-quarantine = group("quarantine", _("隔离：被拒收的行，只显示规则和原因。"), panel=OVERSEE, into=app)
+from exchange.cli.words import BOOKS, EVENTS, RUN_STATES, tolerance_words, word
 
 
 @command(
@@ -50,6 +48,8 @@ def _followed(call: Call, told: dict[str, Any]) -> list[Part]:
             (_("使用依据"), grant.purpose.get("basis")),
             (_("信息项"), list(plan["deliver"])),
             (_("数据范围"), grant.rows),
+            (_("容错"), tolerance_words(plan["tolerance"])),
+            (_("隔离重送"), sum(map(len, plan["replay"]["rows"].values())) if plan.get("replay") else None),
             (_("方案"), receipt["plan"] if receipt else None),
             (_("交付编号"), told["delivery"]),
         ], title=_("依据")),
@@ -71,26 +71,6 @@ def _followed(call: Call, told: dict[str, Any]) -> list[Part]:
         said = _("通知 {department}：{text}").format(department=call.called(notice["department"]), text=notice["text"])
         parts.append(Words(said))
     return parts
-
-
-@command(
-    quarantine,
-    "list",
-    help=_(
-        "列出被拒收的行：批次、行号、信息项、规则和原因，没有内容。\n本部门提供的，和管理员可以查看；查看本身记入日志。"
-    ),
-    example=_("shutong quarantine list --exchange sync-101001001-0001"),
-)
-def list_quarantine(
-    call: Call,
-    exchange: Annotated[str | None, typer.Option("--exchange", metavar="ID", help=_("交换的编号"))] = None,
-    run: Annotated[str | None, typer.Option("--run", metavar="ID", help=_("批次的编号"))] = None,
-) -> Answer:
-    """Refused rows with rule and reason."""
-    found = call.hub.oversight.quarantine(by=call.by, exchange=exchange, run=run)
-    rows = [(each.at, each.exchange, each.run, each.number, each.item, each.rule, each.reason) for each in found]
-    columns = (_("时间"), _("交换"), _("批次"), _("行号"), _("信息项"), _("规则"), _("原因"))
-    return Answer({"rows": [plain(each) for each in found]}, [Table(columns, rows, _("没有被拒收的行。"))])
 
 
 @command(

@@ -7,12 +7,12 @@ from typing import Annotated, Any
 import typer
 
 from exchange.cli import progress
-from exchange.cli.answers import Answer, Facts, Part, Table, Words, hour
+from exchange.cli.answers import Answer, Facts, Part, Table, Words, hour, plain
 from exchange.cli.calling import Call, command
 from exchange.cli.failures import Failure, of_hub
 from exchange.cli.messages import _
 from exchange.cli.root import EXCHANGE, app
-from exchange.cli.words import BOOKS, EXCHANGE_STATES, RUN_STATES, RUN_STATUS, word
+from exchange.cli.words import BOOKS, EXCHANGE_STATES, RUN_STATES, RUN_STATUS, tolerance_words, word
 from exchange.errors import HubError, Invalid
 
 
@@ -22,6 +22,7 @@ from exchange.errors import HubError, Invalid
     panel=EXCHANGE,
     help=_(
         "立即执行一个交换，或全部到期的交换（--due）；没有办完的批次接着办完。\n"
+        "--due 还清除过了留存期限的隔离内容。\n"
         "到期的一个失败不影响其他的；退出状态取第一个没有成功的。"
     ),
     example=_("shutong run sync-101001001-0001\nshutong run --due --json\nshutong run share-G0123 --redeliver"),
@@ -51,7 +52,7 @@ def run(
     }
     if id is not None:
         result = _run(call, id, options)
-        return Answer({"run": _document(result)}, _parts(result), status=RUN_STATUS.get(result.state, 1))
+        return Answer({"run": document(result)}, parts_of(result), status=RUN_STATUS.get(result.state, 1))
     return _run_due(call)
 
 
@@ -75,7 +76,7 @@ def _run_due(call: Call) -> Answer:
             status = status or failure.status
             rows.append((exchange, _("未执行"), *[None] * len(BOOKS), None, None))
             continue
-        told.append(_document(result))
+        told.append(document(result))
         status = status or RUN_STATUS.get(result.state, 1)
         troubles += [Words(f"{exchange}: {reason}", "yellow") for reason in result.reasons]
         counts = [result.counts.get(name) for name in BOOKS]
@@ -89,7 +90,8 @@ def _trouble(exchange: str, failure: Failure) -> list[Words]:
     return [Words(f"{exchange}: {text.strip()}", tone) for text, tone in failure.lines()]
 
 
-def _document(result: Any) -> dict[str, Any]:
+def document(result: Any) -> dict[str, Any]:
+    """A run's result for programs."""
     plan = result.plan
     return {
         "id": result.id,
@@ -104,6 +106,7 @@ def _document(result: Any) -> dict[str, Any]:
         "guarantee": plan.guarantee,
         "state": result.state,
         "counts": dict(result.counts),
+        "replayed": plan.replay.size if plan.replay else 0,
         "seconds": round(result.seconds, 3),
         "receipt": result.receipt,
         "reasons": list(result.reasons),
@@ -111,7 +114,8 @@ def _document(result: Any) -> dict[str, Any]:
     }
 
 
-def _parts(result: Any) -> list[Part]:
+def parts_of(result: Any) -> list[Part]:
+    """A run's result for people."""
     good = RUN_STATUS.get(result.state, 1) == 0
     said = _("交换 {exchange}：{state}").format(exchange=result.plan.exchange, state=word(RUN_STATES, result.state))
     counts = tuple(result.counts.get(name) for name in BOOKS)
@@ -136,7 +140,7 @@ def _parts(result: Any) -> list[Part]:
     app,
     "status",
     panel=EXCHANGE,
-    help=_("列出交换：两端、状态、上一批次的结果、何时到期。双方和管理员各见与己有关的。"),
+    help=_("列出交换：两端、状态、上一批次的结果、何时到期、容许拒收多少。双方和管理员各见与己有关的。"),
     example=_("shutong status\nshutong status --json"),
 )
 def status(call: Call) -> Answer:
@@ -152,11 +156,13 @@ def status(call: Call) -> Answer:
             each.counts.get("refused"),
             hour(each.ended_at),
             hour(each.due_at) if each.state == "active" else "",
+            tolerance_words(plain(each.tolerance)),
         )
         for each in found
     ]
     columns = (
         _("交换"), _("提供 → 使用"), _("状态"), _("读取"), _("写入"), _("拒收"), _("结束时间"), _("下次到期"),
+        _("容错"),
     )  # fmt: skip
     troubles = [Words(f"{each.id}: {each.error}", "yellow") for each in found if each.error]
     table = Table(columns, rows, _("还没有交换；资源发布后有归集，申请获准后有共享。"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from exchange.cli.messages import _
 
@@ -66,6 +67,17 @@ REASONS: Mapping[str, str] = {
     "buried": _("对方台账记为已删除"),
 }
 """What the hub knows of a difference."""
+ROW_STATES: Mapping[str, str] = {
+    "open": _("待处理"),
+    "repaired": _("已更正，待重送"),
+    "replayed": _("已重送"),
+    "again": _("后来又被拒收"),
+    "dropped": _("不再送"),
+    "stopped": _("整批未交付"),
+    "expired": _("内容已清除"),
+    "kept": _("已保留，待关联"),
+}
+"""States of refused rows (隔离状态)."""
 EFFECTS: Mapping[str, str] = {"create": _("新增"), "change": _("变更"), "same": _("不变")}
 """What applying a description does."""
 ROLES: Mapping[str, str] = {
@@ -106,6 +118,12 @@ EVENTS: Mapping[str, str] = {
     "ExchangeReconciled": _("交换对账"),
     "KeysRevealed": _("查看业务主键"),
     "QuarantineRead": _("查看隔离数据"),
+    "QuarantineRowRead": _("查看隔离行"),
+    "QuarantineRepaired": _("更正隔离行"),
+    "QuarantineDropped": _("弃送隔离行"),
+    "QuarantineReplayed": _("隔离重送"),
+    "QuarantineExpired": _("隔离数据到期清除"),
+    "ToleranceConfigured": _("容错设定"),
     "LogRead": _("检索日志"),
     "LogExported": _("导出日志"),
     "LogVerified": _("核验日志"),
@@ -120,6 +138,14 @@ EVENTS: Mapping[str, str] = {
 def word(words: Mapping[str, str], key: str | None) -> str:
     """The field's word, or the short one where there is none."""
     return words.get(key, key) if key else ""
+
+
+def tolerance_words(tolerance: Mapping[str, Any]) -> str:
+    """How many refused rows stop a run."""
+    rows, share = tolerance.get("rows"), tolerance.get("share")
+    bounds = [] if rows is None else [_("{rows} 行").format(rows=rows)]
+    bounds += [] if share is None else [_("{percent:.6g}%").format(percent=share * 100)]
+    return _("，").join(bounds) or _("不限")
 
 
 def event_type(text: str) -> str:

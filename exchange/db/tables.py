@@ -112,7 +112,7 @@ class ExchangeRow(Base):
     target: Mapped[dict[str, Any]]
     """Endpoint name and binding to deliver to."""
     settings: Mapped[dict[str, Any]]
-    """Schedule, tolerance, batch size."""
+    """Tolerance, batch size: what differs from the hub's settings."""
     state: Mapped[str] = mapped_column(String(16))
     """``active``, ``paused``, ``ended``."""
     position: Mapped[dict[str, Any] | None]
@@ -182,7 +182,7 @@ class OwedRow(Base):
     id: Mapped[int] = mapped_column(Serial, primary_key=True)
     run: Mapped[str] = mapped_column(ForeignKey("run.id"), index=True)
     kind: Mapped[str] = mapped_column(String(16))
-    """``settle``, ``notify``, ``tidy``."""
+    """``settle``, ``notify``, ``tidy``, ``expire``."""
     attempts: Mapped[int] = mapped_column(default=0)
     error: Mapped[str | None] = mapped_column(Text)
     done_at: Mapped[datetime | None]
@@ -201,10 +201,16 @@ class NoticeRow(Base):
 
 
 class QuarantineRow(Base):
-    """A refused row, without its content (隔离数据); the content lies encrypted in ``file``."""
+    """A refused row, without its content (隔离数据); the content lies encrypted in ``file``.
+
+    A row that breaks several rules has one of these for each; they change their state together.
+    """
 
     __tablename__ = "quarantine"
-    __table_args__ = (Index("quarantine_run_number", "run", "number"),)
+    __table_args__ = (
+        Index("quarantine_run_number", "run", "number"),
+        Index("quarantine_exchange_key", "exchange", "key_hash"),
+    )
 
     id: Mapped[int] = mapped_column(Serial, primary_key=True)
     run: Mapped[str] = mapped_column(ForeignKey("run.id"), index=True)
@@ -217,6 +223,13 @@ class QuarantineRow(Base):
     key_hash: Mapped[str] = mapped_column(String(64))
     """Keyed hash of the business key: tells whether it is the same row again, and nothing else."""
     file: Mapped[str | None] = mapped_column(String(128))
+    """Manifest with the content; null: none was kept, or it has been removed."""
+    state: Mapped[str] = mapped_column(String(16))
+    """See :class:`exchange.engine.quarantine.RowState`."""
+    repair: Mapped[str | None] = mapped_column(String(128))
+    """Encrypted file with the correction, if there is one."""
+    replay: Mapped[str | None] = mapped_column(String(40), index=True)
+    """The last run that took the row from here."""
     at: Mapped[datetime]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from exchange.engine.endpoints import Endpoints
 from exchange.engine.opening import problems_of_endpoint, problems_of_options
+from exchange.engine.quarantine import RowState, ShownItem, ShownRow
 from exchange.engine.reconciliation import Difference, Reconciler, Reconciliation
 from exchange.engine.run import Engine, Observer, RunResult
 from exchange.engine.states import UNFINISHED, RunState
@@ -17,8 +18,11 @@ __all__ = [
     "Observer",
     "Reconciler",
     "Reconciliation",
+    "RowState",
     "RunResult",
     "RunState",
+    "ShownItem",
+    "ShownRow",
     "plan_exchange",
     "problems_of_endpoint",
     "problems_of_options",

@@ -34,9 +34,10 @@ REFUSED = pa.schema(
         pa.field("reason", pa.string(), nullable=False),
         pa.field("key_hash", pa.string(), nullable=False),
         pa.field("reference", pa.string(), nullable=False),
-        pa.field("content", pa.string(), nullable=False),
     ]
 )
+NUMBER = "_number"
+"""Column of a refused row's content with its number in the order of reading."""
 
 
 @dataclass
@@ -72,13 +73,19 @@ class ManifestWriter:
         if batch.num_rows:
             self._writer.append(b"R" + _stream(batch))
 
-    def refused(self, batch: pa.RecordBatch) -> None:
-        """Note refused rows with their content, after the schema :data:`REFUSED`."""
+    def refused(self, batch: pa.RecordBatch, contents: pa.RecordBatch) -> None:
+        """Note why rows were refused, after the schema :data:`REFUSED`, and the rows themselves.
+
+        Args:
+            batch: The findings, one for each thing wrong with a row.
+            contents: Each row once, as its source typed it, with its :data:`NUMBER`.
+        """
         if batch.num_rows:
             self._writer.append(b"Q" + _stream(batch))
+            self._writer.append(b"C" + _stream(contents))
 
     def kept(self, batch: pa.RecordBatch) -> None:
-        """Note rows that were accepted with a state, after the schema :data:`REFUSED`, without content."""
+        """Note rows that were accepted with a state, after the schema :data:`REFUSED`."""
         if batch.num_rows:
             self._writer.append(b"K" + _stream(batch))
 
@@ -132,5 +139,9 @@ class Manifest:
         return map(json.loads, self._frames(b"L"))
 
     def refused(self) -> Iterator[pa.RecordBatch]:
-        """Refused rows, after :data:`REFUSED`."""
+        """Why rows were refused, after :data:`REFUSED`."""
         return self._batches(b"Q")
+
+    def contents(self) -> Iterator[pa.RecordBatch]:
+        """The refused rows themselves, as their source typed them, each with its :data:`NUMBER`."""
+        return self._batches(b"C")

@@ -6,19 +6,19 @@ holds leave as deletions, of which nothing but key and version is handed over.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from datetime import date
-from typing import Any, Protocol
+from typing import Protocol
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from adapters import DELETE, OPERATION, PUT, REFERENCE
 from exchange.authorisation import expression, masks
 from exchange.checks import Examined, Finding, examine, key_hashes, reference_states
-from exchange.checks.buffers import plain
-from exchange.engine.manifest import REFUSED, ROWS
+from exchange.checks.buffers import indices
+from exchange.engine.manifest import NUMBER, REFUSED, ROWS
 from exchange.engine.references import References
 from exchange.plan import Plan
 from schemas import arrow_schema
@@ -31,16 +31,18 @@ class Passed:
     Attributes:
         staged: Rows to hand over: the delivered items after masks, and ``_operation``.
         rows: Where each row that passed the checks came from (manifest schema ``ROWS``).
-        refused: The refused rows with rule and content (manifest schema ``REFUSED``).
+        refused: Why rows were refused (manifest schema ``REFUSED``).
+        contents: The refused rows as their source gave them, each with its number.
         refused_rows: How many rows were refused; ``refused`` may name one for several reasons.
         filtered: Rows that passed the checks and lie outside the grant.
         kept: Rows that passed the checks with a state: what they refer to is not registered (manifest schema
-            ``REFUSED``, without content).
+            ``REFUSED``).
     """
 
     staged: pa.RecordBatch
     rows: pa.RecordBatch
     refused: pa.RecordBatch
+    contents: pa.RecordBatch
     refused_rows: int
     filtered: int
     kept: pa.RecordBatch
@@ -108,6 +110,8 @@ class Passage:
         """Take one batch through."""
         plan = self._plan
         seen = examine(batch, plan.items, key=plan.key, version=plan.version, zone=self._zone, today=self._today)
+        if plan.replay is not None and plan.version is None and self._sink is not None:
+            seen = self._without_outdated(batch, seen, self._sink)
         accepted = seen.accepted
         put = pc.equal(accepted.column(OPERATION), pa.scalar(PUT, pa.int8()))
         granted = put
@@ -121,6 +125,7 @@ class Passage:
             staged=staged,
             rows=self._origins(seen.accepted_rows, accepted.column(REFERENCE), out),
             refused=self._refusals(seen),
+            contents=seen.refused.append_column(NUMBER, self._numbers(seen.refused_rows)),
             kept=self._unknown(seen),
             refused_rows=seen.refused.num_rows,
             filtered=pc.sum(pc.cast(pc.invert(out), pa.int64())).as_py() or 0,
@@ -128,6 +133,25 @@ class Passage:
         self._read += batch.num_rows
         self._staged += staged.num_rows
         return passed
+
+    def _without_outdated(self, batch: pa.RecordBatch, seen: Examined, sink: Holder) -> Examined:
+        """Replayed rows without a version that the target has a row for: nobody can say which of them is newer.
+
+        The hub keeps no keys of what was delivered, so it cannot tell whether that row came before or since.
+        """
+        held = sink.holds(self._masked(seen.accepted).select(list(self._plan.key)))
+        if not pc.any(held).as_py():
+            return seen
+        reason = "资源没有版本项，目标端已有同一主键的行，无从判断哪个更新"
+        late = [Finding(row, None, "outdated", reason) for row in seen.accepted_rows.filter(held).to_pylist()]
+        numbers = indices(np.sort(np.concatenate([seen.refused_rows, [finding.row for finding in late]])))
+        return Examined(
+            seen.accepted.filter(pc.invert(held)),
+            batch.take(numbers),
+            sorted([*seen.findings, *late], key=lambda finding: finding.row),
+            seen.accepted_rows.filter(pc.invert(held)),
+            numbers,
+        )
 
     def _masked(self, accepted: pa.RecordBatch) -> pa.RecordBatch:
         columns = []
@@ -171,7 +195,11 @@ class Passage:
     def _origins(self, numbers: pa.Int64Array, references: pa.Array, out: pa.BooleanArray) -> pa.RecordBatch:
         order = pc.subtract(pc.cumulative_sum(pc.cast(out, pa.int64())), 1)
         staged = pc.if_else(out, pc.add(order, self._staged), pa.scalar(None, pa.int64()))
-        return pa.record_batch([pc.add(numbers, self._read + 1), staged, references], schema=ROWS)
+        return pa.record_batch([self._numbers(numbers), staged, references], schema=ROWS)
+
+    def _numbers(self, places: pa.Int64Array) -> pa.Int64Array:
+        """Numbers in the order of reading, from 1, of rows of the batch in hand."""
+        return pc.add(places, self._read + 1)
 
     def _refusals(self, seen: Examined) -> pa.RecordBatch:
         refused = seen.refused
@@ -179,7 +207,7 @@ class Passage:
             return pa.RecordBatch.from_pylist([], schema=REFUSED)
         place = {row: index for index, row in enumerate(seen.refused_rows.to_pylist())}
         findings = [(place[finding.row], finding) for finding in seen.findings]
-        return self._told(refused, seen.refused_rows, findings, _contents(refused))
+        return self._told(refused, seen.refused_rows, findings)
 
     def _unknown(self, seen: Examined) -> pa.RecordBatch:
         """Accepted rows that refer to something not registered: kept, with a state."""
@@ -187,12 +215,12 @@ class Passage:
         if self._references is None:
             return pa.RecordBatch.from_pylist([], schema=REFUSED)
         found = reference_states(accepted, self._plan.items, self._references.known)
-        return self._told(accepted, seen.accepted_rows, [(finding.row, finding) for finding in found], [])
+        return self._told(accepted, seen.accepted_rows, [(finding.row, finding) for finding in found])
 
     def _told(
-        self, rows: pa.RecordBatch, numbers: pa.Int64Array, findings: list[tuple[int, Finding]], contents: list[str]
+        self, rows: pa.RecordBatch, numbers: pa.Int64Array, findings: list[tuple[int, Finding]]
     ) -> pa.RecordBatch:
-        """Findings about rows of a batch, by their place in it; a row's content goes with the first of them."""
+        """Findings about rows of a batch, by their place in it."""
         places = pa.array(sorted({place for place, _ in findings}), pa.int64())
         named = rows.take(places)
         about = dict(
@@ -207,7 +235,6 @@ class Passage:
                 strict=True,
             )
         )
-        told: set[int] = set()
         entries = []
         for place, finding in findings:
             key_hash, reference, number = about[place]
@@ -219,27 +246,6 @@ class Passage:
                     "reason": finding.reason,
                     "key_hash": key_hash,
                     "reference": reference,
-                    "content": contents[place] if contents and place not in told else "",
                 }
             )
-            told.add(place)
         return pa.RecordBatch.from_pylist(entries, schema=REFUSED)
-
-
-def _contents(rows: pa.RecordBatch) -> list[str]:
-    """Each row as JSON, as its source gave it; bytes that are no text are shown by their numbers."""
-    names = [name for name in rows.schema.names if name not in (OPERATION, REFERENCE)]
-    columns = [_legible(plain(rows.column(name))) for name in names]
-    return [json.dumps(dict(zip(names, row, strict=True)), ensure_ascii=False) for row in zip(*columns, strict=True)]
-
-
-def _legible(column: pa.Array) -> list[Any]:
-    """Values as JSON can hold them; what the source calls text may be no text at all."""
-    if pa.types.is_binary(column.type):
-        return [None if value is None else value.hex() for value in column.to_pylist()]
-    if not pa.types.is_string(column.type):
-        column = column.cast(pa.string())
-    return [
-        None if value is None else value.decode("utf-8", "backslashreplace")
-        for value in column.cast(pa.binary()).to_pylist()
-    ]

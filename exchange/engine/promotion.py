@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from itertools import chain
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from sqlalchemy import insert
+from sqlalchemy import insert, select, update
 from sqlalchemy.orm import Session
 
 from adapters import Acknowledgement
@@ -20,6 +19,8 @@ from exchange.authorisation import Authorisation
 from exchange.db import now
 from exchange.db.tables import ExchangeRow, GrantRow, OwedRow, QuarantineRow, RunRow
 from exchange.engine.manifest import Header, Manifest
+from exchange.engine.quarantine import RowState
+from exchange.engine.replay import Replays, origin
 from exchange.identity import Actor
 from exchange.plan import Plan
 from exchange.receipts import issue, receipt_body
@@ -45,8 +46,11 @@ def conflicts(manifest: Manifest, acknowledged: Acknowledgement) -> dict[int, tu
 class Promotion:
     """Writes what a committed delivery means for the hub."""
 
-    def __init__(self, settings: Settings, keyring: Keyring, audit: AuditLog, authorisation: Authorisation) -> None:
+    def __init__(
+        self, settings: Settings, keyring: Keyring, audit: AuditLog, authorisation: Authorisation, replays: Replays
+    ) -> None:
         self._settings = settings
+        self._replays = replays
         self._keyring = keyring
         self._audit = audit
         self._authorisation = authorisation
@@ -85,11 +89,13 @@ class Promotion:
         run.counts = counts
         run.ended_at = moment
         exchange = session.get_one(ExchangeRow, run.exchange)
-        exchange.position = run.after
-        exchange.shape = plan.shape()
+        if plan.replay is None:  # a replay leaves the reading of the source where it is
+            exchange.position = run.after
+            exchange.shape = plan.shape()
         exchange.last_delivery = run.delivery
         self._authorisation.settle_usage(session, run.delivery, counts["written"])
         self.quarantine(session, run, manifest, refused)
+        self._replays.settled(session, run, plan, manifest, [reference for reference, *_ in refused.values()], by)
         for kind in ("settle", "notify", "tidy"):
             session.add(OwedRow(run=run.id, kind=kind))
         about = {"resource": plan.resource, "exchange": plan.exchange, "run": run.id, "department": plan.recipient}
@@ -101,17 +107,36 @@ class Promotion:
             self._audit.record(session, late, by=by, **about)
 
     def quarantine(
-        self, session: Session, run: RunRow, manifest: Manifest, refused: dict[int, tuple[str, int, str, str]]
+        self,
+        session: Session,
+        run: RunRow,
+        manifest: Manifest,
+        refused: dict[int, tuple[str, int, str, str]],
+        *,
+        stopped: bool = False,
     ) -> None:
         """List refused rows and those kept with a state: rule, reason, place, keyed hash.
 
         Their content stays in the manifest.
+
+        Args:
+            session: An open hub transaction.
+            run: The run that refused them.
+            manifest: Its manifest.
+            refused: Rows that the target refused, of which no content is kept.
+            stopped: The run delivers nothing, so that its source is read again.
         """
         moment = now(session)
-        common = {"run": run.id, "exchange": run.exchange, "file": run.manifest, "at": moment}
-        for batch in chain(manifest.refused(), manifest.kept()):
-            rows = batch.select(["number", "item", "rule", "reason", "key_hash"]).to_pylist()
-            session.execute(insert(QuarantineRow), [{**row, **common} for row in rows])
+        common = {"run": run.id, "exchange": run.exchange, "at": moment}
+        state = RowState.STOPPED if stopped else RowState.OPEN
+        for batches, file, each in (
+            (manifest.refused(), run.manifest, state),
+            (manifest.kept(), None, RowState.KEPT),
+        ):
+            for batch in batches:
+                rows = batch.select(["number", "item", "rule", "reason", "key_hash"]).to_pylist()
+                about = {**common, "file": file, "state": each.value}
+                session.execute(insert(QuarantineRow), [{**row, **about} for row in rows])
         key = self._keyring.derive("quarantine", run.plan["resource"])
         rows = [
             {
@@ -119,10 +144,35 @@ class Promotion:
                 "item": None,
                 "rule": rule,
                 "reason": reason,
-                "key_hash": hmac.new(key, reference.encode(), hashlib.sha256).hexdigest(),
+                "key_hash": hmac.new(key, _own(run, reference).encode(), hashlib.sha256).hexdigest(),
+                "file": None,
+                "state": state.value,
                 **common,
             }
             for reference, number, rule, reason in refused.values()
         ]
         if rows:
             session.execute(insert(QuarantineRow), rows)
+        if not stopped:
+            self._refused_again(session, run)
+
+    def _refused_again(self, session: Session, run: RunRow) -> None:
+        """What is refused run after run waits once: the last refusal of a key stands for those before it."""
+        new = select(QuarantineRow.key_hash, QuarantineRow.number).where(
+            QuarantineRow.run == run.id, QuarantineRow.state == RowState.OPEN.value
+        )
+        # Rows whose key is missing have one hash and are not one row.
+        nameless = select(QuarantineRow.number).where(QuarantineRow.run == run.id, QuarantineRow.rule == "key")
+        keys = new.where(QuarantineRow.number.not_in(nameless)).with_only_columns(QuarantineRow.key_hash)
+        session.execute(
+            update(QuarantineRow)
+            .where(QuarantineRow.exchange == run.exchange, QuarantineRow.run != run.id)
+            .where(QuarantineRow.state == RowState.OPEN.value, QuarantineRow.key_hash.in_(keys))
+            .values(state=RowState.AGAIN.value)
+            .execution_options(synchronize_session=False)
+        )
+
+
+def _own(run: RunRow, reference: str) -> str:
+    """The reference a row has at its source, also where it came from quarantine."""
+    return origin(reference)[2] if run.plan.get("replay") else reference

@@ -57,7 +57,10 @@ from exchange.engine.opening import binding, open_registered, translated
 from exchange.engine.passage import Passage, delivered_schema
 from exchange.engine.pipeline import Behind, ahead
 from exchange.engine.promotion import Promotion
+from exchange.engine.quarantine import Quarantine
 from exchange.engine.references import References
+from exchange.engine.replay import Replays
+from exchange.engine.retention import Retention
 from exchange.engine.settlement import Settlement
 from exchange.engine.states import UNFINISHED, RunState, moved
 from exchange.engine.subject import Places, plan_exchange, predecessors
@@ -148,7 +151,10 @@ class Engine:
         self._catalog = catalog
         self._authorisation = authorisation
         self.vault = Vault(settings.home / "payload", keyring.derive("payload"))
-        self._promotion = Promotion(settings, keyring, audit, authorisation)
+        self.quarantine = Quarantine(self.vault, catalog)
+        self.retention = Retention(database, self.vault, audit, days=settings.retention.quarantine_days)
+        self._replays = Replays(self.vault, catalog, audit)
+        self._promotion = Promotion(settings, keyring, audit, authorisation, self._replays)
         self._settlement = Settlement(database, audit, catalog)
         self._tidying = Tidying(database, self._endpoint)
 
@@ -162,6 +168,7 @@ class Engine:
         observe: Observer = _silent,
         redeliver: bool = False,
         after_restore: bool = False,
+        replay: bool = False,
     ) -> RunResult:
         """Run an exchange now; an unfinished run of it is carried to its end instead.
 
@@ -173,16 +180,20 @@ class Engine:
                 may have reached the target is carried to its end first, any other is given up.
             after_restore: The hub itself was restored from a backup: give unfinished runs up and go on
                 above the epoch the target has seen, comparing everything with what is there.
+            replay: Deliver what waits in quarantine and passes the checks now, instead of reading the source.
+                An unfinished run is carried to its end first.
 
         Raises:
             Busy: Somebody else is at it.
             Red: Going on could lose or repeat something.
             Failed: An endpoint could not be used.
             Invalid: The registration does not allow it; every reason is listed.
+            Misplaced: The exchange is paused or ended, or there is nothing to replay.
         """
         while True:
             self._tidying.tidy(exchange)
-            work, ends = self._begin(exchange, by, observe, redeliver=redeliver, after_restore=after_restore)
+            options = {"redeliver": redeliver, "after_restore": after_restore, "replay": replay}
+            work, ends = self._begin(exchange, by, observe, **options)
             observe("2.leased", {"run": work.run, "epoch": work.epoch})
             try:
                 with self._heartbeat(work) as beat:
@@ -192,7 +203,7 @@ class Engine:
                     lease.release(session, exchange, owner=work.owner, epoch=work.epoch)
                 self._tidying.tidy(exchange)
                 self._audit.seal()
-            if work.asked or not redeliver:
+            if work.asked or not (redeliver or replay):
                 return self._result(work)
 
     def _heartbeat(self, work: _Work) -> lease.Heartbeat:
@@ -254,6 +265,8 @@ class Engine:
     def _source(self, end: Endpoint, plan: Plan) -> Iterator[Source]:
         with translated(f"来源端 {plan.source.endpoint}"):
             source = end.source(binding(plan.source, plan.key, plan.version))
+        with self._database.reading() as session:
+            source = self._replays.source(session, plan, source)
         with source:
             yield source
 
@@ -267,6 +280,7 @@ class Engine:
         *,
         redeliver: bool,
         after_restore: bool,
+        replay: bool,
     ) -> tuple[_Work, tuple[Endpoint, Endpoint]]:
         """Plan, take the lease and make run and delivery key durable, before the first read."""
         anew = redeliver or after_restore
@@ -286,6 +300,7 @@ class Engine:
                 ends = self._endpoint(session, End(**row.source)), self._endpoint(session, End(**row.target))
                 able = ends[0].capabilities, ends[1].capabilities
                 plan = plan_exchange(session, row, *able, self._settings, self._catalog, redeliver=anew)
+                plan = self._replays.planned(session, row, plan) if replay else plan
             known = row.last_delivery is not None or row.shape is not None
             delivered = known or bool(predecessors(session, row, Places(session, self._settings, self._catalog)))
         observe("1.planned", {"plan": plan.digest()})
@@ -315,6 +330,7 @@ class Engine:
                 run = None
             if run is None:
                 run = self._new_run(session, plan, epoch, by)
+                self._replays.claim(session, run, plan)
                 if anew:
                     self._forget_delivered(session, row, run, by, lost=redeliver)
                 asked = True
@@ -438,7 +454,7 @@ class Engine:
                         staging.put(passed.staged)
                         manifest.leaf(digest.add(passed.staged))
                     manifest.rows(passed.rows)
-                    manifest.refused(passed.refused)
+                    manifest.refused(passed.refused, passed.contents)
                     manifest.kept(passed.kept)
                     header.read += batch.num_rows
                     header.filtered += passed.filtered
@@ -467,8 +483,8 @@ class Engine:
             figures = {**run.counts, "staged": header.staged}
             self._event(session, events.RunStaged(counts=figures), work.by, run)
             if stop:
-                reason = f"拒收 {header.refused} 行，共读 {header.read} 行，超过容许"
-                self._promotion.quarantine(session, run, self._manifest_of(run), {})
+                reason = f"拒收 {header.refused} 行，共读 {header.read} 行，超过容许（{plan.tolerance.words()}）"
+                self._promotion.quarantine(session, run, self._manifest_of(run), {}, stopped=True)
                 self._end(session, run, reason, work.by)
             work.state = run.state
         work.observe("5.manifest", {"stopped": stop})

@@ -1,30 +1,37 @@
 """Configuration as files (配置文件): what an integrator describes, compares and applies as a whole.
 
-A YAML file holds any of ``departments``, ``endpoints``, ``resources`` and ``applications``, each a list. All
-files given are one description. It is applied in one transaction, whole or not at all; a comparison
+A YAML file holds any of ``departments``, ``endpoints``, ``resources``, ``applications`` and ``exchanges``, each a
+list. All files given are one description. It is applied in one transaction, whole or not at all; a comparison
 is the same transaction, rolled back, so that what is announced is what would happen. Approvals are
 never part of it: a described resource is a draft, a described application waits for its answer.
+An exchange comes of them; of itself only what differs from the hub's settings is described.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from catalog import Resource
 from catalog.errors import CatalogError, Rejected, UnknownEntry
 from exchange.audit import events
 from exchange.authorisation.application import parse as parse_application
-from exchange.db.tables import ApplicationRow
+from exchange.authorisation.reading import read
+from exchange.db.tables import ApplicationRow, ExchangeRow
 from exchange.engine import problems_of_endpoint
 from exchange.errors import Denied, Invalid, Problem
 from exchange.identity import Actor
+from exchange.plan import Tolerance
 from exchange.settings import Role
 from schemas import SchemaError
 from schemas.errors import did_you_mean
@@ -38,9 +45,11 @@ KINDS: dict[str, tuple[str, str]] = {
     "endpoints": ("端点", "name"),
     "resources": ("资源", "code"),
     "applications": ("申请", "id"),
+    "exchanges": ("交换", "id"),
 }
 """Kinds in the order they are applied in: what each is called, and the field that names one."""
 
+_FRACTION = re.compile(r"[0-9]{1,3}(\.[0-9]{1,9})?%?")
 ChangeAction = Literal["create", "change", "same"]
 
 
@@ -49,7 +58,7 @@ class Change:
     """What applying a description does to one thing.
 
     Attributes:
-        kind: ``部门``, ``端点``, ``资源`` or ``申请``.
+        kind: ``部门``, ``端点``, ``资源``, ``申请`` or ``交换``.
         name: Its name or code.
         action: ``create``, ``change`` or ``same``.
         details: What changes, in words.
@@ -67,6 +76,32 @@ class _Described:
     name: str
     given: Mapping[str, Any]
     where: str
+
+
+def _share(value: Any) -> Any:
+    """A fraction as a file holds it, as text: 0.05 or 5%."""
+    if not isinstance(value, str) or not _FRACTION.fullmatch(value):
+        return value
+    return float(Decimal(value.removesuffix("%")) / (100 if value.endswith("%") else 1))
+
+
+class _Tolerance(Tolerance):
+    share: Annotated[float | None, Field(default=None, ge=0, le=1, strict=True), BeforeValidator(_share)] = None
+
+
+class _Exchange(BaseModel):
+    """What can be described of an exchange (交换任务)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    id: str
+    tolerance: _Tolerance | None = None
+    """Refused rows that stop a run, in place of the hub's figures; None: the hub's."""
+
+    def settings(self) -> dict[str, Any]:
+        """What differs from the hub's settings."""
+        own = self.tolerance.model_dump(exclude_none=True) if self.tolerance else {}
+        return {"tolerance": own} if own else {}
 
 
 class _Compared(Exception):
@@ -115,6 +150,11 @@ class Configuration:
                         **{name: value for name, value in row.body.items() if value not in (None, "", [], {})},
                     }
                     for row in session.query(ApplicationRow).order_by(ApplicationRow.submitted_at)
+                ],
+                "exchanges": [
+                    {"id": row.id, "tolerance": row.settings["tolerance"]}
+                    for row in session.scalars(select(ExchangeRow).order_by(ExchangeRow.id))
+                    if row.settings.get("tolerance")
                 ],
             }
         return yaml.dump(content, Dumper=_Plain, allow_unicode=True, sort_keys=False, width=120)
@@ -234,6 +274,25 @@ class Configuration:
                 [Problem(where="", message=text, remedy="撤回后用新的编号重新申请") for text in change.details],
             )
         return Change("申请", entry.name, "same")
+
+    def _put_exchanges(self, session: Session, entry: _Described, by: Actor) -> Change:
+        hub = self._hub
+        described = read(TypeAdapter(_Exchange), entry.given, "")
+        row = session.get(ExchangeRow, entry.name, with_for_update=True)
+        if row is None:
+            remedy = "资源发布后有归集，申请获准后有共享；编号见 shutong status"
+            raise Invalid("", [Problem(where="id", message=f"没有交换 {entry.name}", remedy=remedy)])
+        # How incomplete a delivery may be is for those who receive it to say.
+        self._of(by, row.recipient)
+        before = {"tolerance": row.settings["tolerance"]} if row.settings.get("tolerance") else {}
+        after = described.settings()
+        if before != after:
+            row.settings = {name: value for name, value in row.settings.items() if name != "tolerance"} | after
+            figures = {name: str(value) for name, value in after.get("tolerance", {}).items()}
+            event = events.ToleranceConfigured(**{"rows": None, "share": None, **figures})
+            about = {"resource": row.resource, "exchange": row.id, "department": row.recipient}
+            hub.audit.record(session, event, by=by, **about)
+        return _change("交换", entry.name, before, after)
 
 
 class _Plain(yaml.SafeDumper):

@@ -15,6 +15,7 @@ from exchange.engine import Endpoints, Engine, Reconciler
 from exchange.errors import Denied, Invalid, Misplaced, Problem, Unknown
 from exchange.hub.configuration import Configuration
 from exchange.hub.directory import Directory
+from exchange.hub.mending import Mending
 from exchange.hub.oversight import Oversight
 from exchange.hub.registration import Registration
 from exchange.hub.sharing import Sharing
@@ -36,6 +37,7 @@ class Hub:
         registration: Departments, endpoints and resources (登记).
         sharing: Applications, decisions, grants and exchanges (共享).
         oversight: Runs, receipts, quarantine and the log (监管).
+        mending: Refused rows looked at, corrected and replayed by their provider (隔离处理).
         configuration: All of it described in files (配置文件).
         directory: Looking things up, each to those who may see it (查阅).
     """
@@ -63,6 +65,7 @@ class Hub:
         self.registration = Registration(self)
         self.sharing = Sharing(self)
         self.oversight = Oversight(self)
+        self.mending = Mending(self)
         self.configuration = Configuration(self)
         self.directory = Directory(self)
 

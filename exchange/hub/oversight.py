@@ -20,6 +20,7 @@ from exchange.engine import UNFINISHED, Observer, Reconciliation, RunResult
 from exchange.errors import Busy, Denied, HubError, Unknown
 from exchange.hub.evidence import evidence
 from exchange.identity import Actor
+from exchange.plan import Tolerance, tolerance_of
 from exchange.receipts import receipt
 from exchange.settings import Role
 
@@ -52,6 +53,8 @@ class ExchangeStatus:
     recipient: str
     state: str
     due_at: datetime | None
+    tolerance: Tolerance
+    """How many refused rows stop a run, by the exchange's own figures or the hub's."""
     run: str | None
     run_state: str | None
     counts: dict[str, Any]
@@ -61,8 +64,13 @@ class ExchangeStatus:
 
 @dataclass(frozen=True)
 class RefusedRow:
-    """A refused row, or one kept with a state, as it may be shown: never its content."""
+    """A refused row, or one kept with a state, as it may be listed: never its content.
 
+    ``id`` is what it is asked for by; ``state`` is one of :class:`exchange.engine.RowState`.
+    """
+
+    id: int
+    state: str
     run: str
     exchange: str
     number: int
@@ -85,19 +93,24 @@ class Oversight:
     def run(self, exchange: str, *, by: Actor, **options: Any) -> RunResult:
         """Run an exchange now; options as of :meth:`exchange.engine.Engine.run`."""
         hub = self._hub
-        about = {"of": self._parties(exchange), "exchange": exchange}
-        with hub.permitted(by, Role.INTEGRATOR, Role.SYSTEM, action=f"执行交换 {exchange}", **about):
+        parties = self._parties(exchange)
+        replay = bool(options.get("replay"))
+        what = f"重送交换 {exchange} 的隔离行" if replay else f"执行交换 {exchange}"
+        roles = [Role.INTEGRATOR, Role.SYSTEM]
+        if replay and by.department in parties[:1]:
+            roles.append(Role.CLERK)  # what she corrected of her own department's data she may send again
+        with hub.permitted(by, *roles, action=what, of=parties, exchange=exchange):
             try:
                 with hub.told(), Sealer(hub.audit):
                     result = hub.engine.run(exchange, by=by, **options)
             except Denied as error:
-                hub.denied(by, f"执行交换 {exchange}", error, exchange=exchange)
-                self._schedule(exchange)
+                hub.denied(by, what, error, exchange=exchange)
+                self._schedule(exchange, replay=replay)
                 raise
             except HubError as error:
-                self._schedule(exchange, soon=error.retry)
+                self._schedule(exchange, soon=error.retry, replay=replay)
                 raise
-            self._schedule(exchange)
+            self._schedule(exchange, replay=replay)
         return result
 
     def reconcile(self, exchange: str, *, by: Actor, keys: bool = False, **options: Any) -> Reconciliation:
@@ -177,7 +190,8 @@ class Oversight:
     ) -> Iterator[tuple[str, RunResult | HubError]]:
         """Run everything that is due, each with its result or with what kept it.
 
-        One that fails does not keep the others, and one in other hands is left to them.
+        One that fails does not keep the others, and one in other hands is left to them. Before that, grants
+        whose time is over expire, and so do the contents of rows refused too long ago.
 
         Args:
             by: Who asks.
@@ -186,6 +200,7 @@ class Oversight:
         hub = self._hub
         with hub.told(), hub.database.transaction() as session:
             hub.authorisation.expire_due(session)
+        hub.engine.retention.expire(by=by)
         for exchange in self.due():
             try:
                 with watch(exchange) if watch else nullcontext() as observe:
@@ -198,8 +213,10 @@ class Oversight:
             else:
                 yield exchange, result
 
-    def _schedule(self, exchange: str, *, soon: bool = False) -> None:
+    def _schedule(self, exchange: str, *, soon: bool = False, replay: bool = False) -> None:
         """When the exchange is due next: after its update cycle, or soon where that may heal it."""
+        if replay:
+            return  # its source was not read
         hub = self._hub
         with hub.told(), hub.database.transaction() as session:
             row = session.get(ExchangeRow, exchange)
@@ -232,12 +249,17 @@ class Oversight:
             recipient=exchange.recipient,
             state=HELD.get(grant, exchange.state),
             due_at=exchange.due_at,
+            tolerance=tolerance_of(exchange.settings, self._tolerance()),
             run=run.id if run else None,
             run_state=run.state if run else None,
             counts=dict(run.counts or {}) if run else {},
             error=run.error if run else None,
             ended_at=run.ended_at if run else None,
         )
+
+    def _tolerance(self) -> Tolerance:
+        settings = self._hub.settings
+        return Tolerance(rows=settings.tolerance_rows, share=settings.tolerance_share)
 
     def trace(self, name: str, *, by: Actor) -> dict[str, Any]:
         """One delivery from application to receipt (追溯): by run id, receipt id or exchange id.
@@ -279,7 +301,9 @@ class Oversight:
         told["events"] = hub.audit.search(run=told["run"], by=by).events
         return told
 
-    def quarantine(self, *, by: Actor, exchange: str | None = None, run: str | None = None) -> list[RefusedRow]:
+    def quarantine(
+        self, *, by: Actor, exchange: str | None = None, run: str | None = None, state: str | None = None
+    ) -> list[RefusedRow]:
         """Refused rows with rule and reason, to their provider and to the administrators (隔离清单).
 
         A recipient is shown nothing: what was refused was never granted to it.
@@ -292,11 +316,15 @@ class Oversight:
                 query = query.where(QuarantineRow.exchange == exchange)
             if run:
                 query = query.where(QuarantineRow.run == run)
+            if state:
+                query = query.where(QuarantineRow.state == state)
             if not wide:
                 own = select(ExchangeRow.id).where(ExchangeRow.provider == by.department)
                 query = query.where(QuarantineRow.exchange.in_(own))
             rows = [
                 RefusedRow(
+                    id=row.id,
+                    state=row.state,
                     run=row.run,
                     exchange=row.exchange,
                     number=row.number,

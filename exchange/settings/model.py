@@ -134,12 +134,15 @@ class Deadline(_Part):
 
 
 class Retention(_Part):
-    """How long the log is kept (留存期限), in months."""
+    """How long the log and refused rows are kept (留存期限)."""
 
     log_months: int = Field(default=36, ge=6)
-    """At least six months: 网络安全法 (2025 修正) 第二十三条第三项."""
+    """Months. At least six: 网络安全法 (2025 修正) 第二十三条第三项."""
     personal_log_months: int = Field(default=36, ge=36)
-    """Records of handing personal or important data to others, at least three years: 网络数据安全管理条例 第十二条."""
+    """Months. Records of handing personal or important data to others, at least three years: 网络数据安全管理条例
+    第十二条."""
+    quarantine_days: int = Field(default=90, ge=1)
+    """Days after which the content of refused rows is removed; rule, reason and keyed hash stay."""
 
 
 _D809 = "《政务数据共享条例》（国务院令第809号）"

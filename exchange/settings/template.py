@@ -56,6 +56,8 @@ demo = {demo}
 # [retention]
 # log_months = 36
 # personal_log_months = 36
+# 被拒收的行，内容保留多少天；到期清除内容，规则、原因和散列仍在
+# quarantine_days = 90
 
 # 各地时限（工作日），按六位行政区划代码或 national。内置数值未经核对，对外展示为法定期限之前须核对原文
 # [deadlines.370000.answer_conditional]

@@ -240,6 +240,9 @@ def test_an_outbox_is_read_until_it_is_settled(place: Store) -> None:
     assert states == [("new", None), ("failed", "不对"), ("done", None)]
     assert [(row["number"], row["version"]) for row in _read(binding)] == [("0", 2)]
     assert source.settle([Outcome("77.1")]) == 0
+    assert source.settle([Outcome(rows[1][REFERENCE])]) == 0
+    assert [source.settle([Outcome(rows[1][REFERENCE], corrected=True)]) for _ in range(2)] == [1, 0]
+    assert place.tables["licence"].rows[1].state == "done"
 
 
 def test_a_journal_is_read_from_where_it_was_left(place: Store) -> None:

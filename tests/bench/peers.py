@@ -61,7 +61,8 @@ def sling(source: str, target: str, name: str, folder: Path) -> float:
         "BENCH_SOURCE": f"{_plain(source)}?sslmode=disable", "BENCH_TARGET": f"{_plain(target)}?sslmode=disable",
     }  # fmt: skip
     command = [
-        str(program), "run", "--select", ",".join(GRANTED), "--src-conn", "BENCH_SOURCE", "--src-stream", "public.people",
+        str(program), "run", "--select", ",".join(GRANTED),
+        "--src-conn", "BENCH_SOURCE", "--src-stream", "public.people",
         "--tgt-conn", "BENCH_TARGET", "--tgt-object", f"public.{name}", "--mode", "full-refresh",
     ]  # fmt: skip
     return _timed(command, environment)

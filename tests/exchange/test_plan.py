@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from adapters import Capabilities
 from exchange.errors import Invalid
-from exchange.plan import End, Plan, Subject, Tolerance, canonical_digest, make_plan
+from exchange.plan import End, Plan, Replay, Subject, Tolerance, canonical_digest, make_plan, tolerance_of
 from schemas import Item
 
 ITEMS = (
@@ -212,6 +212,36 @@ def test_the_exchange_may_have_figures_of_its_own() -> None:
     plan = planned(subject(settings={"tolerance": {"rows": 3}, "batch_rows": 7}))
     assert plan.tolerance == Tolerance(rows=3)
     assert plan.batch_rows == 7
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"rows": -1}, {"rows": 1.5}, {"share": -0.1}, {"share": 1.1}, {"share": True}, {"x": 1}]
+)
+def test_a_tolerance_that_is_none(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        Tolerance(**wrong)
+
+
+def test_a_tolerance_in_words() -> None:
+    assert Tolerance().words() == "不限"
+    assert Tolerance(rows=3, share=0.005).words() == "3 行，读取行的 0.5%"
+    assert Tolerance(share=0).words() == "读取行的 0%"
+
+
+def test_without_figures_of_its_own_an_exchange_has_the_hubs() -> None:
+    default = Tolerance(share=0.05)
+    assert tolerance_of({}, default) == tolerance_of({"tolerance": {}}, default) == default
+    assert tolerance_of({"tolerance": {"rows": 0}}, default) == Tolerance(rows=0)
+
+
+def test_a_replay_is_part_of_the_plan_and_not_of_the_shape() -> None:
+    plan = planned()
+    replay = plan.model_copy(update={"replay": Replay(rows={"ab": (3, 7)}, repairs=("repair-1",))})
+    assert replay.replay is not None
+    assert replay.replay.size == 2
+    assert replay.digest() != plan.digest()
+    assert replay.shape() == plan.shape()
+    assert Plan(**replay.model_dump(mode="json")) == replay
 
 
 @pytest.mark.parametrize(

@@ -94,6 +94,40 @@ def test_a_row_that_was_reported_again_is_left_alone(endpoint: DatabaseEndpoint,
     assert state(table)["乙"][0] == "1"
 
 
+@pytest.mark.parametrize(
+    ("change", "marked"), [("ver = 1", True), ("ver = 2", False), ("flag = '9'", False), ("flag = '0'", True)]
+)
+def test_a_row_that_bears_its_refusal_takes_what_became_of_its_correction(
+    endpoint: DatabaseEndpoint, table: Hands, change: str, marked: bool
+) -> None:
+    read = references(endpoint)
+    with endpoint.source(BOUND) as source:
+        assert source.settle([Outcome(read["甲"], "bad"), Outcome(read["乙"], "bad")]) == 2
+        assert source.settle([Outcome(read["甲"])]) == 0
+        table.run(f"UPDATE t SET {change} WHERE name = '甲'")
+        before = state(table)
+        corrected = [Outcome(read["甲"], corrected=True), Outcome(read["丙"])]
+        assert source.settle(corrected) == 1 + marked
+        after = {**before, "丙": ("1", None, True)} | ({"甲": ("1", None, True)} if marked else {})
+        assert state(table) == after
+        assert source.settle(corrected) == 0
+
+
+def test_where_a_refusal_looks_like_an_acceptance_a_correction_changes_nothing(
+    endpoint: DatabaseEndpoint, table: Hands
+) -> None:
+    family = FAMILY.model_copy(
+        update={"state": StateColumn(column="flag", new=("0",), fresh="0", done="1", failed="1")}
+    )
+    bound = replace(BOUND, profile=family)
+    read = references(endpoint, bound)
+    with endpoint.source(bound) as source:
+        assert source.settle([Outcome(read["甲"], "bad")]) == 1
+        before = state(table)
+        assert source.settle([Outcome(read["甲"], corrected=True)]) == 0
+    assert state(table) == before
+
+
 def test_of_two_outcomes_of_one_row_the_refusal_stands(endpoint: DatabaseEndpoint, table: Hands) -> None:
     read = references(endpoint)["甲"]
     with endpoint.source(BOUND) as source:

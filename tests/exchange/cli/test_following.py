@@ -22,18 +22,6 @@ def test_only_the_parties_follow_it(county: County) -> None:
     assert county.run("trace", "none", by="auditor").status == 4
 
 
-def test_refused_rows_without_their_content(county: County) -> None:
-    (row,) = county.ask("quarantine", "list", by="police")["rows"]
-    assert (row["exchange"], row["item"], row["rule"]) == (SYNC, "name", "mandatory")
-    assert county.ask("quarantine", "list", "--exchange", SYNC, "--run", row["run"], by="auditor")["rows"] == [row]
-    assert county.ask("quarantine", "list", "--exchange", county.share, by="auditor")["rows"] == []
-    assert county.ask("quarantine", "list", by="tax")["rows"] == []
-    shown = county.run("quarantine", "list", by="police").out
-    assert "mandatory" in shown
-    assert "3212021850" not in shown
-    assert county.run("quarantine", "list", by="tax").out == "没有被拒收的行。\n"
-
-
 def test_notices(county: County) -> None:
     told = county.ask("notices", by="tax")["notices"]
     assert any(county.grant in notice["text"] for notice in told)

@@ -3,13 +3,14 @@ from __future__ import annotations
 from exchange.audit import events
 from exchange.authorisation import GRANT_STATES
 from exchange.cli import words
-from exchange.engine import RunState
+from exchange.engine import RowState, RunState
 from exchange.receipts import BALANCE
 from exchange.settings import Role
 
 
 def test_every_short_word_has_its_term() -> None:
     assert words.RUN_STATES.keys() == {state.value for state in RunState}
+    assert words.ROW_STATES.keys() == {state.value for state in RowState}
     assert words.ROLES.keys() == {role.value for role in Role}
     assert words.EVENTS.keys() == events.REGISTRY.keys()
     assert words.BOOKS.keys() == {"read", *BALANCE, "deleted"}
@@ -30,6 +31,11 @@ def test_a_word_without_a_term_stays_as_it_is() -> None:
     assert words.word(words.RUN_STATES, "settled") == "已办结"
     assert words.word(words.RUN_STATES, "new") == "new"
     assert words.word(words.RUN_STATES, None) == ""
+
+
+def test_how_many_refused_rows_stop_a_run() -> None:
+    assert words.tolerance_words({"rows": None, "share": None}) == "不限"
+    assert words.tolerance_words({"rows": 0, "share": 0.05}) == "0 行，5%"
 
 
 def test_events_by_name_or_in_words() -> None:

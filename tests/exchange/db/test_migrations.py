@@ -5,14 +5,17 @@ from __future__ import annotations
 import importlib.resources
 import re
 import runpy
+from datetime import UTC, datetime
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Column, Integer, MetaData, Table, create_engine, inspect
+from sqlalchemy import JSON, Column, Integer, MetaData, Table, create_engine, insert, inspect, select
 
 from exchange.db.migrations import HEAD, METADATA, history
+from exchange.db.tables import QuarantineRow
 
 
 def differences(database, metadata=METADATA):
@@ -88,3 +91,40 @@ def test_a_revision_is_written_from_what_the_program_has(tmp_path):
     assert "exchange.db" not in written
     made = set(re.findall(r"op.create_table\('(\w+)'", written))
     assert made == {name for metadata in METADATA for name in metadata.tables}
+
+
+def filled(table, **values):
+    """A row with something in every column that must not be empty."""
+
+    def something(column):
+        if isinstance(column.type, JSON):
+            return {}
+        kind = column.type.python_type
+        return datetime(2026, 1, 1, tzinfo=UTC) if kind is datetime else kind()
+
+    needed = {column.name: something(column) for column in table.columns if not column.nullable}
+    return insert(table).values({name: value for name, value in needed.items() if name != "id"} | values)
+
+
+def test_rows_refused_before_their_states_were_kept_get_one(empty):
+    config = history.configuration()
+    with empty._write.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        old = MetaData()
+        old.reflect(connection, only=["grant", "exchange", "run", "quarantine"])
+        connection.execute(filled(old.tables["grant"], id="g"))
+        connection.execute(filled(old.tables["exchange"], id="e", grant="g"))
+        for run, state in (("ended", "settled"), ("halted", "stopped")):
+            connection.execute(filled(old.tables["run"], id=run, exchange="e", delivery=run, state=state))
+            for rule in ("type", "reference"):
+                connection.execute(filled(old.tables["quarantine"], run=run, rule=rule, file="f", exchange="e"))
+    empty.migrate()
+    with empty.reading() as session:
+        rows = session.execute(select(QuarantineRow.run, QuarantineRow.rule, QuarantineRow.state, QuarantineRow.file))
+        assert sorted(map(tuple, rows), key=str) == [
+            ("ended", "reference", "kept", None),
+            ("ended", "type", "open", None),
+            ("halted", "reference", "kept", None),
+            ("halted", "type", "stopped", None),
+        ]

@@ -86,7 +86,7 @@ def event(**changes: Any) -> EventRow:
 def quarantined(**changes: Any) -> QuarantineRow:
     values = {
         "run": "r1", "exchange": "share-G1", "number": 1, "item": None, "rule": "type", "reason": "类型不符",
-        "key_hash": "h", "file": None, "at": AT,
+        "key_hash": "h", "file": None, "state": "open", "at": AT,
     }  # fmt: skip
     return QuarantineRow(**{**values, **changes})
 
@@ -254,6 +254,7 @@ def test_numbers_are_wide_where_the_product_lets_them_be() -> None:
 def test_a_refused_row_is_told_by_rule_place_and_keyed_hash_alone() -> None:
     """Its content lies encrypted in a file; there is no column that could take it."""
     assert {column.name for column in TABLES["quarantine"].c} == {
-        "id", "run", "exchange", "number", "item", "rule", "reason", "key_hash", "file", "at",
+        "id", "run", "exchange", "number", "item", "rule", "reason", "key_hash", "file", "state", "repair",
+        "replay", "at",
     }  # fmt: skip
     assert not any(isinstance(column.type, JSON) for column in TABLES["quarantine"].c)

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from exchange.checks import Leaf
-from exchange.engine.manifest import REFUSED, ROWS, Header, Manifest, ManifestWriter
+from exchange.engine.manifest import NUMBER, REFUSED, ROWS, Header, Manifest, ManifestWriter
 from exchange.errors import Tampered
 from exchange.secrets import Vault
 
@@ -21,9 +21,13 @@ def rows(*origins: tuple[int, int | None, str]) -> pa.RecordBatch:
     )
 
 
-def refused(content: str) -> pa.RecordBatch:
+def refused() -> pa.RecordBatch:
     told = {"number": 2, "item": "name", "rule": "length", "reason": "过长", "key_hash": "h", "reference": "r2"}
-    return pa.RecordBatch.from_pylist([{**told, "content": content}], schema=REFUSED)
+    return pa.RecordBatch.from_pylist([told], schema=REFUSED)
+
+
+def content(name: str) -> pa.RecordBatch:
+    return pa.record_batch({"name": [name], NUMBER: pa.array([2], pa.int64())})
 
 
 @pytest.fixture
@@ -36,7 +40,8 @@ def name(vault: Vault) -> str:
     with vault.write("run1.1") as writer:
         manifest = ManifestWriter(writer)
         manifest.rows(rows((1, 0, "r1"), (3, None, "r3")))
-        manifest.refused(refused('{"name": "某某𠮷"}'))
+        manifest.refused(refused(), content("某某𠮷"))
+        manifest.refused(refused().slice(0, 0), content("").slice(0, 0))
         manifest.leaf(Leaf(1, "ab" * 32, b"\x01first", b"\x01last"))
         manifest.leaf(None)
         manifest.rows(rows((4, 1, "r4"), (5, 2, "r5")))
@@ -55,7 +60,8 @@ def test_everything_comes_back_in_order(vault: Vault, name: str) -> None:
         {"number": 5, "staged": 2, "reference": "r5"},
     ]
     (batch,) = manifest.refused()
-    assert batch.to_pylist()[0]["content"] == '{"name": "某某𠮷"}'
+    assert batch == refused()
+    assert list(manifest.contents()) == [content("某某𠮷")]
     assert list(manifest.leaves()) == [
         {"rows": 1, "digest": "ab" * 32, "first": b"\x01first".hex(), "last": b"\x01last".hex()}
     ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from datetime import date
 from typing import Any
@@ -15,8 +14,9 @@ from hypothesis import strategies as st
 from adapters import DELETE, OPERATION, PUT, Binding, Claim, Sink
 from adapters import Manifest as CommitManifest
 from adapters.memory import MemoryEndpoint, MemoryOptions, forget, store
+from exchange.engine.manifest import NUMBER
 from exchange.engine.passage import Passage, Passed, delivered_schema
-from exchange.plan import End, Plan, Tolerance
+from exchange.plan import End, Plan, Replay, Tolerance
 from schemas import Item
 from tests.exchange.checks.rows import SHANGHAI, TODAY, batch
 from tests.exchange.engine.town import identity_number
@@ -199,15 +199,17 @@ def test_a_refused_row_is_kept_as_its_source_gave_it_with_every_reason() -> None
     assert [(row["item"], row["rule"]) for row in found] == [
         ("born", "type"), ("id_no", "identity_number"), ("name", "length"),
     ]  # fmt: skip
-    assert json.loads(found[0]["content"]) == {
-        "id_no": "123", "name": "太长的名字超过了八个字", "born": "昨天", "ver": "1", "district": HERE,
-    }  # fmt: skip
-    assert [row["content"] for row in found[1:]] == ["", ""]
+    assert passed.contents.to_pylist() == [
+        {
+            "id_no": "123", "name": "太长的名字超过了八个字", "born": "昨天", "ver": "1", "district": HERE,
+            OPERATION: PUT, "_reference": "r0", NUMBER: 1,
+        }
+    ]  # fmt: skip
     assert len({row["key_hash"] for row in found}) == 1
     assert not any("太长的名字" in row["reason"] or "123" in row["key_hash"] for row in found)
 
 
-def test_text_that_is_no_text_is_refused_and_kept_readable() -> None:
+def test_text_that_is_no_text_is_refused_and_kept_as_it_came() -> None:
     wrong = pa.StringArray.from_buffers(
         1, pa.py_buffer(b"\x00\x00\x00\x00\x04\x00\x00\x00"), pa.py_buffer(b"\xd5\xc5a\xff")
     )
@@ -215,19 +217,37 @@ def test_text_that_is_no_text_is_refused_and_kept_readable() -> None:
     passed = passage().through(rows)
     (found,) = passed.refused.to_pylist()
     assert found["rule"] == "text"
-    assert json.loads(found["content"])["name"] == "\\xd5\\xc5a\\xff"
+    assert passed.contents.column("name").cast(pa.binary()).to_pylist() == [b"\xd5\xc5a\xff"]
 
 
-def test_values_that_the_source_types_itself_are_kept_as_text() -> None:
+def test_values_that_the_source_types_itself_are_kept_with_their_types() -> None:
     rows = batch(
         id_no=["123"], name=["张三"], born=pa.array([date(1850, 1, 2)]), ver=pa.array([7], pa.int64()),
         district=pa.array([b"\x00\xff"], pa.binary()),
     )  # fmt: skip
     about = plan(items=(*ITEMS[:4], Item(name="district", label="所在区", type="G")), filter=None)
-    (found,) = passage(about).through(rows).refused.to_pylist()
-    assert json.loads(found["content"]) == {
-        "id_no": "123", "name": "张三", "born": "1850-01-02", "ver": "7", "district": "00ff",
-    }  # fmt: skip
+    contents = passage(about).through(rows).contents
+    assert contents.drop_columns([NUMBER]) == rows
+    assert contents.column(NUMBER).to_pylist() == [1]
+
+
+def test_without_a_version_a_replay_passes_over_what_the_recipient_has(endpoint: MemoryEndpoint) -> None:
+    about = plan(version=None, filter=None, masks={"id_no": {"mask": "hmac"}})
+    sink = sink_of(endpoint, about)
+    first = passage(about)
+    deliver(sink, first, first.through(people((1, "张三", 1, HERE))), "one")
+    rows = people((2, "李四", 1, HERE), (1, "旧名", 1, HERE), (3, "太长的名字超过了八个字", 1, HERE))
+    through = passage(about.model_copy(update={"replay": Replay(rows={"ab": (1, 2, 3)})}), sink)
+    passed = through.through(rows)
+    assert passed.staged.num_rows == 1
+    assert [(row["number"], row["item"], row["rule"]) for row in passed.refused.to_pylist()] == [
+        (2, None, "outdated"), (3, "name", "length"),
+    ]  # fmt: skip
+    assert (passed.refused_rows, passed.rows.column("number").to_pylist()) == (2, [1])
+    assert passed.contents.column("name").to_pylist() == ["旧名", "太长的名字超过了八个字"]
+    assert passed.contents.column(NUMBER).to_pylist() == [2, 3]
+    for other in (about, about.model_copy(update={"version": "ver", "replay": through._plan.replay})):
+        assert passage(other, sink).through(rows).refused_rows == 1
 
 
 def test_an_empty_batch_passes() -> None:

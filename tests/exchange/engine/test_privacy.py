@@ -117,6 +117,40 @@ def test_nothing_is_said_or_kept_in_the_open(
             assert not [form for form in forms(word) if form in data], path.name
 
 
+def test_a_correction_is_neither_said_nor_kept_in_the_open(
+    town: Town, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    right = person(WRONG, name=NAME)
+    town.report(*(person(number) for number in NUMBERS), {**wrong(WRONG), "name": None})
+    town.run(SYNC)
+    number = town.quarantined(SYNC)[0].id
+    said = []
+    with listening(), town.hub() as hub:
+        police = town.actor("police")
+        try:
+            hub.mending.repair(number, {"id_no": NAME, "born": NAME, "name": NAME}, by=police)
+        except HubError as error:
+            said += messages(error)
+        hub.mending.repair(number, {"id_no": right["id_no"], "name": NAME}, reason="核对", by=police)
+        said.append(repr(hub.mending.replay(SYNC, by=police)))
+    assert len(said) > 1
+    assert town.rows("library")[right["id_no"]]["name"] == NAME
+    told = "\n".join([*said, caplog.text, *capfd.readouterr()])
+    for table in (EventRow, RunRow, ReceiptRow, QuarantineRow, NoticeRow, OwedRow):
+        for row in town.all(sa.select(table)):
+            told += repr({column.name: getattr(row, column.key) for column in table.__table__.columns})
+    for word in (NAME, right["id_no"], wrong(WRONG)["id_no"]):
+        assert word not in told
+        for path in town.home.rglob("*"):
+            if path.is_file():
+                data = path.read_bytes()
+                assert not [form for form in forms(word) if form in data], path.name
+    (file,) = {str(row.repair) for row in town.quarantined(SYNC)}
+    with town.hub() as hub:
+        assert json.loads(b"".join(hub.engine.vault.read(file)))["changes"]["name"] == NAME
+
+
 def test_the_content_of_a_refused_row_is_kept_where_the_key_opens_it(town: Town) -> None:
     town.report(*(person(number) for number in NUMBERS), {**wrong(WRONG), "name": NAME})
     town.run(SYNC)

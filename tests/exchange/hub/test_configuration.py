@@ -5,11 +5,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 import yaml
 
-from exchange.db.tables import ApplicationRow
+from exchange.db.tables import ApplicationRow, EventRow
+from exchange.engine import RunState
 from exchange.errors import Denied, Invalid
-from tests.exchange.engine.town import CODE, POLICE, TAX, Town, application, resource
+from exchange.identity import Actor
+from exchange.plan import Tolerance
+from exchange.settings import Role
+from tests.exchange.engine.town import CODE, POLICE, SYNC, TAX, Town, application, person, resource, wrong
 
 
 def written(folder: Path, content: dict[str, Any] | str, name: str = "described.yaml") -> Path:
@@ -40,12 +45,87 @@ def test_what_is_announced_is_what_happens_and_then_nothing_is_left_to_do(town: 
 def test_an_export_applied_again_changes_nothing(town: Town, tmp_path: Path) -> None:
     with town.hub() as hub:
         text = hub.configuration.export()
-        assert {"departments", "endpoints", "resources", "applications"} == set(yaml.safe_load(text))
+        assert {"departments", "endpoints", "resources", "applications", "exchanges"} == set(yaml.safe_load(text))
         file = written(tmp_path, text)
         changes = hub.configuration.apply([file], by=town.actor("integrator"))
     assert len(changes) >= 7
     assert {each.action for each in changes} == {"same"}
     assert "password" not in text
+
+
+def tolerances(town: Town) -> dict[str, Tolerance]:
+    with town.hub() as hub:
+        planned = {name: hub.sharing.plan(name).tolerance for name in (SYNC, town.share)}
+        assert planned == {each.id: each.tolerance for each in hub.oversight.status()}
+        return planned
+
+
+def test_an_exchange_may_tolerate_more_or_less_than_the_hub(town: Town, tmp_path: Path) -> None:
+    by = town.actor("integrator")
+    assert tolerances(town) == dict.fromkeys((SYNC, town.share), Tolerance(share=0.5))
+    file = written(tmp_path, {"exchanges": [{"id": SYNC, "tolerance": {"rows": 3, "share": 0.01}}]})
+    with town.hub() as hub:
+        (announced,) = hub.configuration.plan([file], by=by)
+        assert (announced.kind, announced.name, announced.action) == ("交换", SYNC, "change")
+        assert announced.details == ("tolerance: 无 → {'rows': 3, 'share': 0.01}",)
+        assert hub.configuration.apply([file], by=by) == [announced]
+        assert [each.action for each in hub.configuration.apply([file], by=by)] == ["same"]
+        export = written(tmp_path, hub.configuration.export(), "export.yaml")
+        assert {each.action for each in hub.configuration.apply([export], by=by)} == {"same"}
+    assert tolerances(town) == {SYNC: Tolerance(rows=3, share=0.01), town.share: Tolerance(share=0.5)}
+    again = written(tmp_path, {"exchanges": [{"id": SYNC}, {"id": town.share, "tolerance": {"rows": 0}}]})
+    with town.hub() as hub:
+        hub.configuration.apply([again], by=by)
+    assert tolerances(town) == {SYNC: Tolerance(share=0.5), town.share: Tolerance(rows=0)}
+    told = town.all(sa.select(EventRow.body).where(EventRow.type == "ToleranceConfigured").order_by(EventRow.id))
+    assert told == [{"rows": "3", "share": "0.01"}, {"rows": None, "share": None}, {"rows": "0", "share": None}]
+
+
+@pytest.mark.parametrize(("text", "share"), [("0.05", 0.05), ("5%", 0.05), ("0.5%", 0.005), ("0", 0.0), ("100%", 1.0)])
+def test_a_share_is_a_fraction_or_a_percentage(town: Town, tmp_path: Path, text: str, share: float) -> None:
+    file = written(tmp_path, f"exchanges: [{{id: {SYNC}, tolerance: {{share: {text}}}}}]")
+    with town.hub() as hub:
+        hub.configuration.apply([file], by=town.actor("integrator"))
+    assert tolerances(town)[SYNC] == Tolerance(share=share)
+
+
+def test_what_is_wrong_with_a_tolerance(town: Town, tmp_path: Path) -> None:
+    given = [
+        {"id": SYNC, "tolerance": {"rows": -1, "share": 1.5, "rate": 1}},
+        {"id": "sync-nothing", "tolerance": {"rows": 1}},
+        {"id": town.share, "tolerance": {"rows": "three", "share": "5‰"}, "schedule": "daily"},
+    ]
+    found = problems(town, written(tmp_path, {"exchanges": given}))
+    assert len(found) == 7
+    for words in ("数值过小", "数值过大", "多余或不认识的键", "没有交换 sync-nothing", "应为整数", "应为数"):
+        assert any(words in text for text in found), words
+    assert tolerances(town)[SYNC] == Tolerance(share=0.5)
+
+
+def test_only_who_receives_says_how_incomplete_a_delivery_may_be(town: Town, tmp_path: Path) -> None:
+    own = Actor(name="税务集成员", established="os-user", department=TAX, roles=frozenset({Role.INTEGRATOR}))
+    mine = written(tmp_path, {"exchanges": [{"id": town.share, "tolerance": {"rows": 1}}]}, "mine.yaml")
+    others = written(tmp_path, {"exchanges": [{"id": SYNC, "tolerance": {"rows": 1}}]}, "others.yaml")
+    with town.hub() as hub:
+        assert [each.action for each in hub.configuration.apply([mine], by=own)] == ["change"]
+        with pytest.raises(Invalid, match="未作任何改动"):
+            hub.configuration.apply([others], by=own)
+        with pytest.raises(Denied):
+            hub.configuration.apply([mine], by=town.actor("police"))
+
+
+def test_one_refused_row_more_than_tolerated_and_nothing_is_delivered(town: Town, tmp_path: Path) -> None:
+    file = written(tmp_path, {"exchanges": [{"id": SYNC, "tolerance": {"rows": 1}}]})
+    with town.hub() as hub:
+        hub.configuration.apply([file], by=town.actor("integrator"))
+    town.report(*(person(number) for number in range(8)), wrong(20), wrong(21))
+    stopped = town.run(SYNC)
+    assert stopped.state == RunState.STOPPED
+    assert stopped.reasons == ("拒收 2 行，共读 10 行，超过容许（1 行）",)
+    assert town.rows("library") == {}
+    assert set(town.flags().values()) == {"0"}
+    town.execute("police", f"DELETE FROM inf_person WHERE id_no = '{wrong(21)['id_no']}'")
+    assert town.run(SYNC).state == RunState.SETTLED
 
 
 def test_everything_wrong_is_told_at_once_with_its_place_and_nothing_is_applied(town: Town, tmp_path: Path) -> None:

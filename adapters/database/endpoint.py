@@ -24,7 +24,7 @@ from adapters.base import (
     Source,
 )
 from adapters.database.binding import table_options
-from adapters.database.check import sink_misfits, source_misfits
+from adapters.database.check import sink_misfits, source_misfits, watermark_misfits
 from adapters.database.dialects import DatabaseOptions
 from adapters.database.ledger import PREFIX, SERIAL, Ledger
 from adapters.database.place import Place
@@ -37,7 +37,7 @@ from adapters.options import read_options
 
 _CAPABILITIES = Capabilities(
     way="database",
-    captures=frozenset({"snapshot", "outbox", "batches", "journal"}),
+    captures=frozenset({"snapshot", "outbox", "batches", "journal", "watermark", "diff"}),
     delivers=True,
     transactional=True,
     merges=True,
@@ -155,7 +155,7 @@ class DatabaseEndpoint(Endpoint):
         if not sink:
             if shape is None:
                 return [f"没有表 {binding.object}"]
-            problems = source_misfits(binding, shape)
+            problems = [*source_misfits(binding, shape), *watermark_misfits(options, shape)]
             problems += [
                 f"表 {shape.name} 没有按文本读取的列 {each}" for each in options.text if each not in shape.columns
             ]
@@ -175,7 +175,8 @@ class DatabaseEndpoint(Endpoint):
         """Read a table."""
         if binding.capture not in _CAPABILITIES.captures:
             raise Unsupported(
-                f"数据库端点不能以 {binding.capture} 方式读取", remedy="改用 snapshot、outbox、batches 或 journal"
+                f"数据库端点不能以 {binding.capture} 方式读取",
+                remedy=f"改用 {'、'.join(sorted(_CAPABILITIES.captures))}",
             )
         return DatabaseSource(self._place, binding)
 

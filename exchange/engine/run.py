@@ -50,6 +50,7 @@ from exchange.db import HubDatabase, now
 from exchange.db.tables import ExchangeRow, GrantRow, OwedRow, ReceiptRow, RunRow
 from exchange.engine import lease
 from exchange.engine.manifest import Header, Manifest, ManifestWriter
+from exchange.engine.notes import NOTES, NoteKeeper
 from exchange.engine.opening import binding, open_registered, translated
 from exchange.engine.passage import Passage, delivered_schema
 from exchange.engine.promotion import Promotion
@@ -139,6 +140,7 @@ class Engine:
         self._catalog = catalog
         self._authorisation = authorisation
         self.vault = Vault(settings.home / "payload", keyring.derive("payload"))
+        self._notes = NoteKeeper(self.vault, database)
         self._promotion = Promotion(settings, keyring, audit, authorisation)
         self._settlement = Settlement(database, audit, catalog)
         self._tidying = Tidying(database, self._endpoint)
@@ -182,6 +184,8 @@ class Engine:
                 with self._database.transaction() as session:
                     lease.release(session, exchange, owner=work.owner, epoch=work.epoch)
                 self._tidying.tidy(exchange)
+                if work.plan.source.capture == "diff" or NOTES in (work.position or {}):
+                    self._notes.sweep(exchange, work.epoch)
                 self._audit.seal()
             if work.asked or not redeliver:
                 return self._result(work)
@@ -249,7 +253,8 @@ class Engine:
             else:
                 ends = self._endpoint(session, End(**row.source)), self._endpoint(session, End(**row.target))
                 able = ends[0].capabilities, ends[1].capabilities
-                plan = plan_exchange(session, row, *able, self._settings, self._catalog, redeliver=anew)
+                lost = not self._notes.intact(row.position)
+                plan = plan_exchange(session, row, *able, self._settings, self._catalog, redeliver=anew, forgotten=lost)
             known = row.last_delivery is not None or row.shape is not None
             delivered = known or bool(predecessors(session, row, Places(session, self._settings, self._catalog)))
         observe("1.planned", {"plan": plan.digest()})
@@ -388,11 +393,12 @@ class Engine:
         name = f"{work.run}.{work.epoch}"
         if not work.asked:
             self._sweep(work)
-        with translated(f"交换 {plan.exchange}"), self.vault.write(name) as writer:
+        kept = self._notes.open(plan.exchange, work.epoch, work.position, full=plan.full)
+        with translated(f"交换 {plan.exchange}"), self.vault.write(name) as writer, kept as notebook:
             manifest = ManifestWriter(writer)
             delivery = sink.begin(claim, passage.schema)
             after = None if plan.full else work.position
-            for batch in source.batches(Selection(after=after, batch_rows=plan.batch_rows)):
+            for batch in source.batches(Selection(after=after, batch_rows=plan.batch_rows, notebook=notebook)):
                 beat.check()
                 passed = passage.through(batch)
                 manifest.rows(passed.rows)
@@ -409,8 +415,7 @@ class Engine:
                 for rule in (*passed.refused.column("rule").to_pylist(), *passed.kept.column("rule").to_pylist()):
                     header.report[rule] = header.report.get(rule, 0) + 1
                 work.observe("3.read", {"read": header.read, "refused": header.refused, "staged": header.staged})
-            position = source.position()
-            header.position = dict(position) if position is not None else None
+            header.position = notebook.sealed(source.position())
             header.content = digest.root()
             header.seconds = time.monotonic() - work.started
             manifest.seal(header)
@@ -583,6 +588,7 @@ class Engine:
             if session.get_one(RunRow, work.run).stage_epoch == work.epoch:
                 return
         self.vault.remove(f"{work.run}.{work.epoch}")
+        self._notes.drop(work.plan.exchange, work.epoch)
         with suppress(AdapterError):
             claim = Claim(key=work.delivery, exchange=work.plan.exchange, epoch=work.epoch)
             sink.resume(claim, delivered_schema(work.plan)).abort()

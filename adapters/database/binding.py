@@ -27,7 +27,7 @@ class TableOptions(Options):
     journal: bool = False
     overlap: int = Field(default=600, ge=0)
     watermark: str | None = Field(default=None, min_length=1)
-    recount: int = Field(default=100_000, ge=0)
+    recount: int = Field(default=10_000, ge=0)
     text: tuple[str, ...] = ()
 
 

@@ -61,14 +61,15 @@ class Notes:
         self._notebook = notebook
         self.ranges: list[Range] = []
         pages = notebook.earlier()
-        self.known = next(pages, b"") == _header(about)
-        if self.known:
+        if next(pages, b"") == _header(about):
             self.ranges = [_range(page) for page in pages if page[:1] == b"I"]
 
     def __iter__(self) -> Iterator[tuple[bytes, bytes]]:
         """The two pages of each range."""
+        if not self.ranges:
+            return iter(())
         pages = self._notebook.earlier()
-        next(pages, None)
+        next(pages)
         return zip(pages, pages, strict=True)
 
 

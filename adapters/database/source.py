@@ -19,7 +19,7 @@ from adapters.database.keys import key_values, scope_text
 from adapters.database.ledger import Ledger
 from adapters.database.place import Place
 from adapters.database.settle import WriteBack
-from adapters.database.shapes import Expression, Reading, TableShape
+from adapters.database.shapes import Column, Expression, Reading, TableShape
 from adapters.database.watermark import Watermark
 from adapters.errors import Malformed, Misconfigured
 
@@ -132,8 +132,6 @@ class DatabaseSource(Source):
         """How each item is read; what was promised for the whole table stays promised."""
         if self._readings is not None:
             return self._readings
-        assert self._shape is not None  # noqa: S101
-        columns = {item: self._shape.columns[name] for item, name in self._binding.columns.items()}
         texts = set(self._options.text)
         try:
             with self._place.translating():
@@ -144,11 +142,16 @@ class DatabaseSource(Source):
         dialect, zone = self._place.dialect, self._place.zone
         readings = {
             item: dialect.reading(column, window.table.c[column.name], zone, as_text=column.name in texts)
-            for item, column in columns.items()
+            for item, column in self._columns.items()
         }
         if not conditions:
             self._readings = readings
         return readings
+
+    @property
+    def _columns(self) -> dict[str, Column]:
+        assert self._shape is not None  # noqa: S101
+        return {item: self._shape.columns[name] for item, name in self._binding.columns.items()}
 
     def _promised(self, readings: dict[str, Reading]) -> pa.Schema:
         fields = [pa.field(item, reading.type) for item, reading in readings.items()]
@@ -158,17 +161,21 @@ class DatabaseSource(Source):
     def _strange(
         self, connection: sa.Connection, window: Window, known: set[str], conditions: Sequence[Expression]
     ) -> set[str]:
-        """Columns with a value that would make all the others unreadable, found by one look at what is read."""
-        if self._binding.capture == "journal" or self._shape is None:
+        """Columns with a value that would make all the others unreadable, found by one look at the table.
+
+        Where only a part of it is read, a look would cost as much again: there all that may have one.
+        """
+        if self._binding.capture == "journal":
             return set()
         tests = {}
-        for name in self._binding.columns.values():
-            test = self._place.dialect.strange(self._shape.columns[name], window.table.c[name])
+        for column in self._columns.values():
+            name = column.name
+            test = self._place.dialect.strange(column, window.table.c[name])
             if test is not None and name not in known:
                 tests[name] = sa.func.max(sa.case((test, 1), else_=0))
-        if not tests:
-            return set()
-        row = connection.execute(sa.select(*tests.values()).where(*window.standing(), *conditions)).one()
+        if not tests or conditions:
+            return set(tests)
+        row = connection.execute(sa.select(*tests.values()).where(*window.standing())).one()
         return {name for name, found in zip(tests, row, strict=True) if found}
 
     def _read(self, selection: Selection) -> Iterator[pa.RecordBatch]:
@@ -203,7 +210,7 @@ class DatabaseSource(Source):
                 notebook = selection.notebook
                 notes = Notes(notebook, question.about) if notebook is not None else None
                 ranges = notes.ranges if notes is not None else []
-                full = notes is None or not notes.known or not _compares(selection)
+                full = not ranges or not _compares(selection)
                 self._position = DIFFERENCE if notebook is not None else None
                 differing, within = list(range(len(ranges))), []
                 if not full:
@@ -250,7 +257,15 @@ class DatabaseSource(Source):
     def _gone(self, keys: Sequence[str], readings: dict[str, Reading], schema: pa.Schema) -> pa.RecordBatch:
         if not keys:
             return pa.RecordBatch.from_pylist([], schema=schema)
-        return self._buried(keys, [None] * len(keys), readings, schema)
+        batch = self._buried(keys, [None] * len(keys), readings, schema)
+        for item in self._binding.key:
+            place = schema.get_field_index(item)
+            instant = self._columns[item].family == "instant"
+            if instant and pa.types.is_string(schema.field(place).type):
+                # As a key it is written in UTC, without saying so.
+                said = pc.binary_join_element_wise(batch.column(place), "+00:00", "")
+                batch = batch.set_column(place, schema.field(place), said)
+        return batch
 
     def _graves(
         self, connection: sa.Connection, selection: Selection, readings: dict[str, Reading], schema: pa.Schema

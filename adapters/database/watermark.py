@@ -31,7 +31,6 @@ TIMES, NUMBERS = frozenset({"time", "instant", "date"}), frozenset({"integer", "
 
 _WINDOWS, _MARKS = 16, 32
 """How many closed windows are counted again, and how many marks of numbers are remembered."""
-_DAY = 86_400
 _BEHIND = 1_000
 """So many numbers below the highest may be those of transactions that were open before anybody looked."""
 _FOLD = 3 * 3600
@@ -98,7 +97,7 @@ class Watermark:
         self._grown: list[Closed] = []
         if self._full:
             self._closed = []
-            self._start = (self._next or 0) - (max(_DAY, self._overlap) if self._timed else self._recount)
+            self._start = (self._next or 0) - (self._overlap if self._timed else _BEHIND)
         else:
             self._start = self._low
             self._count(connection)

@@ -61,7 +61,10 @@ class Notes:
         self._notebook = notebook
         self.ranges: list[Range] = []
         pages = notebook.earlier()
-        if next(pages, b"") == _header(about):
+        header = next(pages, b"")
+        self.comparable = header == _header(about)
+        """Its digests are of what is read now; else it still tells which keys there were."""
+        if header[:1] == b"H" and _keys(json.loads(header[1:])) == _keys(about):
             self.ranges = [_range(page) for page in pages if page[:1] == b"I"]
 
     def __iter__(self) -> Iterator[tuple[bytes, bytes]]:
@@ -310,6 +313,11 @@ def _spans(places: Sequence[int]) -> list[tuple[int, int]]:
 
 def _header(about: Mapping[str, Any]) -> bytes:
     return b"H" + json.dumps({"form": 1, **about}, ensure_ascii=False, sort_keys=True).encode()
+
+
+def _keys(about: Mapping[str, Any]) -> list[Any]:
+    """What decides whose keys they are."""
+    return [about.get(name) for name in ("object", "key", "fixed")]
 
 
 def _range(page: bytes) -> Range:

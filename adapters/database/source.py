@@ -210,7 +210,7 @@ class DatabaseSource(Source):
                 notebook = selection.notebook
                 notes = Notes(notebook, question.about) if notebook is not None else None
                 ranges = notes.ranges if notes is not None else []
-                full = not ranges or not _compares(selection)
+                full = notes is None or not ranges or not notes.comparable or not _compares(selection)
                 self._position = DIFFERENCE if notebook is not None else None
                 differing, within = list(range(len(ranges))), []
                 if not full:

@@ -129,6 +129,14 @@ def test_a_full_pass_hands_everything_over_and_what_is_gone(reader: Reader, hand
     assert reader.changes() == ([], [])
 
 
+def test_other_columns_are_compared_with_nothing_and_keys_still_known(reader: Reader, hands: Hands) -> None:
+    hands.run("ALTER TABLE t ADD COLUMN w integer", "DELETE FROM t WHERE k = 1004")
+    reader.binding = bound("k", "v", "w")
+    put, gone = reader.changes()
+    assert (len(put), gone) == (99, ["1004"])
+    assert reader.changes() == ([], [])
+
+
 @pytest.mark.parametrize("how", ["without notes", "other notes", "another capture's position", "without a notebook"])
 def test_with_nothing_to_compare_everything_comes(reader: Reader, how: str) -> None:
     if how == "without notes":

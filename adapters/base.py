@@ -387,6 +387,10 @@ class Endpoint(ABC):
         """Everything about the binding that does not fit what lies there, in words; empty: it fits."""
         return []
 
+    def advise(self, binding: Binding) -> list[str]:
+        """What is worth knowing about a binding that is read and fits, in words."""
+        return []
+
     @abstractmethod
     def source(self, binding: Binding) -> Source:
         """Open the bound object for reading."""

@@ -365,6 +365,10 @@ def build(
         _put_endpoints(town, hub)
         with town.databases["police"].begin() as connection:
             town.front.create(connection)
+            if capture == "batches":
+                columns = ("id_no", "name", "cd_operation", "cd_time", "cd_batch", "error_remark")
+                returned = (sa.Column(name, sa.String(512)) for name in columns)
+                sa.Table("dn_inf_person_error", sa.MetaData(), *returned, mysql_charset="utf8mb4").create(connection)
         publish(town, hub, resource(**offered(capture)))
         town.grant = grant(town, hub, **changes)
         prepare(town, hub)

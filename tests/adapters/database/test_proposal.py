@@ -46,9 +46,7 @@ def test_operation_batches(endpoint: DatabaseEndpoint, hands: Hands) -> None:
     assert (proposed(endpoint)[0].capture, proposed(endpoint)[0].profile) == ("batches", "national")
 
 
-def test_a_time_of_changes_with_an_index_is_a_watermark(
-    endpoint: DatabaseEndpoint, hands: Hands, large: None
-) -> None:
+def test_a_time_of_changes_with_an_index_is_a_watermark(endpoint: DatabaseEndpoint, hands: Hands, large: None) -> None:
     hands.run("CREATE TABLE t (k integer PRIMARY KEY, gxsj timestamp NULL, ver bigint, born date)")
     rows(hands)
     bare = proposed(endpoint)

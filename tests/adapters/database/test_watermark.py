@@ -323,6 +323,15 @@ def test_what_cannot_be_a_watermark_is_told(endpoint: DatabaseEndpoint, hands: H
             endpoint.source(binding)
 
 
+def test_a_watermark_without_an_index_is_told(endpoint: DatabaseEndpoint, hands: Hands) -> None:
+    made(hands, "bigint", index=False)
+    [advice] = endpoint.advise(bound())
+    assert "没有索引" in advice
+    hands.run("CREATE INDEX t_seen ON t (seen)")
+    assert endpoint.advise(bound()) == []
+    assert endpoint.advise(Binding(object="t", columns={"id": "id"}, key=("id",))) == []
+
+
 def test_strange_values_outside_the_window_disturb_nobody(
     endpoint: DatabaseEndpoint, timed: Hands, clock: list[datetime]
 ) -> None:

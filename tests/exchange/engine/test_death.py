@@ -169,25 +169,22 @@ class Matrix:
         return manifests | {place["notes"]["file"] for place in positions if place and "notes" in place}
 
 
-Matrices = dict[tuple[str, str], tuple[Future[list[Matrix]], int]]
+Matrices = dict[tuple[str, str], Future[Matrix]]
+"""By product and capture."""
 
 
 @pytest.fixture(scope="module")
 def matrices(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Matrices]:
-    """The towns of three products, in which workers die side by side."""
-    with ExitStack() as stack, ThreadPoolExecutor(len(PRODUCTS)) as pool:
-        found = {}
+    """The towns of three products, in which workers die side by side; those of one product one after another."""
+    found = {}
+    with ExitStack() as stack:
         for product in PRODUCTS:
             workers = stack.enter_context(Workers(tmp_path_factory.mktemp(product) / "errors.log"))
-            turns = []
+            turns = stack.enter_context(ThreadPoolExecutor(1))
             for capture in ("outbox", *OTHERS):
                 folder = tmp_path_factory.mktemp(f"{product}-{capture}")
                 urls = _databases(request, product, folder)
-                town = build(folder / "home", urls, lease_seconds=LEASE_SECONDS, capture=capture)
-                stack.callback(town.close)
-                turns.append(Matrix(town, workers))
-            last: Future[list[Matrix]] = pool.submit(_carried_out, turns)
-            found |= {(product, turn.town.capture): (last, place) for place, turn in enumerate(turns)}
+                found[product, capture] = turns.submit(_carried_out, folder, urls, capture, workers)
         yield found
 
 
@@ -199,20 +196,16 @@ def _databases(request: pytest.FixtureRequest, product: str, folder: Path) -> di
     return {name: new() for name in names}
 
 
-def _carried_out(matrices: list[Matrix]) -> list[Matrix]:
-    for matrix in matrices:
+def _carried_out(folder: Path, urls: dict[str, str], capture: str, workers: Workers) -> Matrix:
+    with closing(build(folder / "home", urls, lease_seconds=LEASE_SECONDS, capture=capture)) as town:
+        matrix = Matrix(town, workers)
         matrix.run()
-    return matrices
-
-
-def _of(matrices: Matrices, product: str, capture: str) -> Matrix:
-    turns, place = matrices[product, capture]
-    return turns.result()[place]
+    return matrix
 
 
 @pytest.mark.parametrize("product", PRODUCTS)
 def test_whoever_dies_wherever_nothing_is_lost_and_nothing_comes_twice(matrices: Matrices, product: str) -> None:
-    matrix = _of(matrices, product, "outbox")
+    matrix = matrices[product, "outbox"].result()
     assert matrix.faults == []
     for exchange, least in ((SYNC, 3), (matrix.town.share, 3)):
         deaths = Counter(point.partition(":")[0] for point in matrix.deaths[exchange])
@@ -225,6 +218,6 @@ def test_whoever_dies_wherever_nothing_is_lost_and_nothing_comes_twice(matrices:
 @pytest.mark.parametrize("capture", OTHERS)
 @pytest.mark.parametrize("product", PRODUCTS)
 def test_however_it_is_read(matrices: Matrices, product: str, capture: str) -> None:
-    matrix = _of(matrices, product, capture)
+    matrix = matrices[product, capture].result()
     assert matrix.faults == []
     assert matrix.deaths == {SYNC: list(STEPS)}

@@ -44,12 +44,11 @@ class NoteKeeper:
         return kept is None or (self._vault.exists(kept["file"]) and self._vault.digest(kept["file"]) == kept["digest"])
 
     def open(self, exchange: str, epoch: int, position: Position | None, *, full: bool) -> OpenNotebook:
-        """The notebook of one reading; what earlier owners died over is removed first.
+        """The notebook of one reading.
 
         Raises:
             Failed: The notes were lost after the run was planned to compare with them.
         """
-        self.sweep(exchange, epoch)
         intact = self.intact(position)
         if not (intact or full):
             raise Failed(f"交换 {exchange} 上次读取的记录缺失或被改动", remedy="再执行一次：将重新全量读取")

@@ -105,8 +105,8 @@ def test_only_what_is_in_force_is_kept_and_nobody_elses_is_touched(
         other.write(b"another exchange's")
         other.sealed({})
     third = written(keeper, 5, first, b"3")
-    assert not vault.exists(second["notes"]["file"]), "what the owner before died over"
     keeper.sweep(SYNC, 4)
+    assert not vault.exists(second["notes"]["file"]), "what the owner before died over"
     assert vault.exists(third["notes"]["file"]), "of a later owner"
     put_in_force(town, third)
     keeper.sweep(SYNC, 5)

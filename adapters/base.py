@@ -35,7 +35,7 @@ PUT = 0
 DELETE = 1
 
 Way = Literal["database", "webservice", "file"]
-Capture = Literal["snapshot", "outbox", "batches", "journal"]
+Capture = Literal["snapshot", "outbox", "batches", "journal", "watermark", "diff"]
 Position = Mapping[str, Any]
 """Where the next window starts: JSON values, meaningful to the source that gave it."""
 
@@ -84,12 +84,38 @@ class Binding:
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
+class Notebook(ABC):
+    """What a source writes down in one pass and finds again in the next (读取记录).
+
+    For a capture that must remember more than a position. The notes of a pass become the earlier ones
+    when what was read in it is delivered, and not before; until then the old ones stay in force.
+    """
+
+    @abstractmethod
+    def earlier(self) -> Iterator[bytes]:
+        """The pages of the last delivered pass, in the order in which they were written; may be asked again."""
+
+    @abstractmethod
+    def write(self, page: bytes) -> None:
+        """Write a page of this pass."""
+
+    @abstractmethod
+    def keep(self) -> None:
+        """Nothing was written, since nothing is different: the earlier pages are those of this pass too."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Selection:
-    """What to read: everything after a position, in batches of at most so many rows."""
+    """What to read: everything after a position, in batches of at most so many rows.
+
+    Without a position it is a full pass: it compares with nothing and hands over everything, and beside it
+    the deletion of every key that the notebook knows and that is gone.
+    """
 
     after: Position | None = None
     batch_rows: int = 16_384
+    notebook: Notebook | None = None
+    """For the captures that need one; None: nothing is remembered, and every pass is a full one."""
 
 
 @dataclass(frozen=True)
@@ -190,6 +216,16 @@ class FoundColumn:
     label: str = ""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Proposal:
+    """How an object could be read, and why (读取方式建议): what to write into the offer."""
+
+    capture: Capture
+    profile: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    reasons: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True)
 class FoundObject:
     """A table, operation or file found at an endpoint."""
@@ -198,6 +234,8 @@ class FoundObject:
     columns: tuple[FoundColumn, ...] = ()
     key: tuple[str, ...] = ()
     label: str = ""
+    proposals: tuple[Proposal, ...] = ()
+    """How it could be read, the best first; empty where nobody looked."""
 
 
 class Options(BaseModel):
@@ -369,6 +407,10 @@ class Endpoint(ABC):
 
     def check(self, binding: Binding, schema: pa.Schema, *, sink: bool) -> list[str]:
         """Everything about the binding that does not fit what lies there, in words; empty: it fits."""
+        return []
+
+    def advise(self, binding: Binding) -> list[str]:
+        """What is worth knowing about a binding that is read and fits, in words."""
         return []
 
     @abstractmethod

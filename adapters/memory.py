@@ -5,8 +5,9 @@ What
 Endpoint
     ``memory`` with the option ``store``. The provider's hands are :class:`Table`: insert, replace, remove.
 Capabilities
-    Reads by snapshot, outbox (a state beside each row) and journal (a list of changes); delivers, merges,
-    transactional, settles.
+    Reads by snapshot, outbox (a state beside each row), journal (a list of changes), watermark (a column that
+    every change raises, named by the option ``watermark``) and diff (against the notebook of the last pass);
+    delivers, merges, transactional, settles.
 Failure
     As the port says; never Unavailable, since nothing here is away.
 
@@ -17,6 +18,8 @@ that merges gives the same answers.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -39,6 +42,7 @@ from adapters.base import (
     FoundColumn,
     FoundObject,
     Manifest,
+    Notebook,
     Options,
     Outcome,
     Position,
@@ -52,7 +56,7 @@ from adapters.errors import Misconfigured, Overtaken, Restored, StageLost, Unbal
 
 _CAPABILITIES = Capabilities(
     way="database",
-    captures=frozenset({"snapshot", "outbox", "journal"}),
+    captures=frozenset({"snapshot", "outbox", "journal", "watermark", "diff"}),
     delivers=True,
     transactional=True,
     merges=True,
@@ -90,7 +94,7 @@ class Table:
         self._change(number, values, PUT)
 
     def remove(self, number: int) -> None:
-        """Take a row away, leaving word of it for readers of the outbox and the journal."""
+        """Take a row away, leaving word of it for readers of the outbox and the journal alone."""
         self._change(number, self.rows[number].values, DELETE)
 
     def present(self) -> dict[int, dict[str, Any]]:
@@ -134,6 +138,34 @@ def store(name: str) -> Store:
 def forget(name: str) -> None:
     """Drop a store with all that is in it."""
     _STORES.pop(name, None)
+
+
+class Pages(Notebook):
+    """A notebook in memory; :meth:`turn` makes what was written the earlier pages, as a delivery does."""
+
+    def __init__(self) -> None:
+        self._earlier: list[bytes] = []
+        self._written: list[bytes] = []
+
+    def earlier(self) -> Iterator[bytes]:
+        """The pages before the last turn."""
+        return iter(self._earlier)
+
+    def write(self, page: bytes) -> None:
+        """Keep a page."""
+        self._written.append(page)
+
+    def keep(self) -> None:
+        """Take the earlier pages over."""
+        self._written = self._earlier
+
+    def turn(self) -> None:
+        """What was written is delivered."""
+        self._earlier, self._written = self._written, []
+
+    def drop(self) -> None:
+        """What was written is never delivered."""
+        self._written = []
 
 
 class MemoryOptions(Options):
@@ -188,6 +220,9 @@ class MemoryEndpoint(Endpoint):
         problems = _unbound(binding, schema) if sink else []
         if table is None:
             return problems if sink else [f"没有表 {binding.object}"]
+        mark = binding.options.get("watermark")
+        if mark is not None and mark not in table.schema.names:
+            problems.append(f"表 {binding.object} 没有水位列 {mark}")
         return problems + [
             f"表 {binding.object} 没有列 {column}（信息项 {item}）"
             for item, column in binding.columns.items()
@@ -195,10 +230,11 @@ class MemoryEndpoint(Endpoint):
         ]
 
     def source(self, binding: Binding) -> Source:
-        """Read a table by snapshot, outbox or journal."""
+        """Read a table in any way but by operation batches."""
         _refuse_foreign(binding)
         if binding.capture not in _CAPABILITIES.captures:
-            raise Unsupported(f"内存端点不能以 {binding.capture} 方式读取", remedy="改用 snapshot、outbox 或 journal")
+            able = "、".join(sorted(_CAPABILITIES.captures))
+            raise Unsupported(f"内存端点不能以 {binding.capture} 方式读取", remedy=f"改用 {able}")
         if problems := self.check(binding, _texts(binding), sink=False):
             raise Misconfigured("；".join(problems), remedy="改正挂接的表名或列名")
         return MemorySource(self._store, binding)
@@ -231,13 +267,7 @@ class MemorySource(Source):
         """Take the snapshot now; the batches are made of it later."""
         table = self._store.tables[self._binding.object]
         with self._store.lock:
-            if self._binding.capture == "journal":
-                start = int((selection.after or {}).get("entry", 0))
-                changes = table.journal[start:]
-                self._position = {"entry": len(table.journal)}
-            else:
-                changes = [(number, replace(row)) for number, row in table.rows.items() if self._wanted(row)]
-                self._position = None
+            changes = self._changes(table, selection)
         fixed = self._binding.fixed.items()
         taken = [
             {item: row.values.get(column) for item, column in self._binding.columns.items()}
@@ -245,10 +275,55 @@ class MemorySource(Source):
             for number, row in changes
             if all(row.values.get(column) == value for column, value in fixed)
         ]
+        if self._binding.capture == "diff" and selection.notebook is not None:
+            self._position = {"capture": "diff"}
+            taken = self._different(taken, selection.notebook, full=(selection.after or {}).get("capture") != "diff")
         return self._batched(taken, selection.batch_rows)
 
+    def _changes(self, table: Table, selection: Selection) -> list[tuple[int, Row]]:
+        """The rows of one pass, and with them where the next one starts."""
+        after = selection.after or {}
+        if self._binding.capture == "journal":
+            self._position = {"entry": len(table.journal)}
+            return table.journal[int(after.get("entry", 0)) :]
+        rows = [(number, replace(row)) for number, row in table.rows.items() if self._wanted(row)]
+        self._position = None
+        if self._binding.capture == "watermark":
+            column = self._binding.options["watermark"]
+            marks = [row.values[column] for _, row in rows if row.values.get(column) is not None]
+            low = after.get("low")
+            if low is not None:
+                # A row without a mark could be of any time; one of the mark itself may have come since.
+                rows = [each for each in rows if each[1].values.get(column) is None or each[1].values[column] >= low]
+            self._position = {"low": max(marks)} if marks else selection.after
+        return rows
+
+    def _different(self, rows: list[dict[str, Any]], notebook: Notebook, *, full: bool) -> list[dict[str, Any]]:
+        """Rows that are not as the notebook says, and the deletion of those that are gone."""
+        known: dict[str, str] = {}
+        for page in notebook.earlier():
+            known |= json.loads(page)
+        now = {}
+        for row in rows:
+            key = json.dumps([row[item] for item in self._binding.key], default=str)
+            content = repr(sorted((name, value) for name, value in row.items() if name != REFERENCE))
+            now[key] = (hashlib.sha256(content.encode()).hexdigest(), row)
+        gone = [
+            dict.fromkeys(self._binding.columns)
+            | dict(zip(self._binding.key, json.loads(key), strict=True))
+            | {OPERATION: DELETE, REFERENCE: key}
+            for key in known
+            if key not in now
+        ]
+        changed = [row for key, (digest, row) in now.items() if full or known.get(key) != digest]
+        if changed or gone or not known:
+            notebook.write(json.dumps({key: digest for key, (digest, _) in now.items()}).encode())
+        else:
+            notebook.keep()
+        return changed + gone
+
     def position(self) -> Position | None:
-        """How far the journal was read; the other captures have no window."""
+        """How far the journal or the watermark was read, or that there is a notebook; else there is no window."""
         return self._position
 
     def settle(self, outcomes: Iterable[Outcome]) -> int:
@@ -535,7 +610,10 @@ def _refuse_foreign(binding: Binding) -> None:
     problems = []
     if binding.profile is not None:
         problems.append("内存端点没有前置库表族")
-    problems += [f"内存端点没有挂接选项 {name}" for name in binding.options]
+    if binding.capture == "watermark" and "watermark" not in binding.options:
+        problems.append("读取方式 watermark 须写明选项 watermark（水位列）")
+    known = {"watermark"} if binding.capture == "watermark" else set()
+    problems += [f"内存端点没有挂接选项 {name}" for name in binding.options if name not in known]
     if problems:
         raise Misconfigured("；".join(problems), remedy="从挂接中去掉")
 

@@ -200,7 +200,9 @@ class Offer(_Registered):
     endpoint: Short = Field(title="端点")
     object: Annotated[str, _line(255), _OneLine] = Field(title="表、操作或文件")
     columns: dict[Short, ForeignName] = Field(default_factory=dict, title="信息项对应字段")
-    capture: Literal["snapshot", "outbox", "batches", "journal"] = Field("snapshot", title="变化获取方式")
+    capture: Literal["snapshot", "outbox", "batches", "journal", "watermark", "diff"] = Field(
+        "snapshot", title="变化获取方式"
+    )
     profile: Short | None = Field(None, title="前置库表族")
     options: Options = Field(default_factory=dict, title="选项")
     served: Literal["library", "provider"] = Field("library", title="共享来源")

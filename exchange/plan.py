@@ -213,6 +213,7 @@ def make_plan(
     rival_readers: Sequence[str] = (),
     rival_writers: Sequence[str] = (),
     redeliver: bool = False,
+    forgotten: bool = False,
     batch_rows: int,
     tolerance: Tolerance,
     digest_algorithm: str,
@@ -226,6 +227,7 @@ def make_plan(
         rival_readers: Other exchanges that read the same object by its status column.
         rival_writers: Other exchanges that deliver into the same rows: each would take the other's away.
         redeliver: Deliver everything again: the target lost what it had.
+        forgotten: What the last pass was remembered by is lost or was tampered with: read everything again.
         batch_rows: Rows in a batch.
         tolerance: Refused rows that stop a run, where the exchange has no own figure.
         digest_algorithm: ``sha256`` or ``sm3``.
@@ -274,9 +276,9 @@ def make_plan(
         guarantee="exactly once" if target.transactional else "at least once",
         batch_rows=int(subject.settings.get("batch_rows") or batch_rows),
         digest_algorithm=digest_algorithm,
-        remarks=tuple(_remarks(subject, target)),
+        remarks=tuple(_remarks(subject, target, forgotten=forgotten)),
     )
-    if not redeliver and subject.previous_shape == plan.shape():
+    if not (redeliver or forgotten) and subject.previous_shape == plan.shape():
         return plan.model_copy(update={"full": False, "overwrite": False})
     if plan.source.capture == "outbox" and (redeliver or subject.previous_shape is not None):
         # Rows marked as read long ago must come again: their content is no longer what was delivered.
@@ -319,6 +321,12 @@ def _problems_of_ends(
         found.append(("目标端", f"端点 {subject.target.endpoint} 不能写入"))
     if subject.source.capture == "outbox" and subject.kind != "synchronisation":
         found.append(("来源端", "带同步标志的前置表只由归集读取，共享应从基础库提供"))
+    if subject.source.capture == "diff" and subject.version is not None:
+        message = (
+            f"资源有版本项 {subject.version}：逐段比对（diff）不知道被删行的版本；"
+            "应按版本项或更新时间用 watermark 方式读取，或从资源中去掉版本项"
+        )
+        found.append(("来源端", message))
     if rival_readers:
         others = "、".join(rival_readers)
         found.append(("来源端", f"前置表 {subject.source.object} 已由 {others} 按同步标志读取，一张表只能有一个读取方"))
@@ -329,10 +337,21 @@ def _problems_of_ends(
     return found
 
 
-def _remarks(subject: Subject, target: Able) -> list[str]:
-    remarks = []
-    if subject.source.capture == "snapshot":
-        remarks.append("全量比对读取：看不到提供方的物理删除")
+_CAPTURED = {
+    "snapshot": "全量比对读取：看不到提供方的物理删除",
+    "watermark": "按水位列读取：看不到提供方的物理删除；没有水位的行和晚于来源时钟的行每次都读；"
+    "重叠时段内重复读到的行由目标端比对，计为未变化",
+    "diff": "逐段比对读取：每次由来源库对全表计算摘要，只取有变化的行；提供方物理删除的行作为删除送达",
+}
+
+
+def _remarks(subject: Subject, target: Able, *, forgotten: bool) -> list[str]:
+    remarks = [_CAPTURED[subject.source.capture]] if subject.source.capture in _CAPTURED else []
+    if forgotten:
+        remarks.append(
+            "上次读取的记录缺失或被改动：本次全量读取；那次读取之后提供方物理删除的行无从得知，"
+            "仍留在目标端，须与提供方核对后由接收方清理"
+        )
     if subject.version is None:
         remarks.append("资源没有版本项：以最后读到的为准")
     if not target.merges:

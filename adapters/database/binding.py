@@ -16,13 +16,18 @@ class TableOptions(Options):
 
     Attributes:
         journal: The target counts its deliveries, so that the capture ``journal`` can read from it.
-        overlap: Seconds that a window of operation batches reaches back before the last one's end:
-            longer than the writer's longest transaction.
+        overlap: Seconds that a window of operation batches or of a watermark reaches back before the last one's
+            end: longer than the writer's longest transaction.
+        watermark: Column of times or of ever higher numbers that every change raises, for the capture of that name.
+        recount: So many rows of windows read before are counted again in each pass at most, to find rows that
+            were committed later still; 0: none.
         text: Columns to read as text, because some of their values are not of their type.
     """
 
     journal: bool = False
     overlap: int = Field(default=600, ge=0)
+    watermark: str | None = Field(default=None, min_length=1)
+    recount: int = Field(default=10_000, ge=0)
     text: tuple[str, ...] = ()
 
 
@@ -50,4 +55,10 @@ def table_options(binding: Binding) -> TableOptions:
         seen[column] = item
     if problems:
         raise Misconfigured(f"表 {binding.object} 的挂接有误：{'；'.join(problems)}", remedy="改正挂接")
-    return read_options(TableOptions, binding.options, f"表 {binding.object} 的挂接")
+    options = read_options(TableOptions, binding.options, f"表 {binding.object} 的挂接")
+    if (binding.capture == "watermark") != (options.watermark is not None):
+        raise Misconfigured(
+            f"表 {binding.object} 的挂接有误：读取方式 watermark 与选项 watermark（水位列）须同时写明",
+            remedy="在 options 中写 watermark: 列名，列是每次改动都会变大的时间或整数；或改用其他读取方式",
+        )
+    return options

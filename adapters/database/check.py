@@ -7,10 +7,12 @@ from collections.abc import Iterator, Mapping
 import pyarrow as pa
 
 from adapters.base import Binding
+from adapters.database.binding import TableOptions
 from adapters.database.dialects import Dialect
 from adapters.database.fit import fields_of, misfit
 from adapters.database.ledger import SERIAL
 from adapters.database.shapes import Column, TableShape
+from adapters.database.watermark import unfit
 
 _STATE_FAMILIES = frozenset({"text", "integer", "boolean"})
 _TIME_FAMILIES = frozenset({"text", "date", "time", "instant"})
@@ -56,6 +58,14 @@ def source_misfits(binding: Binding, shape: TableShape) -> list[str]:
         if (column := shape.columns.get(binding.columns[item])) is not None and column.family in ("float", "binary")
     ]
     return [*problems, *_capture_misfits(binding, shape)]
+
+
+def watermark_misfits(options: TableOptions, shape: TableShape) -> list[str]:
+    """What does not fit of the column that tells changed rows."""
+    if options.watermark is None:
+        return []
+    found = unfit(shape.columns.get(options.watermark), options.watermark)
+    return [f"表 {shape.name} {found}"] if found else []
 
 
 def _capture_misfits(binding: Binding, shape: TableShape) -> Iterator[str]:

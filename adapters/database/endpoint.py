@@ -6,6 +6,7 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from ipaddress import ip_address
 from typing import Any, ClassVar
 
@@ -24,10 +25,11 @@ from adapters.base import (
     Source,
 )
 from adapters.database.binding import table_options
-from adapters.database.check import sink_misfits, source_misfits
+from adapters.database.check import sink_misfits, source_misfits, watermark_misfits
 from adapters.database.dialects import DatabaseOptions
 from adapters.database.ledger import PREFIX, SERIAL, Ledger
 from adapters.database.place import Place
+from adapters.database.proposal import proposals
 from adapters.database.script import definitions, error_table_name, script
 from adapters.database.shapes import TableShape
 from adapters.database.sink import DatabaseSink
@@ -37,7 +39,7 @@ from adapters.options import read_options
 
 _CAPABILITIES = Capabilities(
     way="database",
-    captures=frozenset({"snapshot", "outbox", "batches", "journal"}),
+    captures=frozenset({"snapshot", "outbox", "batches", "journal", "watermark", "diff"}),
     delivers=True,
     transactional=True,
     merges=True,
@@ -112,10 +114,11 @@ class DatabaseEndpoint(Endpoint):
         return probes
 
     def inspect(self, object: str | None = None) -> list[FoundObject]:
-        """Tables and views of the schema, ours left out; with a name, its columns too."""
+        """Tables and views of the schema, ours left out; with a name, its columns and how it could be read too."""
         with self._place.translating(), self._place.engine.connect() as connection:
             if object is not None:
-                return [_found(self._place.shape(connection, object))]
+                shape = self._place.shape(connection, object)
+                return [replace(_found(shape), proposals=proposals(connection, shape))]
             inspector = sa.inspect(connection)
             namespace = self._place.namespace
             names = sorted([*inspector.get_table_names(namespace), *inspector.get_view_names(namespace)])
@@ -155,7 +158,7 @@ class DatabaseEndpoint(Endpoint):
         if not sink:
             if shape is None:
                 return [f"没有表 {binding.object}"]
-            problems = source_misfits(binding, shape)
+            problems = [*source_misfits(binding, shape), *watermark_misfits(options, shape)]
             problems += [
                 f"表 {shape.name} 没有按文本读取的列 {each}" for each in options.text if each not in shape.columns
             ]
@@ -171,11 +174,23 @@ class DatabaseEndpoint(Endpoint):
             problems.append(f"表 {shape.name} 没有交付序号列 {SERIAL}")
         return problems + sink_misfits(binding, schema, shape, place.dialect)
 
+    def advise(self, binding: Binding) -> list[str]:
+        """A watermark that no index finds."""
+        name = table_options(binding).watermark
+        if name is None:
+            return []
+        with self._place.translating(), self._place.engine.connect() as connection:
+            shape = self._place.shape(connection, binding.object)
+        if name in shape.leading or name not in shape.columns:
+            return []
+        return [f"水位列 {name} 没有索引，每次读取都要扫描表 {shape.name}：请提供方在该列上建索引"]
+
     def source(self, binding: Binding) -> Source:
         """Read a table."""
         if binding.capture not in _CAPABILITIES.captures:
             raise Unsupported(
-                f"数据库端点不能以 {binding.capture} 方式读取", remedy="改用 snapshot、outbox、batches 或 journal"
+                f"数据库端点不能以 {binding.capture} 方式读取",
+                remedy=f"改用 {'、'.join(sorted(_CAPABILITIES.captures))}",
             )
         return DatabaseSource(self._place, binding)
 

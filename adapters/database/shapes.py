@@ -74,6 +74,7 @@ class TableShape:
         columns: By name, in order.
         key: Columns of the primary key, else of a unique index, in order.
         unique: The column sets that some index keeps unique.
+        leading: Columns that come first in an index over all rows: by them a part of the table is found.
         label: Its comment.
     """
 
@@ -82,6 +83,7 @@ class TableShape:
     columns: Mapping[str, Column]
     key: tuple[str, ...] = ()
     unique: frozenset[frozenset[str]] = frozenset()
+    leading: frozenset[str] = frozenset()
     label: str = ""
 
     @property

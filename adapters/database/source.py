@@ -12,18 +12,22 @@ import sqlalchemy as sa
 from adapters.base import DELETE, OPERATION, REFERENCE, Binding, Outcome, Position, Selection, Source
 from adapters.database.binding import table_options
 from adapters.database.capture import Window
-from adapters.database.check import source_misfits
+from adapters.database.check import source_misfits, watermark_misfits
 from adapters.database.dialects.lines import finished
+from adapters.database.difference import Compared, Difference, Notes, Range, runs
 from adapters.database.fit import fitted
 from adapters.database.keys import key_text, key_values, scope_text
 from adapters.database.ledger import Ledger
 from adapters.database.place import Place
 from adapters.database.settle import WriteBack
-from adapters.database.shapes import Reading, TableShape
+from adapters.database.shapes import Column, Expression, Reading, TableShape
+from adapters.database.watermark import Watermark
 from adapters.errors import Malformed, Misconfigured
 
 _LOOKED_UP = 500
 """Keys that one statement asks for."""
+DIFFERENCE: Position = {"capture": "diff"}
+"""The position after a pass by difference: what it compares with stands in the notebook."""
 
 
 class DatabaseSource(Source):
@@ -39,33 +43,36 @@ class DatabaseSource(Source):
         self._binding = binding
         self._options = table_options(binding)
         self._connection: sa.Connection | None = None
+        self._shape: TableShape | None = None
         self._window: Window | None = None
         self._readings: dict[str, Reading] | None = None
         self._position: Position | None = None
+        self._watermark: Watermark | None = None
         self._stream: Iterator[pa.RecordBatch] | None = None
         self._begun = False
 
     def schema(self) -> pa.Schema:
         """Types as the columns declare them, text for columns with values that Arrow cannot carry."""
-        readings = self._opened()[2]
-        fields = [pa.field(item, reading.type) for item, reading in readings.items()]
-        reserved = [pa.field(OPERATION, pa.int8(), nullable=False), pa.field(REFERENCE, pa.string(), nullable=False)]
-        return pa.schema([*fields, *reserved])
+        connection, window = self._opened()
+        return self._promised(self._reading(connection, window, []))
 
     def batches(self, selection: Selection) -> Iterator[pa.RecordBatch]:
         """Take the snapshot now, unless :meth:`schema` has; stream it as it is asked for."""
         if self._begun:
             self.close()
-        connection, window, _ = self._opened()
+        connection, window = self._opened()
         self._begun = True
+        self._watermark = None
         with self._place.translating():
+            if self._binding.capture == "watermark":
+                self._watermark = self._begin_window(connection, window, selection)
             self._position = window.end(connection, selection.after, self._place.zone)
-        self._stream = self._read(selection)
+        self._stream = self._compare(selection) if self._binding.capture == "diff" else self._read(selection)
         return self._stream
 
     def position(self) -> Position | None:
-        """The counter or the last operation batch of the snapshot."""
-        return self._position
+        """The counter, the last operation batch or the watermark of the snapshot; complete when all is read."""
+        return self._position if self._watermark is None else self._watermark.position()
 
     def settle(self, outcomes: Iterable[Outcome]) -> int:
         """Status and error text to the rows, refused rows to the error-return table."""
@@ -108,73 +115,181 @@ class DatabaseSource(Source):
             with suppress(sa.exc.SQLAlchemyError):
                 connection.close()
 
-    def _opened(self) -> tuple[sa.Connection, Window, dict[str, Reading]]:
-        if self._connection is None or self._window is None or self._readings is None:
-            connection = self._place.snapshot()
-            self._connection = connection
-            try:
-                # What was promised once stays promised in the next pass.
-                if self._window is None or self._readings is None:
-                    with self._place.translating():
-                        shape = self._fitting(connection)
-                        self._window = Window(self._place.dialect, self._binding, shape, self._options.overlap)
-                        self._readings = self._read_as(connection, self._window, shape)
-            except BaseException:
-                self.close()
-                raise
-        return self._connection, self._window, self._readings
+    def _opened(self) -> tuple[sa.Connection, Window]:
+        if self._connection is None:
+            self._connection = self._place.snapshot()
+        try:
+            if self._shape is None or self._window is None:
+                with self._place.translating():
+                    self._shape = self._fitting(self._connection)
+                self._window = Window(self._place.dialect, self._binding, self._shape, self._options.overlap)
+        except BaseException:
+            self.close()
+            raise
+        return self._connection, self._window
+
+    def _begin_window(self, connection: sa.Connection, window: Window, selection: Selection) -> Watermark:
+        assert self._shape is not None  # noqa: S101
+        return Watermark(
+            connection,
+            self._place.dialect,
+            self._shape.columns[self._options.watermark or ""],
+            window,
+            self._options,
+            zone=self._place.zone,
+            after=selection.after,
+        )
 
     def _fitting(self, connection: sa.Connection) -> TableShape:
         shape = self._place.shape(connection, self._binding.object)
-        if misfits := source_misfits(self._binding, shape):
+        misfits = [*source_misfits(self._binding, shape), *watermark_misfits(self._options, shape)]
+        misfits += [
+            f"表 {shape.name} 没有按文本读取的列 {each}" for each in self._options.text if each not in shape.columns
+        ]
+        if misfits:
             raise Misconfigured(f"{self._place.name}：{'；'.join(misfits)}", remedy="改正挂接")
         return shape
 
-    def _read_as(self, connection: sa.Connection, window: Window, shape: TableShape) -> dict[str, Reading]:
-        columns = {item: shape.columns[name] for item, name in self._binding.columns.items()}
+    def _reading(
+        self, connection: sa.Connection, window: Window, conditions: Sequence[Expression]
+    ) -> dict[str, Reading]:
+        """How each item is read; what was promised for the whole table stays promised."""
+        if self._readings is not None:
+            return self._readings
         texts = set(self._options.text)
-        if unknown := texts - set(shape.columns):
-            raise Misconfigured(f"表 {shape.name} 没有按文本读取的列 {'、'.join(sorted(unknown))}", remedy="改正挂接")
-        texts |= self._strange(connection, window, shape, texts)
+        try:
+            with self._place.translating():
+                texts |= self._strange(connection, window, texts, conditions)
+        except BaseException:
+            self.close()
+            raise
         dialect, zone = self._place.dialect, self._place.zone
-        return {
+        readings = {
             item: dialect.reading(column, window.table.c[column.name], zone, as_text=column.name in texts)
-            for item, column in columns.items()
+            for item, column in self._columns.items()
         }
+        if not conditions:
+            self._readings = readings
+        return readings
 
-    def _strange(self, connection: sa.Connection, window: Window, shape: TableShape, known: set[str]) -> set[str]:
-        """Columns with a value that would make all the others unreadable, found by one look at the table."""
+    @property
+    def _columns(self) -> dict[str, Column]:
+        assert self._shape is not None  # noqa: S101
+        return {item: self._shape.columns[name] for item, name in self._binding.columns.items()}
+
+    def _promised(self, readings: dict[str, Reading]) -> pa.Schema:
+        fields = [pa.field(item, reading.type) for item, reading in readings.items()]
+        reserved = [pa.field(OPERATION, pa.int8(), nullable=False), pa.field(REFERENCE, pa.string(), nullable=False)]
+        return pa.schema([*fields, *reserved])
+
+    def _strange(
+        self, connection: sa.Connection, window: Window, known: set[str], conditions: Sequence[Expression]
+    ) -> set[str]:
+        """Columns with a value that would make all the others unreadable, found by one look at the table.
+
+        Where only a part of it is read, a look would cost as much again: there all that may have one.
+        """
         if self._binding.capture == "journal":
             return set()
         tests = {}
-        for name in self._binding.columns.values():
-            test = self._place.dialect.strange(shape.columns[name], window.table.c[name])
+        for column in self._columns.values():
+            name = column.name
+            test = self._place.dialect.strange(column, window.table.c[name])
             if test is not None and name not in known:
                 tests[name] = sa.func.max(sa.case((test, 1), else_=0))
-        if not tests:
-            return set()
+        if not tests or conditions:
+            return set(tests)
         row = connection.execute(sa.select(*tests.values()).where(*window.standing())).one()
         return {name for name, found in zip(tests, row, strict=True) if found}
 
     def _read(self, selection: Selection) -> Iterator[pa.RecordBatch]:
-        connection, window, readings = self._opened()
-        schema = self.schema()
-        rows = (
-            sa.select(window.table).where(*window.standing(), *window.since(selection.after)).order_by(*window.order())
-        )
-        service = [
-            Reading(window.operation(), pa.int8(), pa.int8(), None, OPERATION),
-            Reading(window.reference(), pa.string(), pa.string(), None, REFERENCE),
-        ]
+        connection, window = self._opened()
+        mark = self._watermark
+        since = window.since(selection.after) if mark is None else mark.conditions()
+        readings = self._reading(connection, window, since)
+        schema = self._promised(readings)
+        rows = sa.select(window.table).where(*window.standing(), *since).order_by(*window.order())
+        service = _service(window)
+        if mark is not None:
+            service.append(Reading(mark.closing(), pa.int8(), pa.int8(), None, "closing"))
         try:
             with self._place.translating():
                 every = [*readings.values(), *service]
                 for arrays in self._place.dialect.read(connection, rows, every, selection.batch_rows):
+                    if mark is not None:
+                        mark.counted += pc.sum(arrays.pop().cast(pa.int64())).as_py() or 0
                     yield pa.RecordBatch.from_arrays(arrays, schema=schema)
                 if self._binding.capture == "journal":
                     yield from self._graves(connection, selection, readings, schema)
         finally:
             self._release()
+
+    def _compare(self, selection: Selection) -> Iterator[pa.RecordBatch]:
+        """What differs from the last pass, found by ranges and then by rows; or everything, in a full pass."""
+        connection, window = self._opened()
+        assert self._shape is not None  # noqa: S101
+        question = Difference(self._place.dialect, self._binding, self._shape, window)
+        try:
+            with self._place.translating():
+                notebook = selection.notebook
+                notes = Notes(notebook, question.about) if notebook is not None else None
+                ranges = notes.ranges if notes is not None else []
+                full = notes is None or not ranges or not notes.comparable or not _compares(selection)
+                self._position = DIFFERENCE if notebook is not None else None
+                differing, within = list(range(len(ranges))), []
+                if not full:
+                    differing, keyless = question.differing(connection, ranges)
+                    within = [question.within(ranges, differing)]
+                    if not differing and not keyless and notebook is not None:
+                        notebook.keep()
+                        return
+                compared = Compared(notebook, notes, question.about, differing, everything=full)
+                yield from self._compared(question, compared, selection.batch_rows, within, ranges)
+        finally:
+            self._release()
+
+    def _compared(
+        self,
+        question: Difference,
+        compared: Compared,
+        batch_rows: int,
+        within: Sequence[Expression],
+        ranges: Sequence[Range],
+    ) -> Iterator[pa.RecordBatch]:
+        connection, window = self._opened()
+        readings = self._reading(connection, window, within)
+        schema = self._promised(readings)
+        rows = sa.select(window.table).where(*window.standing(), *within).order_by(*question.order())
+        every = [
+            *readings.values(),
+            *_service(window),
+            Reading(question.digest(), pa.string(), pa.string(), None, "digest"),
+            Reading(question.number(ranges), pa.int32(), pa.int32(), None, "range"),
+        ]
+        waiting = _Batches(schema, batch_rows)
+        for arrays in self._place.dialect.read(connection, rows, every, batch_rows):
+            *items, digests, numbers = arrays
+            batch = pa.RecordBatch.from_arrays(items, schema=schema)
+            for number, start, length in runs(numbers):
+                part = batch.slice(start, length)
+                changed, gone = compared.through(number, part.column(REFERENCE), digests.slice(start, length))
+                yield from waiting.add(self._gone(gone, readings, schema))
+                yield from waiting.add(part.filter(changed))
+        yield from waiting.add(self._gone(compared.end(), readings, schema))
+        yield from waiting.rest()
+
+    def _gone(self, keys: Sequence[str], readings: dict[str, Reading], schema: pa.Schema) -> pa.RecordBatch:
+        if not keys:
+            return pa.RecordBatch.from_pylist([], schema=schema)
+        batch = self._buried(keys, [None] * len(keys), readings, schema)
+        for item in self._binding.key:
+            place = schema.get_field_index(item)
+            instant = self._columns[item].family == "instant"
+            if instant and pa.types.is_string(schema.field(place).type):
+                # As a key it is written in UTC, without saying so.
+                said = pc.binary_join_element_wise(batch.column(place), "+00:00", "")
+                batch = batch.set_column(place, schema.field(place), said)
+        return batch
 
     def _graves(
         self, connection: sa.Connection, selection: Selection, readings: dict[str, Reading], schema: pa.Schema
@@ -212,6 +327,42 @@ class DatabaseSource(Source):
             else:
                 arrays.append(columns[field.name])
         return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def _compares(selection: Selection) -> bool:
+    """Whether the last pass was one by difference, and this is not to be a full one."""
+    return selection.after is not None and selection.after.get("capture") == DIFFERENCE["capture"]
+
+
+class _Batches:
+    """Rows gathered into batches of a size, whatever pieces they come in."""
+
+    def __init__(self, schema: pa.Schema, size: int) -> None:
+        self._schema = schema
+        self._size = size
+        self._parts: list[pa.RecordBatch] = []
+        self._rows = 0
+
+    def add(self, part: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+        """Take rows in; the batches that are full with them."""
+        if part.num_rows:
+            self._parts.append(part)
+            self._rows += part.num_rows
+        if self._rows >= self._size:
+            yield from self.rest()
+
+    def rest(self) -> Iterator[pa.RecordBatch]:
+        """All that was taken in."""
+        whole = pa.Table.from_batches(self._parts, schema=self._schema).combine_chunks()
+        self._parts, self._rows = [], 0
+        yield from whole.to_batches(max_chunksize=self._size)
+
+
+def _service(window: Window) -> list[Reading]:
+    return [
+        Reading(window.operation(), pa.int8(), pa.int8(), None, OPERATION),
+        Reading(window.reference(), pa.string(), pa.string(), None, REFERENCE),
+    ]
 
 
 def _again(texts: pa.Array, reading: Reading) -> pa.Array:

@@ -91,7 +91,7 @@ def show_endpoint(call: Call, name: EndpointName) -> Answer:
 @command(
     endpoints,
     "test",
-    help=_("测试端点：连接、读写权限等，一次执行所需的都试一遍。\n有一项不通过，退出状态为 8。"),
+    help=_("测试端点：连接、读写权限、挂接在此的资源等，一次执行所需的都试一遍。\n有一项不通过，退出状态为 8。"),
     example=_("shutong endpoint test police"),
 )
 def test_endpoint(call: Call, name: EndpointName) -> Answer:
@@ -111,7 +111,7 @@ def test_endpoint(call: Call, name: EndpointName) -> Answer:
 @command(
     endpoints,
     "inspect",
-    help=_("探查端点：有哪些表、操作或文件，各有哪些字段。"),
+    help=_("探查端点：有哪些表、操作或文件，各有哪些字段，以及建议怎样读取。"),
     example=_("shutong endpoint inspect police\nshutong endpoint inspect police inf_person"),
 )
 def inspect_endpoint(
@@ -126,7 +126,8 @@ def inspect_endpoint(
         rows = [(each.name, each.label, len(each.columns) or None, each.key) for each in found]
         columns = (_("名称"), _("说明"), _("字段数"), _("主键"))
         return Answer(document, [Table(columns, rows, _("这个端点没有可交换的内容。"))])
-    return Answer(document, [_object(each) for each in found] or [Words(_("没有 {name}").format(name=object))])
+    told: list[Part] = [part for each in found for part in (_object(each), *_proposed(each))]
+    return Answer(document, told or [Words(_("没有 {name}").format(name=object))])
 
 
 @command(
@@ -180,3 +181,19 @@ def _object(found: Any) -> Table:
     columns = (_("字段"), _("说明"), _("类型"), _("长度"), _("小数位"), _("必填"), _("主键"))
     title = f"{found.name} {found.label}".rstrip()
     return Table(columns, rows, _("{name} 没有字段。").format(name=found.name), title=title)
+
+
+def _proposed(found: Any) -> list[Part]:
+    """How an object could be read, the best way first, as it is written into an offer."""
+    if not found.proposals:
+        return []
+    rows = [(each.capture, _written(each), each.reasons) for each in found.proposals]
+    return [Table((_("建议的读取方式"), _("写入挂接 offer"), _("理由")), rows, "")]
+
+
+def _written(proposal: Any) -> str:
+    parts = [f"capture: {proposal.capture}"]
+    parts += [f"profile: {proposal.profile}"] if proposal.profile else []
+    if proposal.options:
+        parts.append(f"options: {{{', '.join(f'{name}: {value}' for name, value in proposal.options.items())}}}")
+    return "; ".join(parts)

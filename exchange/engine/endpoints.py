@@ -38,6 +38,21 @@ class Endpoints:
         with translated(f"端点 {name}"):
             return self.open(session, name).test()
 
+    def test_offer(
+        self, session: Session, end: End, *, key: Sequence[str], version: str | None, items: Sequence[Item]
+    ) -> Probe:
+        """Whether a resource can be read as it is offered, and what is worth knowing about that."""
+        name = f"{end.object}（{end.capture}）"
+        try:
+            problems = [each.message for each in self.check_source(session, end, key=key, version=version, items=items)]
+            if problems:
+                return Probe(name, passed=False, detail="；".join(problems), remedy="改正资源的挂接，或请提供方改表")
+            with translated(f"端点 {end.endpoint}"):
+                advice = self.open(session, end.endpoint).advise(binding(end, tuple(key), version))
+        except HubError as error:
+            return Probe(name, passed=False, detail=error.message, remedy=error.remedy)
+        return Probe(name, passed=True, detail="与挂接相符", remedy="；".join(advice))
+
     def inspect(self, session: Session, name: str, object: str | None = None) -> list[FoundObject]:
         """What lies there (探查)."""
         with translated(f"端点 {name}"):

@@ -19,7 +19,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -53,6 +53,7 @@ from exchange.db import HubDatabase, now
 from exchange.db.tables import ExchangeRow, GrantRow, OwedRow, ReceiptRow, RunRow
 from exchange.engine import lease
 from exchange.engine.manifest import Header, Manifest, ManifestWriter
+from exchange.engine.notes import NOTES, NoteKeeper
 from exchange.engine.opening import binding, open_registered, translated
 from exchange.engine.passage import Passage, delivered_schema
 from exchange.engine.pipeline import Behind, ahead
@@ -155,6 +156,7 @@ class Engine:
         self.retention = Retention(database, self.vault, audit, days=settings.retention.quarantine_days)
         self._replays = Replays(self.vault, catalog, audit)
         self._promotion = Promotion(settings, keyring, audit, authorisation, self._replays)
+        self._notes = NoteKeeper(self.vault, database)
         self._settlement = Settlement(database, audit, catalog)
         self._tidying = Tidying(database, self._endpoint)
 
@@ -202,6 +204,8 @@ class Engine:
                 with self._database.transaction() as session:
                     lease.release(session, exchange, owner=work.owner, epoch=work.epoch)
                 self._tidying.tidy(exchange)
+                if work.plan.replay is None and (work.plan.source.capture == "diff" or NOTES in (work.position or {})):
+                    self._notes.sweep(exchange, work.epoch)
                 self._audit.seal()
             if work.asked or not (redeliver or replay):
                 return self._result(work)
@@ -299,7 +303,8 @@ class Engine:
             else:
                 ends = self._endpoint(session, End(**row.source)), self._endpoint(session, End(**row.target))
                 able = ends[0].capabilities, ends[1].capabilities
-                plan = plan_exchange(session, row, *able, self._settings, self._catalog, redeliver=anew)
+                lost = not self._notes.intact(row.position)
+                plan = plan_exchange(session, row, *able, self._settings, self._catalog, redeliver=anew, forgotten=lost)
                 plan = self._replays.planned(session, row, plan) if replay else plan
             known = row.last_delivery is not None or row.shape is not None
             delivered = known or bool(predecessors(session, row, Places(session, self._settings, self._catalog)))
@@ -442,10 +447,14 @@ class Engine:
         name = f"{work.run}.{work.epoch}"
         if not work.asked:
             self._sweep(work)
-        with translated(f"交换 {plan.exchange}"), self.vault.write(name) as writer:
+        kept: AbstractContextManager[Any] = nullcontext()
+        if plan.replay is None:
+            kept = self._notes.open(plan.exchange, work.epoch, work.position, full=plan.full)
+        with translated(f"交换 {plan.exchange}"), self.vault.write(name) as writer, kept as notebook:
             manifest = ManifestWriter(writer)
             work.held = (sink.first(claim, passage.schema) if first else None) or sink.begin(claim, passage.schema)
-            selection = Selection(after=None if plan.full else work.position, batch_rows=plan.batch_rows)
+            after = None if plan.full else work.position
+            selection = Selection(after=after, batch_rows=plan.batch_rows, notebook=notebook)
             with ahead(source.batches(selection)) as batches, closing(Behind(work.held.stage)) as staging:
                 for batch in batches:
                     beat.check()
@@ -465,7 +474,7 @@ class Engine:
                     work.observe("3.read", {"read": header.read, "refused": header.refused, "staged": header.staged})
                 staging.finish()
             position = source.position()
-            header.position = dict(position) if position is not None else None
+            header.position = notebook.sealed(position) if notebook else dict(position) if position else None
             header.content = digest.root()
             header.seconds = time.monotonic() - work.started
             manifest.seal(header)
@@ -642,6 +651,7 @@ class Engine:
         self.vault.remove(f"{work.run}.{work.epoch}")
         if work.held is not None:
             work.held.close()
+        self._notes.drop(work.plan.exchange, work.epoch)
         with suppress(AdapterError):
             claim = Claim(key=work.delivery, exchange=work.plan.exchange, epoch=work.epoch)
             sink.resume(claim, delivered_schema(work.plan)).abort()

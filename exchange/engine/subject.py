@@ -30,8 +30,9 @@ def plan_exchange(
     catalog: Catalog,
     *,
     redeliver: bool = False,
+    forgotten: bool = False,
 ) -> Plan:
-    """Plan the next run of an exchange.
+    """Plan the next run of an exchange; ``redeliver`` and ``forgotten`` as in :func:`exchange.plan.make_plan`.
 
     Raises:
         Misplaced: The exchange is paused or ended.
@@ -74,6 +75,7 @@ def plan_exchange(
         rival_readers=_rivals(session, row, places),
         rival_writers=_rival_writers(session, row, places),
         redeliver=redeliver,
+        forgotten=forgotten,
         batch_rows=settings.batch_rows,
         tolerance=Tolerance(rows=settings.tolerance_rows, share=settings.tolerance_share),
         digest_algorithm=settings.digest,

@@ -62,13 +62,21 @@ class Registration:
                 hub.audit.record(session, event, by=by, department=endpoint.department)
 
     def test_endpoint(self, name: str, *, by: Actor) -> list[Any]:
-        """Try what a run will need of an endpoint (连通测试)."""
+        """Try what a run will need of an endpoint, and of each resource that is offered there (连通测试)."""
         hub = self._hub
         spec = self._endpoint(name)
         about = {"of": [spec.department], "department": spec.department}
         with hub.permitted(by, Role.INTEGRATOR, action=f"测试端点 {name}", **about), hub.told():
             with hub.database.reading() as session:
                 probes = hub.endpoints.test(session, name)
+                offered = [entry.resource for entry in hub.catalog.resources(session)]
+                probes += [
+                    hub.endpoints.test_offer(
+                        session, offer_end(each), key=each.key, version=each.version_item, items=each.items
+                    )
+                    for each in offered
+                    if each.offer is not None and each.offer.endpoint == name and probes[0].passed
+                ]
             with hub.database.transaction() as session:
                 passed = all(probe.passed for probe in probes)
                 event = events.EndpointTested(name=name, passed=passed)

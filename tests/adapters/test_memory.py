@@ -20,9 +20,10 @@ from adapters.base import (
     Manifest,
     Outcome,
     Selection,
+    Source,
 )
 from adapters.errors import Misconfigured, Overtaken, Unbalanced, Unsupported
-from adapters.memory import Store, forget, store
+from adapters.memory import Pages, Store, forget, store
 from adapters.registry import open_endpoint
 from schemas import profile
 
@@ -310,3 +311,56 @@ def test_stores_are_apart() -> None:
     forget("memory-other")
     assert not store("memory-other").tables
     forget("memory-other")
+
+
+def changed(source: Source, notebook: Pages, after: Any = None, *, delivered: bool = True) -> tuple[list[Any], Any]:
+    """What a pass by difference hands over, and where it ends."""
+    batches = source.batches(Selection(after=after, notebook=notebook))
+    rows = [(row["id"], row[OPERATION]) for batch in batches for row in batch.to_pylist()]
+    if delivered:
+        notebook.turn()
+    else:
+        notebook.drop()
+    return rows, source.position()
+
+
+def test_a_difference_is_changed_rows_and_keys_that_are_gone() -> None:
+    place = store("difference")
+    schema = pa.schema([("id", pa.string()), ("v", pa.int64())])
+    table = place.create("t", schema, {"id": "a", "v": 1}, {"id": "b", "v": 1}, {"id": "c", "v": 1})
+    endpoint = open_endpoint("memory", {"store": "difference"})
+    notebook = Pages()
+    with endpoint.source(Binding(object="t", columns={"id": "id", "v": "v"}, key=("id",), capture="diff")) as source:
+        rows, after = changed(source, notebook)
+        assert rows == [("a", PUT), ("b", PUT), ("c", PUT)]
+        assert changed(source, notebook, after)[0] == []
+        table.replace(0, {"id": "a", "v": 2})
+        table.remove(1)
+        for delivered in (False, True):
+            assert changed(source, notebook, after, delivered=delivered)[0] == [("a", PUT), ("b", DELETE)]
+        assert changed(source, notebook, after)[0] == []
+        table.remove(2)
+        assert changed(source, notebook)[0] == [("a", PUT), ("c", DELETE)], "a full pass"
+        assert len(list(source.batches(Selection(after=after)))) == 1, "nothing to compare with"
+    forget("difference")
+
+
+def test_a_watermark_is_read_from_the_mark_itself() -> None:
+    place = store("watermark")
+    schema = pa.schema([("id", pa.string()), ("n", pa.int64())])
+    table = place.create("t", schema, {"id": "a", "n": 1}, {"id": "b", "n": 5}, {"id": "c", "n": None})
+    endpoint = open_endpoint("memory", {"store": "watermark"})
+    binding = Binding(object="t", columns={"id": "id"}, key=("id",), capture="watermark")
+    with pytest.raises(Misconfigured, match="watermark"):
+        endpoint.source(binding)
+    with pytest.raises(Misconfigured, match="水位列"):
+        endpoint.source(replace(binding, options={"watermark": "nothing"}))
+    with endpoint.source(replace(binding, options={"watermark": "n"})) as source:
+        assert [row["id"] for batch in source.batches(Selection()) for row in batch.to_pylist()] == ["a", "b", "c"]
+        after = source.position()
+        table.insert({"id": "d", "n": 5}, {"id": "e", "n": 4})
+        table.remove(0)
+        found = [row["id"] for batch in source.batches(Selection(after=after)) for row in batch.to_pylist()]
+        assert found == ["b", "c", "d"]
+        assert source.position() == {"low": 5}
+    forget("watermark")

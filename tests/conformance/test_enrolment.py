@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 
 from adapters.base import REFERENCE, Capture, Outcome, Selection
@@ -63,7 +65,7 @@ def test_what_settles_and_what_does_not(place: Place) -> None:
         assert list(source.batches(Selection())) == []
 
 
-@pytest.mark.parametrize("capture", ["snapshot", "outbox", "batches", "journal"])
+@pytest.mark.parametrize("capture", get_args(Capture))
 def test_a_capture_that_is_not_declared_is_unsupported(place: Place, capture: Capture) -> None:
     if capture in place.endpoint.capabilities.captures:
         return

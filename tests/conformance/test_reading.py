@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pyarrow as pa
+import pytest
 
 from adapters.base import OPERATION, PUT, REFERENCE, Outcome, Selection
-from tests.conformance.cases import NUMBER, REMARK, Case
+from adapters.memory import Pages
+from tests.conformance.cases import NUMBER, REMARK, VERSION, Case
 from tests.conformance.places import Place
 
 TEN = Case("ten", (NUMBER, REMARK), tuple({"number": f"{n:02}", "remark": str(n)} for n in range(10)))
@@ -83,3 +86,40 @@ def test_inspect_finds_it(place: Place) -> None:
     [found] = place.endpoint.inspect(binding.object)
     assert {"number", "remark"} <= {column.name for column in found.columns}
     assert all(probe.passed or probe.remedy for probe in place.endpoint.test())
+
+
+def test_a_pass_by_difference_hands_over_nothing_twice(place: Place) -> None:
+    if "diff" not in place.endpoint.capabilities.captures:
+        pytest.skip("does not compare")
+    binding = replace(place.provide(TEN), capture="diff")
+    notebook = Pages()
+    with place.endpoint.source(binding) as source:
+        schema = source.schema()
+        for delivered in (False, True):
+            batches = list(source.batches(Selection(batch_rows=3, notebook=notebook)))
+            assert all(batch.schema.equals(schema) and 0 < batch.num_rows <= 3 for batch in batches)
+            assert sum(batch.num_rows for batch in batches) == 10
+            after = source.position()
+            notebook.turn() if delivered else notebook.drop()
+        assert json.loads(json.dumps(after)) == after
+        for _ in range(2):
+            assert list(source.batches(Selection(after={**(after or {}), "notes": {}}, notebook=notebook))) == []
+            notebook.turn()
+        assert sum(batch.num_rows for batch in source.batches(Selection(notebook=notebook))) == 10
+
+
+def test_a_pass_by_watermark_starts_with_the_mark(place: Place) -> None:
+    if "watermark" not in place.endpoint.capabilities.captures:
+        pytest.skip("has no watermarks")
+    counted = Case("counted", (NUMBER, VERSION), tuple({"number": f"{n:02}", "version": 5 * n} for n in range(10)))
+    given = place.provide(counted)
+    binding = replace(given, capture="watermark", options={"watermark": given.columns["version"]})
+    with place.endpoint.source(binding) as source:
+        assert sum(batch.num_rows for batch in source.batches(Selection(batch_rows=3))) == 10
+        after = source.position()
+        assert json.loads(json.dumps(after)) == after
+        again = [row["number"] for batch in source.batches(Selection(after=after)) for row in batch.to_pylist()]
+    assert "09" in again
+    assert any("nothing_here" in problem for problem in place.endpoint.check(
+        replace(binding, options={"watermark": "nothing_here"}), counted.schema, sink=False
+    ))  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -173,6 +174,31 @@ def test_what_a_target_cannot_do_is_said_in_the_plan() -> None:
     snapshot = subject(source=subject().source.model_copy(update={"capture": "snapshot"}), version=None)
     assert any("物理删除" in remark for remark in planned(snapshot).remarks)
     assert any("最后读到" in remark for remark in planned(snapshot).remarks)
+
+
+ALL = replace(DATABASE, captures=frozenset({"snapshot", "watermark", "diff", "journal"}))
+
+
+def test_what_a_capture_cannot_see_is_said_in_the_plan() -> None:
+    def captured(capture: str, **changes: Any) -> Plan:
+        source = subject().source.model_copy(update={"capture": capture})
+        return planned(subject(source=source, **{"version": None, **changes}), source=ALL)
+
+    assert any("看不到提供方的物理删除" in remark for remark in captured("watermark").remarks)
+    assert any("最后读到" in remark for remark in captured("watermark").remarks)
+    assert not any("最后读到" in remark for remark in captured("watermark", version="ver").remarks)
+    assert any("作为删除送达" in remark for remark in captured("diff").remarks)
+    with pytest.raises(Invalid) as told:
+        captured("diff", version="ver")
+    assert "版本项 ver" in told.value.problems[0].message
+
+
+def test_a_pass_whose_notes_are_lost_is_a_full_one_and_says_so() -> None:
+    first = planned(subject())
+    assert not planned(subject(previous_shape=first.shape())).full
+    again = planned(subject(previous_shape=first.shape()), forgotten=True)
+    assert again.full
+    assert any("记录缺失" in remark for remark in again.remarks)
 
 
 def test_everything_that_is_wrong_is_said_at_once() -> None:

@@ -118,12 +118,14 @@ class Dialect(ABC):
             warnings.simplefilter("ignore", sa.exc.SAWarning)
             found = inspector.get_columns(table, schema=namespace)
             key = self._spelled(inspector.get_pk_constraint(table, schema=namespace)["constrained_columns"])
-            unique, in_part = [], set()
+            unique, in_part, indexed = [], set(), []
             for index in inspector.get_indexes(table, schema=namespace):
                 if None in index["column_names"] or _in_part(index.get("dialect_options", {})):
                     in_part.add(index["name"])
-                elif index["unique"]:
-                    unique.append(self._spelled(index["column_names"]))
+                    continue
+                indexed.append(self._spelled(index["column_names"]))
+                if index["unique"]:
+                    unique.append(indexed[-1])
             constraints = inspector.get_unique_constraints(table, schema=namespace)
             unique += [self._spelled(each["column_names"]) for each in constraints if each["name"] not in in_part]
             label = self._label(inspector, table, namespace)
@@ -137,6 +139,7 @@ class Dialect(ABC):
             columns={each.name: each for each in columns},
             key=key or (unique[0] if unique else ()),
             unique=frozenset(frozenset(names) for names in [*unique, key] if names),
+            leading=frozenset(names[0] for names in [*indexed, *unique, key] if names),
             label=label,
         )
 
@@ -164,6 +167,13 @@ class Dialect(ABC):
     def strange(self, column: Column, expression: Expression) -> Expression | None:
         """True for a value that Arrow cannot carry in the column's type; None: there are none."""
         return None
+
+    def undated(self, column: Column, expression: Expression) -> Expression | None:
+        """True for a value that has no place in the order of times or numbers; None: there is no such value.
+
+        What is greater than all others needs no mention: a window's end leaves it in.
+        """
+        return expression.is_(None) if column.nullable else None
 
     @abstractmethod
     def read(
@@ -257,6 +267,10 @@ class Dialect(ABC):
     @abstractmethod
     def digest(self, texts: Sequence[Expression]) -> Expression:
         """SHA-256 of the JSON array of texts, in hexadecimal."""
+
+    @abstractmethod
+    def tally(self, digest: Expression) -> Expression:
+        """Over many rows: the sum of the first fifteen digits of their digests, as text; negative if one is null."""
 
     @abstractmethod
     def blank(self, what: str) -> Expression:

@@ -218,6 +218,14 @@ class MariaDB(Dialect):
             return (expression + sa.literal_column("0")).not_in((0, 1))
         return None
 
+    def undated(self, column: Column, expression: Expression) -> Expression | None:
+        """Null, and zero dates."""
+        unknown = super().undated(column, expression)
+        if column.family not in ("date", "time", "instant"):
+            return unknown
+        zero = expression < sa.cast(sa.literal("0001-01-01"), mysql.DATE())
+        return zero if unknown is None else sa.or_(unknown, zero)
+
     def read(
         self, connection: sa.Connection, rows: Rows, readings: Sequence[Reading], batch_rows: int
     ) -> Iterator[list[pa.Array]]:
@@ -287,6 +295,14 @@ class MariaDB(Dialect):
     def digest(self, texts: Sequence[Expression]) -> Expression:
         """By the server."""
         return sa.func.sha2(self.json_array(texts), sa.literal_column("256"))
+
+    def tally(self, digest: Expression) -> Expression:
+        """The digits in another base."""
+        digits = sa.func.conv(
+            sa.func.left(digest, sa.literal_column("15")), sa.literal_column("16"), sa.literal_column("10")
+        )
+        number = sa.cast(digits, mysql.DECIMAL(20, 0))
+        return sa.cast(sa.func.sum(sa.func.coalesce(number, sa.literal_column("-1" + "0" * 30))), sa.String)
 
     def blank(self, what: str) -> Expression:
         """Casts that are wide enough for the server to choose the type we mean."""

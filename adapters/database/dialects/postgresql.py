@@ -242,6 +242,14 @@ class PostgreSQL(Dialect):
             return expression == sa.cast(sa.literal("NaN"), sa.Numeric)
         return None
 
+    def undated(self, column: Column, expression: Expression) -> Expression | None:
+        """Null, and the infinite past."""
+        unknown = super().undated(column, expression)
+        if column.family not in ("date", "time", "instant"):
+            return unknown
+        past = expression == sa.cast(sa.literal("-infinity"), column.type)
+        return past if unknown is None else sa.or_(unknown, past)
+
     def read(
         self, connection: sa.Connection, rows: Rows, readings: Sequence[Reading], batch_rows: int
     ) -> Iterator[list[pa.Array]]:
@@ -338,6 +346,12 @@ class PostgreSQL(Dialect):
     def digest(self, texts: Sequence[Expression]) -> Expression:
         """By the server."""
         return sa.func.encode(sa.func.sha256(sa.func.convert_to(self.json_array(texts), "UTF8")), "hex")
+
+    def tally(self, digest: Expression) -> Expression:
+        """The digits by way of bits."""
+        bits = sa.cast(sa.literal("x").concat(sa.func.substr(digest, 1, 15)), postgresql.BIT(60))
+        number = sa.func.coalesce(sa.cast(bits, sa.BigInteger), sa.literal_column("-1e30"))
+        return sa.cast(sa.func.sum(number), sa.Text)
 
     def blank(self, what: str) -> Expression:
         """Casts, the key in the collation of the bytes."""

@@ -27,7 +27,9 @@ from adapters.database.dialects.types import item_length
 from adapters.database.shapes import Column, Expression, Family, Reading
 from adapters.errors import AdapterError, Malformed, Misconfigured, Refused, Unavailable, Unsupported
 
-_WRITE, _SHA256 = "shutong_write", "shutong_sha256"
+_WRITE, _SHA256, _TALLY = "shutong_write", "shutong_sha256", "shutong_tally"
+_DAY = "[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]*"
+_ZONED = "??????????*[Zz+-]*"
 _EXACT_DIGITS = 15
 """Digits of a number that survive being kept as a floating one."""
 
@@ -149,6 +151,13 @@ class SQLite(Dialect):
         kind = pa.binary() if column.family == "binary" else pa.string()
         return Reading(expression, kind, kind, None, column.name)
 
+    def undated(self, column: Column, expression: Expression) -> Expression | None:
+        """Whatever is not of the column's kind, as nothing keeps it out; a time that names its zone is not either."""
+        if column.family in ("date", "time"):
+            dated = sa.and_(expression.op("GLOB")(_DAY), sa.not_(expression.op("GLOB")(_ZONED)))
+            return sa.not_(sa.func.coalesce(dated, sa.false()))
+        return sa.func.typeof(expression).not_in(("integer", "real"))
+
     def read(
         self, connection: sa.Connection, rows: Rows, readings: Sequence[Reading], batch_rows: int
     ) -> Iterator[list[pa.Array]]:
@@ -218,6 +227,10 @@ class SQLite(Dialect):
     def digest(self, texts: Sequence[Expression]) -> Expression:
         """By a function of ours, given bytes: what is called text here may be none."""
         return sa.Function(_SHA256, sa.cast(self.json_array(texts), sa.LargeBinary), type_=sa.Text())
+
+    def tally(self, digest: Expression) -> Expression:
+        """By a function of ours, as whole numbers here have 64 bits."""
+        return sa.Function(_TALLY, digest, type_=sa.Text())
 
     def blank(self, what: str) -> Expression:
         """Casts."""
@@ -347,8 +360,24 @@ def _sha256(content: bytes | None) -> str | None:
     return None if content is None else hashlib.sha256(content).hexdigest()
 
 
+class _Tally:
+    """Adds the first fifteen digits of digests up."""
+
+    def __init__(self) -> None:
+        self._sum = 0
+
+    def step(self, digest: str | None) -> None:
+        """One more row."""
+        self._sum += -(10**30) if digest is None else int(digest[:15], 16)
+
+    def finalize(self) -> str:
+        """The sum."""
+        return str(self._sum)
+
+
 def _set_up(connection: Any, _record: Any) -> None:
     connection.create_function(_SHA256, 1, _sha256, deterministic=True)
+    connection.create_aggregate(_TALLY, 1, _Tally)
     # The driver's own habit of beginning transactions before some statements and not before others.
     connection.isolation_level = None
     connection.execute("PRAGMA foreign_keys = ON").close()

@@ -3,13 +3,13 @@ from __future__ import annotations
 import threading
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pyarrow as pa
 import pytest
 
 import adapters.database
-from adapters.base import FoundColumn
+from adapters.base import Capture, FoundColumn
 from adapters.database import DatabaseEndpoint, DatabaseOptions
 from adapters.errors import Misconfigured, Unsupported
 from adapters.registry import open_endpoint, secret_fields
@@ -28,7 +28,7 @@ def test_the_registry_knows_it() -> None:
 
 def test_nothing_is_opened_before_it_is_asked_for(tmp_path: Any) -> None:
     endpoint = DatabaseEndpoint(DatabaseOptions(product="sqlite", path=tmp_path / "x.db"))
-    assert endpoint.capabilities.captures == {"snapshot", "outbox", "batches", "journal"}
+    assert endpoint.capabilities.captures == set(get_args(Capture))
     endpoint.source(PERSON).close()
     endpoint.sink(PERSON).close()
     assert list(tmp_path.iterdir()) == []
@@ -134,8 +134,8 @@ def test_check_tells_everything(endpoint: DatabaseEndpoint, hands: Hands) -> Non
 
 
 def test_an_unknown_capture_is_unsupported(endpoint: DatabaseEndpoint) -> None:
-    with pytest.raises(Unsupported, match="diff"):
-        endpoint.source(replace(PERSON, capture="diff"))  # type: ignore[arg-type]
+    with pytest.raises(Unsupported, match="guess"):
+        endpoint.source(replace(PERSON, capture="guess"))  # type: ignore[arg-type]
     with pytest.raises(Misconfigured):
         endpoint.source(replace(PERSON, options={"unknown": 1}))
     with pytest.raises(Misconfigured):

@@ -46,7 +46,13 @@ def test_what_lies_at_an_endpoint(first_county: County) -> None:
     told = first_county.ask("endpoint", "inspect", "police", "people")
     assert [column["name"] for column in told["objects"][0]["columns"]] == ["id_no", "name", "district", "ver"]
     assert told["objects"][0]["key"] == ["id_no"]
-    assert "字符型" in first_county.run("endpoint", "inspect", "police", "people").out
+    shown = first_county.run("endpoint", "inspect", "police", "people").out
+    assert "字符型" in shown
+    proposals = told["objects"][0]["proposals"]
+    assert proposals[0]["capture"] == "watermark"
+    assert proposals[0]["options"] == {"watermark": "ver"}
+    assert all(each["reasons"] for each in proposals)
+    assert "capture: watermark; options: {watermark: ver}" in shown
     assert "people" in first_county.run("endpoint", "inspect", "police").out
     assert first_county.run("endpoint", "inspect", "police", by="chief").status == 3
 

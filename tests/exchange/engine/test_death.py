@@ -1,8 +1,10 @@
 """Death at every step: whoever comes next carries the run to exactly what the grant allows.
 
 A worker is killed with SIGKILL once at every step of a run, after every statement of the target
-transaction and after every change while settling, on each product, collecting and sharing. The three
-products take their turns side by side.
+transaction and after every change while settling, on each product, collecting from an outbox and sharing from
+the library's journal; and once at every step on each product, collecting in each of the other ways. What differs
+between them ends with the reading; the statements of target and settlement are the same. The three products take
+their turns side by side.
 """
 
 from __future__ import annotations
@@ -31,6 +33,8 @@ STEPS = (
     "8.promoted", "9.settled",
 )  # fmt: skip
 PRODUCTS = ("sqlite", "postgresql", "mariadb")
+OTHERS = ("snapshot", "batches", "watermark", "diff")
+"""Captures that are tried at the steps alone."""
 ONCE = ("RunStarted", "RunStaged", "RunGated", "RunCommitted", "RunSettled")
 LEASE_SECONDS = 0.3
 
@@ -45,25 +49,31 @@ class Matrix:
     deaths: dict[str, list[str]] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
 
+    @property
+    def exchanges(self) -> tuple[str, ...]:
+        """Those that die here: how the library is read does not depend on how it was filled."""
+        return (SYNC, self.town.share) if self.town.capture == "outbox" else (SYNC,)
+
     def run(self) -> None:
         """All deaths of both exchanges."""
         self.town.report(*(person(number) for number in range(12)))
-        for exchange in (SYNC, self.town.share):
+        for exchange in self.exchanges:
             self.deaths[exchange] = []
             assert self.workers.run(self.town.home, exchange) == 0, self.workers.said
         for step in STEPS:
             self.both(step)
-        self.both("3.read", occurrence=2)
-        for kind in ("target", "settle"):
-            for number in count(1):
-                if not self.both(f"{kind}:{number}"):
-                    break
+        if self.town.capture == "outbox":
+            self.both("3.read", occurrence=2)
+            for kind in ("target", "settle"):
+                for number in count(1):
+                    if not self.both(f"{kind}:{number}"):
+                        break
         self.faults += self.town.faults()
 
     def both(self, point: str, occurrence: int = 1) -> bool:
         """Let the police report something, then both exchanges die at a point; whether any worker did."""
         self.report(next(self.rounds))
-        died = [self.die(exchange, point, occurrence) for exchange in (SYNC, self.town.share)]
+        died = [self.die(exchange, point, occurrence) for exchange in self.exchanges]
         return any(died)
 
     def report(self, version: int) -> None:
@@ -75,6 +85,8 @@ class Matrix:
             person(100 + version),
             *(person(number, version=1) for number in (4, 5)),
         )
+        if self.town.capture == "diff" and version > 2:
+            self.town.remove(100 + version - 1)
 
     def die(self, exchange: str, point: str, occurrence: int) -> bool:
         """Kill a worker at a point, let others carry on, and look at everything."""
@@ -113,11 +125,11 @@ class Matrix:
             "the log does not say what happened": self.told(run["id"], left is not None),
             "a file is left of who died": self.files() == self.manifests(),
         }
-        if exchange == SYNC:
+        if exchange == SYNC and town.capture == "outbox":
             good = town.good()
             flags = {name: "1" if name in good else "2" for name in town.reported}
             found["a flag at the source is wrong"] = town.flags() == flags
-        else:
+        elif exchange != SYNC:
             found["the recipient holds something else"] = town.rows("tax") == town.granted()
         self.faults += [f"{where}: {fault}" for fault, right in found.items() if not right]
 
@@ -151,22 +163,28 @@ class Matrix:
         return {path.name for path in (self.town.home / "payload").iterdir()}
 
     def manifests(self) -> set[str]:
-        return {row["manifest"] for row in self.hub("SELECT manifest FROM run WHERE manifest IS NOT NULL")}
+        """The manifests of all runs, and the notes in force."""
+        manifests = {row["manifest"] for row in self.hub("SELECT manifest FROM run WHERE manifest IS NOT NULL")}
+        positions = [json.loads(row["position"] or "{}") for row in self.hub("SELECT position FROM exchange")]
+        return manifests | {place["notes"]["file"] for place in positions if place and "notes" in place}
+
+
+Matrices = dict[tuple[str, str], Future[Matrix]]
+"""By product and capture."""
 
 
 @pytest.fixture(scope="module")
-def matrices(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[dict[str, Future[Matrix]]]:
-    """All three towns, in which workers die side by side."""
-    with ExitStack() as stack, ThreadPoolExecutor(len(PRODUCTS)) as pool:
-        found = {}
+def matrices(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Matrices]:
+    """The towns of three products, in which workers die side by side; those of one product one after another."""
+    found = {}
+    with ExitStack() as stack:
         for product in PRODUCTS:
-            folder = tmp_path_factory.mktemp(product)
-            town = build(folder / "home", _databases(request, product, folder), lease_seconds=LEASE_SECONDS)
-            stack.callback(town.close)
-            workers = stack.enter_context(Workers(folder / "errors.log"))
-            found[product] = pool.submit(_carried_out, Matrix(town, workers))
+            workers = stack.enter_context(Workers(tmp_path_factory.mktemp(product) / "errors.log"))
+            turns = stack.enter_context(ThreadPoolExecutor(1))
+            for capture in ("outbox", *OTHERS):
+                folder = tmp_path_factory.mktemp(f"{product}-{capture}")
+                urls = _databases(request, product, folder)
+                found[product, capture] = turns.submit(_carried_out, folder, urls, capture, workers)
         yield found
 
 
@@ -178,16 +196,16 @@ def _databases(request: pytest.FixtureRequest, product: str, folder: Path) -> di
     return {name: new() for name in names}
 
 
-def _carried_out(matrix: Matrix) -> Matrix:
-    matrix.run()
+def _carried_out(folder: Path, urls: dict[str, str], capture: str, workers: Workers) -> Matrix:
+    with closing(build(folder / "home", urls, lease_seconds=LEASE_SECONDS, capture=capture)) as town:
+        matrix = Matrix(town, workers)
+        matrix.run()
     return matrix
 
 
 @pytest.mark.parametrize("product", PRODUCTS)
-def test_whoever_dies_wherever_nothing_is_lost_and_nothing_comes_twice(
-    matrices: dict[str, Future[Matrix]], product: str
-) -> None:
-    matrix = matrices[product].result()
+def test_whoever_dies_wherever_nothing_is_lost_and_nothing_comes_twice(matrices: Matrices, product: str) -> None:
+    matrix = matrices[product, "outbox"].result()
     assert matrix.faults == []
     for exchange, least in ((SYNC, 3), (matrix.town.share, 3)):
         deaths = Counter(point.partition(":")[0] for point in matrix.deaths[exchange])
@@ -195,3 +213,11 @@ def test_whoever_dies_wherever_nothing_is_lost_and_nothing_comes_twice(
         assert deaths["target"] >= 10
         assert deaths["settle"] >= least
     assert matrix.notices(matrix.hub("SELECT id FROM run ORDER BY started_at DESC LIMIT 1")[0]["id"]) == [TAX]
+
+
+@pytest.mark.parametrize("capture", OTHERS)
+@pytest.mark.parametrize("product", PRODUCTS)
+def test_however_it_is_read(matrices: Matrices, product: str, capture: str) -> None:
+    matrix = matrices[product, capture].result()
+    assert matrix.faults == []
+    assert matrix.deaths == {SYNC: list(STEPS)}

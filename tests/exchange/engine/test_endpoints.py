@@ -7,11 +7,13 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy.orm import Session
 
+from adapters import Probe
 from catalog import Resource
 from exchange.engine.endpoints import Endpoints
 from exchange.errors import Invalid
 from exchange.hub import Hub
 from exchange.library import library_end, library_schema, offer_end
+from exchange.plan import End
 from tests.exchange.engine.town import COLUMNS, SYNC, Town, person, resource
 
 
@@ -40,6 +42,24 @@ def test_an_endpoint_is_tried_out(town: Town, endpoints: Endpoints, session: Ses
     assert failed[0].remedy
 
 
+def test_an_offer_is_tried_out_with_its_endpoint(town: Town, endpoints: Endpoints, session: Session) -> None:
+    def probe(**options: str) -> Probe:
+        given = {"columns": {name: name for name in COLUMNS}, "capture": "watermark", "options": options}
+        end = End(endpoint="police", object="inf_person", **given)
+        good = Resource.model_validate(resource())
+        return endpoints.test_offer(session, end, key=good.key, version=good.version_item, items=good.items)
+
+    assert (probe(watermark="update_date").passed, probe(watermark="update_date").remedy) == (True, "")
+    bare = probe(watermark="ver")
+    assert bare.passed
+    assert "没有索引" in bare.remedy
+    for wrong in ({"watermark": "nothing"}, {"watermark": "name"}, {}):
+        assert not probe(**wrong).passed
+        assert probe(**wrong).detail
+    with town.away("police"):
+        assert not probe(watermark="update_date").passed
+
+
 def test_what_lies_there_is_found_with_its_columns(endpoints: Endpoints, session: Session) -> None:
     (found,) = endpoints.inspect(session, "police", "inf_person")
     assert found.name == "inf_person"
@@ -48,6 +68,7 @@ def test_what_lies_there_is_found_with_its_columns(endpoints: Endpoints, session
     assert "id_no" in found.key
     assert (columns["id_no"].type, columns["id_no"].length) == ("C", 18)
     assert (columns["born"].type, columns["ver"].type) == ("D", "I")
+    assert [each.capture for each in found.proposals] == ["outbox", "watermark", "watermark", "snapshot", "diff"]
 
 
 def test_an_offer_that_does_not_fit_is_told_with_every_column(endpoints: Endpoints, session: Session) -> None:

@@ -13,9 +13,10 @@ import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 
@@ -128,23 +129,27 @@ class Town:
     home: Path
     urls: Mapping[str, str]
     grant: str = ""
+    capture: str = "outbox"
+    """How the hub reads the police's table; only of an outbox do the rows know whether they were read."""
     reported: dict[str, dict[str, Any]] = field(default_factory=dict)
     """What the police last reported of each person, by identity number."""
 
     def __post_init__(self) -> None:
         self.databases = {name: sa.create_engine(url) for name, url in self.urls.items()}
+        batches = self.capture == "batches"
         self.front = sa.Table(
             "inf_person",
             sa.MetaData(),
-            sa.Column("id_no", sa.String(18), primary_key=True),
+            sa.Column("id_no", sa.String(18), primary_key=not batches),
             sa.Column("name", sa.String(64)),
             sa.Column("district", sa.String(6)),
             sa.Column("born", sa.Date),
             sa.Column("ver", sa.BigInteger),
             sa.Column("sync_sign", sa.String(1)),
             sa.Column("sync_date", sa.DateTime),
-            sa.Column("update_date", sa.DateTime),
+            sa.Column("update_date", sa.DateTime, index=True),
             sa.Column("sync_error_desc", sa.String(1000)),
+            *([sa.Column(name, sa.String(40)) for name in ("cd_operation", "cd_time", "cd_batch")] if batches else []),
             mysql_charset="utf8mb4",
         )
 
@@ -172,11 +177,23 @@ class Town:
 
     def report(self, *rows: Mapping[str, Any]) -> None:
         """Write rows into the front-end table as its department does: replaced, and marked unread."""
+        now = datetime.now(ZoneInfo("Asia/Shanghai")).replace(tzinfo=None)
         with self.databases["police"].begin() as connection:
             for row in rows:
-                connection.execute(sa.delete(self.front).where(self.front.c.id_no == row["id_no"]))
-                connection.execute(sa.insert(self.front), {**row, "sync_sign": "0"})
+                marks: dict[str, Any] = {"sync_sign": "0", "update_date": now}
+                if self.capture == "batches":
+                    marks = {"cd_operation": "I", "cd_time": now.isoformat(" "), "cd_batch": now.isoformat()}
+                else:
+                    connection.execute(sa.delete(self.front).where(self.front.c.id_no == row["id_no"]))
+                connection.execute(sa.insert(self.front), {**row, **marks})
                 self.reported[row["id_no"]] = dict(row)
+
+    def remove(self, *numbers: int) -> None:
+        """Take people out of the front-end table, as if they had never been reported."""
+        with self.databases["police"].begin() as connection:
+            for number in numbers:
+                connection.execute(sa.delete(self.front).where(self.front.c.id_no == identity_number(number)))
+                del self.reported[identity_number(number)]
 
     def flags(self) -> dict[str, str | None]:
         """State of each row of the front-end table."""
@@ -311,7 +328,13 @@ class Town:
 
 
 def build(
-    home: Path, urls: Mapping[str, str], *, lease_seconds: float = 30.0, hub_url: str | None = None, **changes: Any
+    home: Path,
+    urls: Mapping[str, str],
+    *,
+    lease_seconds: float = 30.0,
+    hub_url: str | None = None,
+    capture: str = "outbox",
+    **changes: Any,
 ) -> Town:
     """Set the town up: everything registered, approved, granted and prepared; nothing has moved.
 
@@ -320,6 +343,7 @@ def build(
         urls: Addresses of the databases ``police``, ``library`` and ``tax``.
         lease_seconds: How long a dead worker keeps its lease.
         hub_url: Address of the hub's own database, if it is not to be a file.
+        capture: How the hub reads the police's table.
         changes: To the application.
     """
     file = write_default(home, hub_department=HUB, actors=PEOPLE, demo=True)
@@ -332,7 +356,7 @@ def build(
         assert f"# {name}" in settings
         settings = settings.replace(f"# {name}", f"{name.partition(' ')[0]} = {value}")
     file.write_text(_own_database(home, hub_url) + settings)
-    town = Town(home, urls)
+    town = Town(home, urls, capture=capture)
     create_home(home, Department(code=HUB, name="行政审批局", division="321200"), by=town.actor("integrator")).close()
     with town.hub() as hub:
         for code, name in ((POLICE, "公安局"), (TAX, "税务局")):
@@ -341,7 +365,11 @@ def build(
         _put_endpoints(town, hub)
         with town.databases["police"].begin() as connection:
             town.front.create(connection)
-        publish(town, hub, resource())
+            if capture == "batches":
+                columns = ("id_no", "name", "cd_operation", "cd_time", "cd_batch", "error_remark")
+                returned = (sa.Column(name, sa.String(512)) for name in columns)
+                sa.Table("dn_inf_person_error", sa.MetaData(), *returned, mysql_charset="utf8mb4").create(connection)
+        publish(town, hub, resource(**offered(capture)))
         town.grant = grant(town, hub, **changes)
         prepare(town, hub)
     return town
@@ -367,7 +395,7 @@ def clone(town: Town, folder: Path) -> Town:
     for name, url in town.urls.items():
         urls[name] = f"sqlite:///{folder / name}.db"
         copy_file(url, urls[name])
-    other = Town(home, urls, town.grant, {name: dict(row) for name, row in town.reported.items()})
+    other = Town(home, urls, town.grant, town.capture, {name: dict(row) for name, row in town.reported.items()})
     with other.hub() as hub:
         _put_endpoints(other, hub)
     return other
@@ -441,6 +469,22 @@ def resource(**changes: Any) -> dict[str, Any]:
     }
     plain: dict[str, Any] = json.loads(json.dumps(written))
     return plain
+
+
+def offered(capture: str, **options: Any) -> dict[str, Any]:
+    """What a clerk writes of a resource that is read in this way."""
+    offer: dict[str, Any] = {
+        "endpoint": "police",
+        "object": "inf_person",
+        "columns": {name: name for name in COLUMNS},
+        "capture": capture,
+    }
+    if capture == "watermark":
+        offer["options"] = {"watermark": "update_date", "overlap": 1, **options}
+    families = {"outbox": "jiangsu", "batches": "national"}
+    if capture in families:
+        offer["profile"] = families[capture]
+    return {"offer": offer, "version_item": None if capture == "diff" else "ver"}
 
 
 def application(**changes: Any) -> dict[str, Any]:

@@ -50,6 +50,7 @@ from adapters.errors import (
     Unsupported,
 )
 from adapters.registry import endpoint_type, kinds, open_endpoint, secret_fields
+from adapters.structure import Difference, Structure, StructureColumn, differences
 
 __all__ = [
     "DELETE",
@@ -63,6 +64,7 @@ __all__ = [
     "Capture",
     "Claim",
     "Delivery",
+    "Difference",
     "Endpoint",
     "FoundColumn",
     "FoundObject",
@@ -80,10 +82,13 @@ __all__ = [
     "Selection",
     "Sink",
     "Source",
+    "Structure",
+    "StructureColumn",
     "Unavailable",
     "Unbalanced",
     "Unsupported",
     "Way",
+    "differences",
     "endpoint_type",
     "kinds",
     "open_endpoint",

@@ -188,20 +188,23 @@ def _renamed(before: Structure, after: Structure) -> dict[str, tuple[str, tuple[
     come = [column for column in after.columns if column.name not in places[0]]
     found: dict[str, tuple[str, tuple[str, ...]]] = {}
     taken: set[str] = set()
-    for most in (2, 1):  # the better reasoned first
+    for demanded in _GROUNDS:
         for old in gone:
             for new in come:
                 if old.name in found or new.name in taken or not _alike(old, new):
                     continue
-                reasons = []
-                if places[0][old.name] == places[1][new.name]:
-                    reasons.append("位置相同")
-                if old.label and old.label == new.label:
-                    reasons.append("说明相同")
-                if len(reasons) >= most:
-                    found[old.name] = new.name, ("类型和长度相同", *reasons)
+                holds = {
+                    "说明相同": bool(old.label) and old.label == new.label,
+                    "位置相同": places[0][old.name] == places[1][new.name],
+                }
+                if all(holds[reason] for reason in demanded):
+                    found[old.name] = new.name, ("类型和长度相同", *demanded)
                     taken.add(new.name)
     return found
+
+
+_GROUNDS = (("说明相同", "位置相同"), ("说明相同",), ("位置相同",))
+"""What a renaming is guessed from, the best first; an equal type is not enough."""
 
 
 def _alike(one: StructureColumn, other: StructureColumn) -> bool:

@@ -60,6 +60,11 @@ def misfit(field: pa.Field, column: Column, dialect: Dialect, *, key: bool, vers
     return f"（{column.declared}）{lost}" if lost else None
 
 
+def belongs(field: pa.Field, column: Column) -> bool:
+    """Whether an item may stand in a column of that family at all, whatever its size."""
+    return column.family in _families(field.type)[1]
+
+
 def fitted(values: pa.Array, column: Column, dialect: Dialect, zone: str) -> pa.Array:
     """Values as they are written into a column: text, 64-bit numbers or bytes.
 

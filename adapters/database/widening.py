@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from adapters.base import Binding
 from adapters.database.dialects import Dialect
 from adapters.database.dialects.types import item_length
-from adapters.database.fit import characters, fields_of, misfit
+from adapters.database.fit import belongs, characters, fields_of, misfit
 from adapters.database.shapes import Column, TableShape
 
 _DECIMAL_DIGITS = 38
@@ -62,7 +62,7 @@ def _wider(
     field: pa.Field, column: Column, dialect: Dialect, *, key: bool, crowded: bool
 ) -> sa.types.TypeEngine[Any] | None:
     """A type of the column's own family that holds all it holds and all the item needs."""
-    if column.computed:
+    if column.computed or not belongs(field, column):
         return None
     if column.family == "text" and column.length is not None and column.unicode:
         needed = characters(field)

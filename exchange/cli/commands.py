@@ -8,6 +8,7 @@ from exchange.cli import (
     applications,
     auditing,
     descriptions,
+    exchanges,
     following,
     grants,
     homes,
@@ -21,8 +22,8 @@ from exchange.cli import (
 from exchange.cli.root import app
 
 ROOMS = (
-    homes, descriptions, parties, resources, reviewing, searching, applications, grants, running, following,
-    auditing, trying,
+    homes, descriptions, parties, resources, reviewing, searching, applications, grants, running, exchanges,
+    following, auditing, trying,
 )  # fmt: skip
 """Modules whose commands make up the program."""
 

@@ -6,15 +6,19 @@ from exchange.engine.endpoints import Endpoints
 from exchange.engine.opening import problems_of_endpoint, problems_of_options
 from exchange.engine.run import Engine, Observer, RunResult
 from exchange.engine.states import UNFINISHED, RunState
+from exchange.engine.structures import Change, Comparison, held
 from exchange.engine.subject import plan_exchange
 
 __all__ = [
     "UNFINISHED",
+    "Change",
+    "Comparison",
     "Endpoints",
     "Engine",
     "Observer",
     "RunResult",
     "RunState",
+    "held",
     "plan_exchange",
     "problems_of_endpoint",
     "problems_of_options",

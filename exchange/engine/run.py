@@ -56,6 +56,7 @@ from exchange.engine.promotion import Promotion
 from exchange.engine.references import References
 from exchange.engine.settlement import Settlement
 from exchange.engine.states import UNFINISHED, RunState, moved
+from exchange.engine.structures import Structures
 from exchange.engine.subject import Places, plan_exchange, predecessors
 from exchange.engine.tidying import Tidying
 from exchange.errors import Busy, HubError, Red, Unknown
@@ -112,6 +113,8 @@ class _Work:
     """It is the run that was asked for, and not an unfinished one carried to its end."""
     observe: Observer
     started: float
+    unseen: HubError | None
+    """Why the source's structure could not be compared; then nothing is read."""
 
 
 def _stand(row: ExchangeRow, run: RunRow | None) -> tuple[Any, ...]:
@@ -142,6 +145,7 @@ class Engine:
         self._promotion = Promotion(settings, keyring, audit, authorisation)
         self._settlement = Settlement(database, audit, catalog)
         self._tidying = Tidying(database, self._endpoint)
+        self.structures = Structures(settings, database, audit)
 
     # --- the run -------------------------------------------------------------------------------
 
@@ -202,6 +206,8 @@ class Engine:
                     return
                 self._guard_target(work, sink)
                 with self._failing(work, sink):
+                    if work.unseen is not None:
+                        raise work.unseen
                     stopped = self._read(work, source, sink, target_end, beat)
                 if stopped:
                     return
@@ -252,7 +258,10 @@ class Engine:
                 plan = plan_exchange(session, row, *able, self._settings, self._catalog, redeliver=anew)
             known = row.last_delivery is not None or row.shape is not None
             delivered = known or bool(predecessors(session, row, Places(session, self._settings, self._catalog)))
+            reads = standing is None or given_up or standing.state == RunState.PLANNED
         observe("1.planned", {"plan": plan.digest()})
+        looks, unseen = self.structures.look(plan, *ends) if reads else ((), None)
+        self.structures.demand(plan, looks, by=by)
         target = binding(plan.target, plan.key, plan.version)
         with translated(f"目标端 {plan.target.endpoint}"), ends[1].sink(target) as sink:
             seen = sink.epoch(exchange)
@@ -286,6 +295,7 @@ class Engine:
                 asked = False
                 run.epoch = epoch
                 self._event(session, events.RunTakenOver(epoch=epoch, state=run.state), by, run)
+            self.structures.record(session, run.id, plan, looks, by=by)
             work = _Work(
                 run=run.id,
                 plan=Plan(**run.plan),
@@ -301,6 +311,7 @@ class Engine:
                 asked=asked,
                 observe=observe,
                 started=time.monotonic(),
+                unseen=unseen,
             )
         return work, ends
 

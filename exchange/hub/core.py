@@ -18,6 +18,7 @@ from exchange.hub.directory import Directory
 from exchange.hub.oversight import Oversight
 from exchange.hub.registration import Registration
 from exchange.hub.sharing import Sharing
+from exchange.hub.structures import Structures
 from exchange.identity import Actor, require
 from exchange.secrets import Keyring, with_password
 from exchange.settings import Role, Settings
@@ -37,6 +38,7 @@ class Hub:
         sharing: Applications, decisions, grants and exchanges (共享).
         oversight: Runs, receipts, quarantine and the log (监管).
         configuration: All of it described in files (配置文件).
+        structures: What the tables of an exchange look like, and changes to approve (表结构).
         directory: Looking things up, each to those who may see it (查阅).
     """
 
@@ -60,6 +62,7 @@ class Hub:
         self.registration = Registration(self)
         self.sharing = Sharing(self)
         self.oversight = Oversight(self)
+        self.structures = Structures(self)
         self.configuration = Configuration(self)
         self.directory = Directory(self)
 

@@ -233,7 +233,7 @@ class StructureChanged(Event):
 
 
 @dataclass(frozen=True)
-class ExchangeHeld(Event):
+class HoldPlaced(Event):
     """One end of an exchange changed in a way that may lose something; nothing was read (结构待批准)."""
 
     side: str

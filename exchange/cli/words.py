@@ -76,7 +76,7 @@ EVENTS: Mapping[str, str] = {
     "ExchangeConfigured": _("交换任务配置"),
     "StructureRecorded": _("结构记录"),
     "StructureChanged": _("结构变化"),
-    "ExchangeHeld": _("结构待批准"),
+    "HoldPlaced": _("结构待批准"),
     "HoldLifted": _("结构复原"),
     "StructureApproved": _("结构批准"),
     "RunStarted": _("批次开始"),

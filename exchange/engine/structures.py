@@ -221,7 +221,7 @@ class Structures:
         row.found, row.reasons, row.found_at = found, reasons, moment
         look = each.look
         changes = tuple(str(change) for change in each.changes)
-        event = events.ExchangeHeld(side=look.side, endpoint=look.end.endpoint, changes=changes)
+        event = events.HoldPlaced(side=look.side, endpoint=look.end.endpoint, changes=changes)
         self._audit.record(session, event, by=by, **_about(plan))
         text = f"交换 {plan.exchange} 的{SIDES[look.side]} {_where(look)} 结构有变化，暂停待批准：{'；'.join(reasons)}"
         for department in dict.fromkeys((plan.provider, plan.recipient, self._settings.hub_department)):

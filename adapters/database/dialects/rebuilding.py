@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -64,7 +65,7 @@ def rebuilding(
         table.append_column(sa.Column(row.name, _Declared(letters), nullable=not row.notnull, server_default=filling))
     if key := [row.name for row in sorted(found, key=lambda row: row.pk) if row.pk]:
         table.append_constraint(_Key(*(table.c[name] for name in key)))
-    for unique in sa.inspect(connection).get_unique_constraints(shape.name):
+    for unique in uniques(connection, shape.name):
         table.append_constraint(sa.UniqueConstraint(*(table.c[name] for name in unique["column_names"] if name)))
     names = ", ".join(quote(row.name) for row in found)
     master = sa.table("sqlite_master", *map(sa.column, ("type", "name", "tbl_name", "sql")))
@@ -78,6 +79,14 @@ def rebuilding(
         _Text(f"ALTER TABLE {quote(temporary)} RENAME TO {quote(shape.name)}"),
         *map(_Text, indexes),
     ]
+
+
+def uniques(connection: sa.Connection, name: str) -> list[Any]:
+    """The unique constraints of a table, as reflection has them."""
+    with warnings.catch_warnings():
+        # An index of expressions is kept by the statement that made it.
+        warnings.simplefilter("ignore", sa.exc.SAWarning)
+        return list(sa.inspect(connection).get_unique_constraints(name))
 
 
 class _Key(sa.PrimaryKeyConstraint):

@@ -245,7 +245,7 @@ def test_what_may_lose_something_holds_until_it_is_undone(
     assert any(word in reason for reason in error.reasons)
     assert all(reason.startswith(SIDES[side]) for reason in error.reasons)  # type: ignore[index]
     assert held(running, exchange).reasons == error.reasons
-    (event,) = told(running, events.ExchangeHeld, exchange)
+    (event,) = told(running, events.HoldPlaced, exchange)
     assert event["side"] == side
     notices = notified(running)
     assert {notice.department for notice in notices} == ({POLICE, HUB} if side == "source" else {POLICE, TAX, HUB})
@@ -363,7 +363,7 @@ def test_a_death_while_it_is_noted_or_held_leaves_nothing_half_done(running: Tow
     running.execute("police", "ALTER TABLE inf_person RENAME COLUMN name TO full_name")
     with dying_at(events.NoticeIssued):
         running.run(SYNC)
-    assert told(running, events.ExchangeHeld, SYNC) == []
+    assert told(running, events.HoldPlaced, SYNC) == []
     assert status(running, SYNC).state == "active"
     held(running, SYNC)
     assert len(notified(running)) == 2

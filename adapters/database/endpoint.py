@@ -144,11 +144,12 @@ class DatabaseEndpoint(Endpoint):
             engine = place.dialect.engine(place.options, create=True)
             with engine.connect() as connection:
                 place.dialect.run_preamble(connection)
-            made = definitions(place, binding, schema, whole=True)
-            if made.stuck:
-                return made.stuck
             with engine.connect() as connection:
                 place.dialect.begin_write(connection)
+                place.dialect.alone(connection)
+                made = definitions(place, binding, schema, whole=True)
+                if made.stuck:
+                    return made.stuck
                 # Where each statement commits itself, a second call finds what the first one left to do.
                 for statement in (*made.widening, *made.statements):
                     connection.execute(statement)

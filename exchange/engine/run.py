@@ -117,6 +117,11 @@ class _Work:
     """Why the source's structure could not be compared; then nothing is read."""
 
 
+def _unlooked(exchange: str) -> HubError:
+    """Says why a run that was not to read any more reads nothing, should it come to that."""
+    return Busy(f"交换 {exchange} 的授权刚有变动", remedy="稍后重试")
+
+
 def _stand(row: ExchangeRow, run: RunRow | None) -> tuple[Any, ...]:
     """Where an exchange stands; a plan holds only as long as this does."""
     return row.shape, row.last_delivery, run and run.id, run and run.state
@@ -258,9 +263,9 @@ class Engine:
                 plan = plan_exchange(session, row, *able, self._settings, self._catalog, redeliver=anew)
             known = row.last_delivery is not None or row.shape is not None
             delivered = known or bool(predecessors(session, row, Places(session, self._settings, self._catalog)))
-            reads = standing is None or given_up or standing.state == RunState.PLANNED
+            reads = standing is None or given_up or self._would_read(session, standing)
         observe("1.planned", {"plan": plan.digest()})
-        looks, unseen = self.structures.look(plan, *ends) if reads else ((), None)
+        looks, unseen = self.structures.look(plan, *ends) if reads else ((), _unlooked(exchange))
         self.structures.demand(plan, looks, by=by)
         target = binding(plan.target, plan.key, plan.version)
         with translated(f"目标端 {plan.target.endpoint}"), ends[1].sink(target) as sink:
@@ -318,6 +323,12 @@ class Engine:
     def _unfinished(self, session: Session, exchange: str) -> RunRow | None:
         unfinished = select(RunRow).where(RunRow.exchange == exchange, RunRow.state.in_(UNFINISHED))
         return session.scalar(unfinished.order_by(RunRow.started_at, RunRow.id).limit(1))
+
+    def _would_read(self, session: Session, run: RunRow) -> bool:
+        """Whether an unfinished run has yet to read; one whose grant is no more ends without."""
+        grant = session.get_one(GrantRow, run.plan["grant"])
+        granted = not standing(grant, now(session)) and grant.version == run.plan["grant_version"]
+        return run.state == RunState.PLANNED and granted
 
     def _forget_delivered(self, session: Session, row: ExchangeRow, run: RunRow, by: Actor, *, lost: bool) -> None:
         """What the recipient has is no longer known: until this is done, every run is a full pass."""

@@ -296,6 +296,10 @@ class Dialect(ABC):
         """
         return [Retype(shape, types)]
 
+    def alone(self, connection: sa.Connection) -> None:
+        """Wait until no other of us defines tables here, and keep them waiting until the connection is given back."""
+        connection.execute(sa.select(sa.literal(1)))
+
     def framed(self, statements: Sequence[str]) -> list[str]:
         """The statements of :meth:`retyping` as text for a client that commits each: all of them or none."""
         return list(statements)

@@ -332,6 +332,12 @@ class MariaDB(Dialect):
             return mysql.MEDIUMTEXT(charset=_CHARSET, collation=_BYTES)
         return mysql.VARCHAR(length, charset=_CHARSET, collation=_BYTES)
 
+    def alone(self, connection: sa.Connection) -> None:
+        """By a lock of the session on a name, as every definition ends its transaction."""
+        name = sa.func.concat("shutong ", sa.func.md5(sa.func.database()))
+        if connection.execute(sa.select(sa.func.get_lock(name, LOCK_SECONDS))).scalar_one() != 1:
+            raise Unavailable("数据库的表正由另一处更改", remedy="稍后重试")
+
     def kept(self, type: sa.types.TypeEngine[Any], column: Column) -> sa.types.TypeEngine[Any]:
         """A text's character set and collation, which a new definition would set back to the table's."""
         if not isinstance(type, sa.String) or not column.charset:

@@ -62,6 +62,9 @@ _STATES: tuple[tuple[str, type[AdapterError], str], ...] = (
     ("XX", Unavailable, "数据库内部错误"),
 )
 
+_DEFINING = 5_348_554_831
+"""The number that whoever defines tables of ours locks; it means nothing else to anybody."""
+
 _COPIED = re.compile(r"COPY \S+, line \d+, column (\w+)")
 _SIZE = re.compile(r"\d+(?=[,)])")
 
@@ -323,6 +326,10 @@ class PostgreSQL(Dialect):
     def exact_text(self, length: int | None) -> sa.types.TypeEngine[Any]:
         """A text in the collation of the bytes."""
         return sa.String(length, collation="C") if length else sa.Text()
+
+    def alone(self, connection: sa.Connection) -> None:
+        """By a lock of the transaction on nothing but a number."""
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_DEFINING)))
 
     def kept(self, type: sa.types.TypeEngine[Any], column: Column) -> sa.types.TypeEngine[Any]:
         """A text's collation, which a new type would set back to the database's."""

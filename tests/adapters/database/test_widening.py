@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -149,6 +150,25 @@ def test_death_between_any_two_statements(library: DatabaseEndpoint, hands: Hand
     assert library.check(wider, schema, sink=True) == []
     assert [name for name in hands.tables() if "anew" in name] == []
     assert indexes(hands)[1] == ["provider", "id"]
+
+
+def test_two_at_once_make_it_fit_both(library: DatabaseEndpoint) -> None:
+    """Of two who publish at one moment, the second sees what the first did, and narrows nothing."""
+    shorter = [LONGER[0], Item(name="name", label="姓名", type="C", length=60)]
+    ready = threading.Barrier(2)
+    stuck: list[list[str]] = []
+
+    def publish(items: list[Item]) -> None:
+        ready.wait()
+        stuck.append(library.install(bound(items), arrow_schema(items)))
+
+    threads = [threading.Thread(target=publish, args=(items,)) for items in (LONGER, shorter)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert stuck == [[], []]
+    assert library.check(bound(LONGER), arrow_schema(LONGER), sink=True) == []
 
 
 def test_a_departments_table_gets_the_statements_printed(endpoint: DatabaseEndpoint, hands: Hands) -> None:

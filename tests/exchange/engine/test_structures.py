@@ -320,6 +320,24 @@ def test_a_run_that_died_before_it_was_staged_is_held_too_and_keeps_its_key(runn
     assert running.rows("library") == running.good()
 
 
+def test_a_run_whose_grant_is_no_more_ends_whatever_became_of_its_tables(running: Town) -> None:
+    running.report(person(1, version=2))
+    running.run(SYNC)
+
+    class Killed(BaseException):
+        """The process is gone."""
+
+    def die() -> None:
+        raise Killed
+
+    with pytest.raises(Killed):
+        running.run(running.share, observe=at("3.read", die))
+    running.execute("tax", "ALTER TABLE person RENAME COLUMN name TO full_name")
+    held(running, running.share)
+    running.change("revoke")
+    assert running.run(running.share).state == "barred"
+
+
 def test_a_run_that_was_staged_is_carried_to_its_end(running: Town) -> None:
     running.report(person(1, version=2))
 

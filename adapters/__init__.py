@@ -53,6 +53,7 @@ from adapters.errors import (
     Unsupported,
 )
 from adapters.registry import endpoint_type, kinds, open_endpoint, secret_fields
+from adapters.structure import Difference, Structure, StructureColumn, differences
 
 __all__ = [
     "DELETE",
@@ -66,6 +67,7 @@ __all__ = [
     "Capture",
     "Claim",
     "Delivery",
+    "Difference",
     "Endpoint",
     "FoundColumn",
     "FoundObject",
@@ -86,10 +88,13 @@ __all__ = [
     "Sink",
     "Source",
     "StageLost",
+    "Structure",
+    "StructureColumn",
     "Unavailable",
     "Unbalanced",
     "Unsupported",
     "Way",
+    "differences",
     "endpoint_type",
     "kinds",
     "open_endpoint",

@@ -27,6 +27,7 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
 from adapters.errors import Unsupported
+from adapters.structure import Structure
 from schemas import Profile
 
 OPERATION = "_operation"
@@ -393,12 +394,21 @@ class Endpoint(ABC):
     def inspect(self, object: str | None = None) -> list[FoundObject]:
         """What lies there; with a name, that object alone with its columns."""
 
+    def structure(self, object: str) -> Structure | None:
+        """The structure of an object, which may be that it is not there; None: places of this kind do not tell any."""
+        return None
+
     def prepare(self, binding: Binding, schema: pa.Schema) -> str:
         """The script the department's administrator runs before the first delivery; empty: none."""
         return ""
 
-    def install(self, binding: Binding, schema: pa.Schema) -> None:
+    def install(self, binding: Binding, schema: pa.Schema) -> list[str]:
         """Carry out what :meth:`prepare` prints, at a place that belongs to the hub itself. Repeatable.
+
+        What lies there already is made to fit where that loses nothing.
+
+        Returns:
+            Everything that could not be made to fit, in words; then nothing at all was changed.
 
         Raises:
             Unsupported: nothing can be prepared here.

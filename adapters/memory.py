@@ -208,11 +208,12 @@ class MemoryEndpoint(Endpoint):
                 if object in (None, name)
             ]
 
-    def install(self, binding: Binding, schema: pa.Schema) -> None:
+    def install(self, binding: Binding, schema: pa.Schema) -> list[str]:
         """Make the table; a sink that finds none makes it too."""
         with self._store.lock:
             if binding.object not in self._store.tables:
                 self._store.create(binding.object, _columns(binding, _items(schema)))
+        return []
 
     def check(self, binding: Binding, schema: pa.Schema, *, sink: bool) -> list[str]:
         """The table and the columns that are not there, and the items that are not bound."""

@@ -7,6 +7,7 @@
     ├── Denied       3      the law of the house says no, with reasons
     ├── Unknown      4      there is nothing under that name; says what is near
     ├── Misplaced    5      right thing, wrong moment: the state does not allow the move
+    │   └── Held     5      a table is no longer what was approved; somebody must look, with reasons
     ├── Busy         6      somebody else is at it; try again later
     ├── Red          7      a run stopped: the books do not balance, or a side was restored
     ├── Failed       8      an endpoint could not be used; ``retry`` says whether later may help
@@ -82,6 +83,14 @@ class Misplaced(HubError):
     """The present state does not allow this move."""
 
     status = 5
+
+
+class Held(Misplaced):
+    """An exchange is held until a changed structure is approved, followed or undone; every change is given."""
+
+    def __init__(self, message: str, reasons: Sequence[str] = (), *, remedy: str = "") -> None:
+        super().__init__(message, remedy=remedy)
+        self.reasons = tuple(reasons)
 
 
 class Busy(HubError):

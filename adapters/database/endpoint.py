@@ -26,16 +26,17 @@ from adapters.base import (
 )
 from adapters.database.binding import table_options
 from adapters.database.check import sink_misfits, source_misfits, watermark_misfits
-from adapters.database.dialects import DatabaseOptions
+from adapters.database.dialects import DatabaseOptions, Dialect
 from adapters.database.ledger import PREFIX, SERIAL, Ledger
 from adapters.database.place import Place
 from adapters.database.proposal import proposals
 from adapters.database.script import definitions, error_table_name, script
-from adapters.database.shapes import TableShape
+from adapters.database.shapes import FAMILIES, TableShape
 from adapters.database.sink import DatabaseSink
 from adapters.database.source import DatabaseSource
 from adapters.errors import AdapterError, Misconfigured, Unsupported
 from adapters.options import read_options
+from adapters.structure import Lies, Structure, StructureColumn
 
 _CAPABILITIES = Capabilities(
     way="database",
@@ -128,19 +129,35 @@ class DatabaseEndpoint(Endpoint):
         """What the administrator runs: the ledger and the target, or the source's error-return table."""
         return script(self._place, binding, schema)
 
-    def install(self, binding: Binding, schema: pa.Schema) -> None:
+    def structure(self, object: str) -> Structure:
+        """The table as reflection finds it."""
+        place = self._place
+        place.demand_ours(object)
+        with place.translating(), place.engine.connect() as connection:
+            shape = place.dialect.shape(connection, object, place.namespace)
+            if shape is None:
+                return Structure(name=object, lies="absent")
+            view = place.dialect.is_view(connection, object, place.namespace)
+            return _structure(shape, place.dialect, view=view)
+
+    def install(self, binding: Binding, schema: pa.Schema) -> list[str]:
         """Run that script: for a database that is the hub's own, which is made if it is a file."""
         place = self._place
         with place.translating():
             engine = place.dialect.engine(place.options, create=True)
             with engine.connect() as connection:
                 place.dialect.run_preamble(connection)
-            statements = definitions(place, binding, schema)
             with engine.connect() as connection:
                 place.dialect.begin_write(connection)
-                for statement in statements:
+                place.dialect.alone(connection)
+                made = definitions(place, binding, schema, whole=True)
+                if made.stuck:
+                    return made.stuck
+                # Where each statement commits itself, a second call finds what the first one left to do.
+                for statement in (*made.widening, *made.statements):
                     connection.execute(statement)
                 connection.commit()
+        return []
 
     def check(self, binding: Binding, schema: pa.Schema, *, sink: bool) -> list[str]:
         """Everything that does not fit: table, columns, types, widths, keys, ledger."""
@@ -250,6 +267,31 @@ def _found(shape: TableShape) -> FoundObject:
         for column in shape.columns.values()
     )
     return FoundObject(shape.name, columns, shape.key, shape.label)
+
+
+def _structure(shape: TableShape, dialect: Dialect, *, view: bool) -> Structure:
+    columns = tuple(
+        StructureColumn(
+            name=column.name,
+            family=FAMILIES[column.family],
+            declared=column.declared,
+            length=dialect.capacity(column),
+            scale=column.scale,
+            fraction=column.fraction if column.family in ("time", "instant") else None,
+            nullable=column.nullable,
+            filled=column.filled,
+            computed=column.computed,
+            exact=column.exact,
+            unicode=column.unicode,
+            charset=column.charset,
+            collation=column.collation,
+            label=column.label,
+        )
+        for column in shape.columns.values()
+    )
+    unique = sorted(tuple(sorted(names)) for names in shape.unique)
+    lies: Lies = "view" if view else "table"
+    return Structure(name=shape.name, lies=lies, columns=columns, key=shape.key, unique=tuple(unique))
 
 
 def _error_misfits(binding: Binding, name: str, errors: TableShape | None) -> list[str]:

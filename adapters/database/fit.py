@@ -47,7 +47,7 @@ def misfit(field: pa.Field, column: Column, dialect: Dialect, *, key: bool, vers
     if key and pa.types.is_binary(field.type):
         return "是二进制，不能作业务主键"
     if column.family == "text":
-        needed = _characters(field)
+        needed = characters(field)
         if column.length is not None and column.length < needed:
             return f"只容 {column.length} 个字符，需要 {needed} 个"
         if pa.types.is_string(field.type) and not column.unicode:
@@ -58,6 +58,11 @@ def misfit(field: pa.Field, column: Column, dialect: Dialect, *, key: bool, vers
         return narrow
     lost = dialect.loses(field, column, version=version)
     return f"（{column.declared}）{lost}" if lost else None
+
+
+def belongs(field: pa.Field, column: Column) -> bool:
+    """Whether an item may stand in a column of that family at all, whatever its size."""
+    return column.family in _families(field.type)[1]
 
 
 def fitted(values: pa.Array, column: Column, dialect: Dialect, zone: str) -> pa.Array:
@@ -105,7 +110,8 @@ def _families(kind: pa.DataType) -> tuple[str, frozenset[str]]:
     raise Unsupported(f"数据库端点不认识数据类型 {kind}")
 
 
-def _characters(field: pa.Field) -> int:
+def characters(field: pa.Field) -> int:
+    """Characters that every value of an item has room in, written as text."""
     kind = field.type
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
         return item_length(field) or _UNDECLARED

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
 import sqlalchemy as sa
-from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.schema import CreateIndex, CreateTable, SetColumnComment, SetTableComment
 
 from adapters.base import Binding
 from adapters.database.binding import table_options
 from adapters.database.dialects import Dialect
+from adapters.database.dialects.alterations import AddColumn
 from adapters.database.dialects.types import item_label
 from adapters.database.fit import fields_of
 from adapters.database.ledger import PREFIX, SERIAL, Ledger
 from adapters.database.place import Place
 from adapters.database.shapes import TableShape
-from adapters.errors import Misconfigured
+from adapters.database.widening import widenings
+from adapters.errors import Misconfigured, Unsupported
 
 _STATE_LENGTH = 16
 
@@ -30,15 +32,43 @@ def script(place: Place, binding: Binding, schema: pa.Schema) -> str:
         dialect = place.dialect.script_dialect()
         lines = [f"-- 数通：表 {' '.join(binding.object.split())} 交换前的准备，由数据库管理员执行", ""]
         lines += [f"{statement};" for statement in place.dialect.preamble()]
-        lines += [f"{str(each.compile(dialect=dialect)).strip()};" for each in definitions(place, binding, schema)]
+        made = definitions(place, binding, schema)
+        lines += [f"-- 请人工处理：{' '.join(text.split())}" for text in made.stuck]
+
+        def told(statements: Iterable[sa.schema.ExecutableDDLElement]) -> list[str]:
+            return [str(each.compile(dialect=dialect)).strip() for each in statements]
+
+        statements = [*place.dialect.framed(told(made.widening)), *told(made.statements)]
+        lines += [f"{statement};" for statement in statements]
     return "\n".join(lines) + "\n"
 
 
-def definitions(place: Place, binding: Binding, schema: pa.Schema) -> list[sa.schema.ExecutableDDLElement]:
-    """The statements; what is there already is left alone.
+@dataclass
+class Definitions:
+    """What has to be run, in this order.
+
+    Attributes:
+        widening: Statements that make columns that are there wider.
+        statements: Those that make what is not there.
+        stuck: In words, each column that is there, does not fit and cannot be made to.
+    """
+
+    widening: list[sa.schema.ExecutableDDLElement] = field(default_factory=list)
+    statements: list[sa.schema.ExecutableDDLElement] = field(default_factory=list)
+    stuck: list[str] = field(default_factory=list)
+
+
+def definitions(place: Place, binding: Binding, schema: pa.Schema, *, whole: bool = False) -> Definitions:
+    """The statements; what is there already and fits is left alone.
 
     A binding that settles its source (capture ``outbox`` or ``batches``) needs its error-return table;
     any other is taken for a target and needs the ledger, and the table itself.
+
+    Args:
+        place: The database.
+        binding: What is to lie there.
+        schema: The items.
+        whole: The table is the hub's own, and no column of it is to be narrower than its item.
 
     Raises:
         Misconfigured: a name is longer than the product allows, or the product's own.
@@ -50,15 +80,22 @@ def definitions(place: Place, binding: Binding, schema: pa.Schema) -> list[sa.sc
         raise Misconfigured(f"名称过长：{'、'.join(long)}", remedy=f"最长 {place.dialect.longest_name}")
     found = _found(place, binding)
     if binding.capture in ("outbox", "batches"):
-        return list(_error_table(place, binding, found))
-    statements: list[sa.schema.ExecutableDDLElement] = []
-    for made in Ledger(place.dialect, place.namespace).tables:
-        statements += _creation(made, place.dialect)
+        return Definitions(statements=list(_error_table(place, binding, found)))
+    made = Definitions()
+    for table in Ledger(place.dialect, place.namespace).tables:
+        made.statements += _creation(table, place.dialect)
     if found is None:
-        statements += _creation(_target(place, binding, schema), place.dialect)
-    else:
-        statements += _additions(place, binding, schema, found)
-    return statements
+        made.statements += _creation(_target(place, binding, schema), place.dialect)
+        return made
+    made.statements += _additions(place, binding, schema, found)
+    types, made.stuck = widenings(binding, schema, found, place.dialect, whole=whole)
+    if types:
+        try:
+            with place.translating(), place.engine.connect() as connection:
+                made.widening = place.dialect.retyping(connection, found, types)
+        except Unsupported as error:
+            made.stuck.append(error.message)
+    return made
 
 
 def error_table_name(binding: Binding) -> str | None:
@@ -142,9 +179,12 @@ def _additions(
     table = sa.Table(found.name, sa.MetaData(schema=found.namespace), *columns)
     for wanted in _target(place, binding, schema).columns:
         if wanted.name not in found.columns:
-            added = _serial_column() if wanted.name == SERIAL else sa.Column(wanted.name, wanted.type)
+            plain = sa.Column(wanted.name, wanted.type, comment=wanted.comment)
+            added = _serial_column() if wanted.name == SERIAL else plain
             table.append_column(added)
             yield AddColumn(added)
+            if added.comment and place.dialect.comments and not place.dialect.inline_comments:
+                yield SetColumnComment(added)
     key = [*binding.fixed, *(binding.columns[item] for item in binding.key)]
     if frozenset(key) not in found.unique:
         index = sa.Index(_index_name(binding, "key"), *(table.c[name] for name in key), unique=True)
@@ -177,21 +217,3 @@ def _text_field(name: str, length: int) -> pa.Field:
 def _index_name(binding: Binding, what: str) -> str:
     # Hashed, as a name that is cut for its length could fall on another table's index.
     return f"{PREFIX}{what}_{hashlib.sha256(binding.object.encode()).hexdigest()[:16]}"
-
-
-class AddColumn(sa.schema.ExecutableDDLElement):
-    """ALTER TABLE … ADD COLUMN, which SQLAlchemy leaves to migration tools.
-
-    Args:
-        column: A column of a table that has it already in its definition.
-    """
-
-    def __init__(self, column: sa.Column[Any]) -> None:
-        self.column = column
-
-
-@compiles(AddColumn)
-def _add_column(element: AddColumn, compiler: sa.sql.compiler.DDLCompiler, **_: object) -> str:
-    column = element.column
-    table = compiler.preparer.format_table(column.table)
-    return f"ALTER TABLE {table} ADD COLUMN {compiler.get_column_specification(column)}"

@@ -46,6 +46,9 @@ class Column:
         exact: Its own comparison tells every two texts apart (bytewise, without padding).
         unicode: It can hold every character.
         label: Its comment.
+        charset: Its character set, where the product has more than one.
+        collation: Its collation, where the product tells it.
+        default: What the place fills it with, as its own statement says it.
         type: Its type in SQLAlchemy's terms, for casts.
     """
 
@@ -61,6 +64,9 @@ class Column:
     exact: bool = True
     unicode: bool = True
     label: str = ""
+    charset: str = ""
+    collation: str = ""
+    default: str | None = None
     type: sa.types.TypeEngine[Any]
 
 

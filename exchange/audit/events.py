@@ -209,6 +209,66 @@ class ExchangeConfigured(Event):
 
 
 @dataclass(frozen=True)
+class StructureRecorded(Event):
+    """One end of an exchange was looked at for the first time, and what it looks like kept (结构记录)."""
+
+    side: str
+    """``source`` or ``target``."""
+    endpoint: str
+    """Name of the endpoint."""
+    columns: int
+    """How many columns its table has."""
+
+
+@dataclass(frozen=True)
+class StructureChanged(Event):
+    """One end of an exchange changed in a way that loses nothing, and the run went on (结构变化)."""
+
+    side: str
+    """``source`` or ``target``."""
+    endpoint: str
+    """Name of the endpoint."""
+    changes: tuple[str, ...]
+    """Every change, by the names of the columns."""
+
+
+@dataclass(frozen=True)
+class HoldPlaced(Event):
+    """One end of an exchange changed in a way that may lose something; nothing was read (结构待批准)."""
+
+    side: str
+    """``source`` or ``target``."""
+    endpoint: str
+    """Name of the endpoint."""
+    changes: tuple[str, ...]
+    """Every change, by the names of the columns."""
+
+
+@dataclass(frozen=True)
+class HoldLifted(Event):
+    """What an exchange was held for is no longer so, without anybody's approval (结构复原)."""
+
+    side: str
+    """``source`` or ``target``."""
+    endpoint: str
+    """Name of the endpoint."""
+
+
+@dataclass(frozen=True)
+class StructureApproved(Event):
+    """An integrator accepted a changed structure (结构批准)."""
+
+    side: str
+    """``source`` or ``target``."""
+    endpoint: str
+    """Name of the endpoint."""
+    changes: tuple[str, ...]
+    """Every change, by the names of the columns."""
+    reason: str
+    """Why."""
+
+
+@dataclass(frozen=True)
 class RunStarted(Event):
     """A run began; its delivery key is fixed from here on (批次开始)."""
 

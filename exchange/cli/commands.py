@@ -8,6 +8,7 @@ from exchange.cli import (
     applications,
     auditing,
     descriptions,
+    exchanges,
     following,
     grants,
     homes,
@@ -23,8 +24,8 @@ from exchange.cli import (
 from exchange.cli.root import app
 
 ROOMS = (
-    homes, descriptions, parties, resources, reviewing, searching, applications, grants, running, reconciling,
-    following, quarantine, auditing, trying,
+    homes, descriptions, parties, resources, reviewing, searching, applications, grants, running, exchanges,
+    reconciling, following, quarantine, auditing, trying,
 )  # fmt: skip
 """Modules whose commands make up the program."""
 

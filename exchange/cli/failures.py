@@ -14,7 +14,7 @@ from exchange.cli import pages
 from exchange.cli.answers import BEIJING, listed
 from exchange.cli.groups import choices_of
 from exchange.cli.messages import _
-from exchange.errors import Denied, HubError, Invalid, Problem
+from exchange.errors import Denied, Held, HubError, Invalid, Problem
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells have it."""
@@ -81,7 +81,7 @@ def of_hub(error: HubError) -> Failure:
         message=error.message.partition("\n")[0],
         status=error.status,
         problems=error.problems if isinstance(error, Invalid) else (),
-        reasons=error.reasons if isinstance(error, Denied) else (),
+        reasons=error.reasons if isinstance(error, Denied | Held) else (),
         remedy=error.remedy,
         retry=error.retry,
     )

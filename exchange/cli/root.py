@@ -30,7 +30,7 @@ ORDER = (
     "demo", "init", "test",
     "department", "endpoint", "resource", "plan", "apply", "export",
     "search", "responsibility", "demand", "application", "grant", "explain",
-    "run", "reconcile", "status", "notices",
+    "run", "reconcile", "status", "exchange", "notices",
     "trace", "quarantine", "audit",
 )  # fmt: skip
 """The commands in the order in which people meet them."""

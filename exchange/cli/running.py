@@ -140,7 +140,7 @@ def parts_of(result: Any) -> list[Part]:
     app,
     "status",
     panel=EXCHANGE,
-    help=_("列出交换：两端、状态、上一批次的结果、何时到期、容许拒收多少。双方和管理员各见与己有关的。"),
+    help=_("列出交换：两端、状态、上一批次的结果、表结构的变化、何时到期、容许拒收多少。双方和管理员各见与己有关的。"),
     example=_("shutong status\nshutong status --json"),
 )
 def status(call: Call) -> Answer:
@@ -164,6 +164,10 @@ def status(call: Call) -> Answer:
         _("交换"), _("提供 → 使用"), _("状态"), _("读取"), _("写入"), _("拒收"), _("结束时间"), _("下次到期"),
         _("容错"),
     )  # fmt: skip
-    troubles = [Words(f"{each.id}: {each.error}", "yellow") for each in found if each.error]
+    troubles = [
+        Words(f"{each.id}: {text}", "yellow")
+        for each in found
+        for text in (*([each.error] if each.error else []), *each.held, *each.noted)
+    ]
     table = Table(columns, rows, _("还没有交换；资源发布后有归集，申请获准后有共享。"))
     return Answer({"exchanges": found}, [table, *troubles])

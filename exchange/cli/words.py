@@ -8,7 +8,7 @@ from typing import Any
 from exchange.cli.messages import _
 
 GRANT_KINDS: Mapping[str, str] = {"collection": _("归集"), "sharing": _("共享")}
-EXCHANGE_STATES: Mapping[str, str] = {"active": _("启用"), "paused": _("暂停"), "ended": _("终止")}
+EXCHANGE_STATES: Mapping[str, str] = {"active": _("启用"), "paused": _("暂停"), "ended": _("终止"), "held": _("待批准")}
 RUN_STATES: Mapping[str, str] = {
     "planned": _("已计划"),
     "staged": _("已暂存"),
@@ -80,6 +80,8 @@ ROW_STATES: Mapping[str, str] = {
 """States of refused rows (隔离状态)."""
 EFFECTS: Mapping[str, str] = {"create": _("新增"), "change": _("变更"), "same": _("不变")}
 """What applying a description does."""
+SIDES: Mapping[str, str] = {"source": _("来源端"), "target": _("目标端")}
+"""The ends of an exchange."""
 ROLES: Mapping[str, str] = {
     "clerk": _("部门经办员"),
     "reviewer": _("审核员"),
@@ -104,6 +106,11 @@ EVENTS: Mapping[str, str] = {
     "GrantExpired": _("授权到期"),
     "AccessDenied": _("拒绝操作"),
     "ExchangeConfigured": _("交换任务配置"),
+    "StructureRecorded": _("结构记录"),
+    "StructureChanged": _("结构变化"),
+    "HoldPlaced": _("结构待批准"),
+    "HoldLifted": _("结构复原"),
+    "StructureApproved": _("结构批准"),
     "RunStarted": _("批次开始"),
     "RunTakenOver": _("批次接管"),
     "RunRestaged": _("重新暂存"),

@@ -123,6 +123,30 @@ class ExchangeRow(Base):
     created_at: Mapped[datetime]
 
 
+class StructureRow(Base):
+    """What one end of an exchange looked like when that was last in order (结构), and what it is held for."""
+
+    __tablename__ = "structure"
+
+    exchange: Mapped[str] = mapped_column(ForeignKey("exchange.id"), primary_key=True)
+    side: Mapped[str] = mapped_column(String(8), primary_key=True)
+    """``source`` or ``target``."""
+    endpoint: Mapped[str] = mapped_column(String(64))
+    object: Mapped[str] = mapped_column(Text)
+    approved: Mapped[dict[str, Any]]
+    """The structure every later one is compared with."""
+    approved_by: Mapped[str] = mapped_column(String(64))
+    """Actor who approved it, or ``platform`` where nothing was to be approved."""
+    approved_at: Mapped[datetime]
+    noted: Mapped[list[Any]]
+    """What the last run found changed and took over, in words."""
+    found: Mapped[dict[str, Any] | None]
+    """The structure that holds the exchange until somebody answers for it; null: nothing does."""
+    reasons: Mapped[list[Any]]
+    """Why it holds, in words."""
+    found_at: Mapped[datetime | None]
+
+
 class LeaseRow(Base):
     """Who runs an exchange now (租约); the epoch only ever rises."""
 

@@ -8,10 +8,13 @@ from exchange.engine.quarantine import RowState, ShownItem, ShownRow
 from exchange.engine.reconciliation import Difference, Reconciler, Reconciliation
 from exchange.engine.run import Engine, Observer, RunResult
 from exchange.engine.states import UNFINISHED, RunState
+from exchange.engine.structures import Change, Comparison, held
 from exchange.engine.subject import plan_exchange
 
 __all__ = [
     "UNFINISHED",
+    "Change",
+    "Comparison",
     "Difference",
     "Endpoints",
     "Engine",
@@ -23,6 +26,7 @@ __all__ = [
     "RunState",
     "ShownItem",
     "ShownRow",
+    "held",
     "plan_exchange",
     "problems_of_endpoint",
     "problems_of_options",

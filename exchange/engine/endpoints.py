@@ -66,10 +66,15 @@ class Endpoints:
 
     def install(
         self, session: Session, end: End, *, key: Sequence[str], version: str | None, schema: pa.Schema
-    ) -> None:
-        """Carry the preparation out, at an endpoint that belongs to the hub itself."""
+    ) -> list[Problem]:
+        """Carry the preparation out, at an endpoint that belongs to the hub itself.
+
+        Returns:
+            What lies there and cannot be made to fit without a loss; then nothing was changed.
+        """
         with translated(f"端点 {end.endpoint}"):
-            self.open(session, end.endpoint).install(binding(end, tuple(key), version), schema)
+            found = self.open(session, end.endpoint).install(binding(end, tuple(key), version), schema)
+        return [Problem(where=f"端点 {end.endpoint} › {end.object}", message=text) for text in found]
 
     def check_source(
         self, session: Session, end: End, *, key: Sequence[str], version: str | None, items: Sequence[Item]

@@ -64,6 +64,7 @@ from exchange.engine.replay import Replays
 from exchange.engine.retention import Retention
 from exchange.engine.settlement import Settlement
 from exchange.engine.states import UNFINISHED, RunState, moved
+from exchange.engine.structures import Structures
 from exchange.engine.subject import Places, plan_exchange, predecessors
 from exchange.engine.tidying import Tidying
 from exchange.errors import Busy, HubError, Red, Unknown
@@ -123,8 +124,15 @@ class _Work:
     """It is the run that was asked for, and not an unfinished one carried to its end."""
     observe: Observer
     started: float
+    unseen: HubError | None
+    """Why the source's structure could not be compared; then nothing is read."""
     held: Delivery | None = None
     """What was staged by this very worker."""
+
+
+def _unlooked(exchange: str) -> HubError:
+    """Says why a run that was not to read any more reads nothing, should it come to that."""
+    return Busy(f"交换 {exchange} 的授权刚有变动", remedy="稍后重试")
 
 
 def _stand(row: ExchangeRow, run: RunRow | None) -> tuple[Any, ...]:
@@ -159,6 +167,7 @@ class Engine:
         self._notes = NoteKeeper(self.vault, database)
         self._settlement = Settlement(database, audit, catalog)
         self._tidying = Tidying(database, self._endpoint)
+        self.structures = Structures(settings, database, audit)
 
     # --- the run -------------------------------------------------------------------------------
 
@@ -243,6 +252,8 @@ class Engine:
                 return
             self._guard_target(work, sink)
             with self._failing(work, sink):
+                if work.unseen is not None:
+                    raise work.unseen
                 if self._read(work, source, sink, target_end, beat, first=first):
                     return
         beat.check()
@@ -308,7 +319,10 @@ class Engine:
                 plan = self._replays.planned(session, row, plan) if replay else plan
             known = row.last_delivery is not None or row.shape is not None
             delivered = known or bool(predecessors(session, row, Places(session, self._settings, self._catalog)))
+            reads = standing is None or given_up or self._would_read(session, standing)
         observe("1.planned", {"plan": plan.digest()})
+        looks, unseen = self.structures.look(plan, *ends) if reads else ((), _unlooked(exchange))
+        self.structures.demand(plan, looks, by=by)
         target = binding(plan.target, plan.key, plan.version)
         with translated(f"目标端 {plan.target.endpoint}"), ends[1].sink(target) as sink:
             seen = sink.epoch(exchange)
@@ -343,6 +357,7 @@ class Engine:
                 asked = False
                 run.epoch = epoch
                 self._event(session, events.RunTakenOver(epoch=epoch, state=run.state), by, run)
+            self.structures.record(session, run.id, plan, looks, by=by)
             work = _Work(
                 run=run.id,
                 plan=Plan(**run.plan),
@@ -358,12 +373,19 @@ class Engine:
                 asked=asked,
                 observe=observe,
                 started=time.monotonic(),
+                unseen=unseen,
             )
         return work, ends
 
     def _unfinished(self, session: Session, exchange: str) -> RunRow | None:
         unfinished = select(RunRow).where(RunRow.exchange == exchange, RunRow.state.in_(UNFINISHED))
         return session.scalar(unfinished.order_by(RunRow.started_at, RunRow.id).limit(1))
+
+    def _would_read(self, session: Session, run: RunRow) -> bool:
+        """Whether an unfinished run has yet to read; one whose grant is no more ends without."""
+        grant = session.get_one(GrantRow, run.plan["grant"])
+        granted = not standing(grant, now(session)) and grant.version == run.plan["grant_version"]
+        return run.state == RunState.PLANNED and granted
 
     def _forget_delivered(self, session: Session, row: ExchangeRow, run: RunRow, by: Actor, *, lost: bool) -> None:
         """What the recipient has is no longer known: until this is done, every run is a full pass."""

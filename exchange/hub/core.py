@@ -19,6 +19,7 @@ from exchange.hub.mending import Mending
 from exchange.hub.oversight import Oversight
 from exchange.hub.registration import Registration
 from exchange.hub.sharing import Sharing
+from exchange.hub.structures import Structures
 from exchange.identity import Actor, require
 from exchange.secrets import Keyring, with_password
 from exchange.settings import Role, Settings
@@ -39,6 +40,7 @@ class Hub:
         oversight: Runs, receipts, quarantine and the log (监管).
         mending: Refused rows looked at, corrected and replayed by their provider (隔离处理).
         configuration: All of it described in files (配置文件).
+        structures: What the tables of an exchange look like, and changes to approve (表结构).
         directory: Looking things up, each to those who may see it (查阅).
     """
 
@@ -66,6 +68,7 @@ class Hub:
         self.sharing = Sharing(self)
         self.oversight = Oversight(self)
         self.mending = Mending(self)
+        self.structures = Structures(self)
         self.configuration = Configuration(self)
         self.directory = Directory(self)
 

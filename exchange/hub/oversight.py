@@ -16,7 +16,7 @@ from exchange.audit import Sealer, Verification, events
 from exchange.checks import KEPT
 from exchange.db import now
 from exchange.db.tables import ExchangeRow, GrantRow, NoticeRow, QuarantineRow, ReceiptRow, RunRow
-from exchange.engine import UNFINISHED, Observer, Reconciliation, RunResult
+from exchange.engine import UNFINISHED, Observer, Reconciliation, RunResult, held
 from exchange.errors import Busy, Denied, HubError, Unknown
 from exchange.hub.evidence import evidence
 from exchange.identity import Actor
@@ -44,7 +44,12 @@ HELD: dict[str, str] = {"suspended": "paused", "revoked": "ended", "expired": "e
 
 @dataclass(frozen=True)
 class ExchangeStatus:
-    """An exchange and how its last run ended."""
+    """An exchange and how its last run ended.
+
+    Attributes:
+        held: Why it is held until somebody answers for a changed structure (结构待批准).
+        noted: What the last run found changed about a structure, and took over.
+    """
 
     id: str
     kind: str
@@ -60,6 +65,8 @@ class ExchangeStatus:
     counts: dict[str, Any]
     error: str | None
     ended_at: datetime | None
+    held: tuple[str, ...] = ()
+    noted: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -238,16 +245,19 @@ class Oversight:
                 .outerjoin(RunRow, (RunRow.exchange == ExchangeRow.id) & (RunRow.started_at == newest.c.at))
                 .order_by(ExchangeRow.kind.desc(), ExchangeRow.id)
             ).all()
-            return [self._status(exchange, grant, run) for exchange, grant, run in rows]
+            return [self._status(exchange, grant, run, *held(session, exchange)) for exchange, grant, run in rows]
 
-    def _status(self, exchange: ExchangeRow, grant: str, run: RunRow | None) -> ExchangeStatus:
+    def _status(
+        self, exchange: ExchangeRow, grant: str, run: RunRow | None, reasons: tuple[str, ...], noted: tuple[str, ...]
+    ) -> ExchangeStatus:
+        state = HELD.get(grant, exchange.state)
         return ExchangeStatus(
             id=exchange.id,
             kind=exchange.kind,
             resource=exchange.resource,
             provider=exchange.provider,
             recipient=exchange.recipient,
-            state=HELD.get(grant, exchange.state),
+            state="held" if reasons and state == "active" else state,
             due_at=exchange.due_at,
             tolerance=tolerance_of(exchange.settings, self._tolerance()),
             run=run.id if run else None,
@@ -255,6 +265,8 @@ class Oversight:
             counts=dict(run.counts or {}) if run else {},
             error=run.error if run else None,
             ended_at=run.ended_at if run else None,
+            held=reasons,
+            noted=noted,
         )
 
     def _tolerance(self) -> Tolerance:

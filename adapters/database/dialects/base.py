@@ -16,6 +16,7 @@ import pyarrow as pa
 import sqlalchemy as sa
 
 from adapters.base import Probe
+from adapters.database.dialects.alterations import Retype
 from adapters.database.dialects.options import DatabaseOptions, Product
 from adapters.database.shapes import Column, Expression, Reading, TableShape
 from adapters.errors import AdapterError
@@ -153,6 +154,14 @@ class Dialect(ABC):
             return inspector.get_table_comment(table, schema=namespace)["text"] or ""
         except sa.exc.NoSuchTableError:
             return ""  # a view
+
+    def is_view(self, connection: sa.Connection, table: str, namespace: str | None) -> bool:
+        """Whether what lies there under a name is a view (视图)."""
+        return table in sa.inspect(connection).get_view_names(schema=namespace)
+
+    def capacity(self, column: Column) -> int | None:
+        """Characters, digits or bytes that a column holds in any case; None: as many as the product allows."""
+        return column.length
 
     def loses(self, field: pa.Field, column: Column, *, version: bool) -> str | None:
         """What this product would change about an item's values in that column, in words."""
@@ -299,6 +308,30 @@ class Dialect(ABC):
     def table_options(self) -> dict[str, Any]:
         """Keywords for every table we make."""
         return {}
+
+    def kept(self, type: sa.types.TypeEngine[Any], column: Column) -> sa.types.TypeEngine[Any]:
+        """A new type for a column that is there, with the character set and collation it has."""
+        return type
+
+    def retyping(
+        self, connection: sa.Connection, shape: TableShape, types: Mapping[str, sa.types.TypeEngine[Any]]
+    ) -> list[sa.schema.ExecutableDDLElement]:
+        """The statements that give columns of a table other types, with all else about them as it is.
+
+        Death between two of them, or a second call after any, must leave nothing but what a further call completes.
+
+        Raises:
+            Unsupported: this table cannot be altered without losing something; says what.
+        """
+        return [Retype(shape, types)]
+
+    def alone(self, connection: sa.Connection) -> None:
+        """Wait until no other of us defines tables here, and keep them waiting until the connection is given back."""
+        connection.execute(sa.select(sa.literal(1)))
+
+    def framed(self, statements: Sequence[str]) -> list[str]:
+        """The statements of :meth:`retyping` as text for a client that commits each: all of them or none."""
+        return list(statements)
 
     def fits(self, name: str) -> bool:
         """Whether an identifier is short enough."""

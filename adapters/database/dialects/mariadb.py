@@ -17,10 +17,11 @@ from sqlalchemy.dialects.mysql.mariadb import MariaDBDialect
 
 from adapters.base import Probe
 from adapters.database.dialects import lines
+from adapters.database.dialects.alterations import Redefine
 from adapters.database.dialects.base import CONNECT_SECONDS, ENGINE, LOCK_SECONDS, Diagnosis, Dialect, Rows
 from adapters.database.dialects.options import DatabaseOptions, Product
 from adapters.database.dialects.types import arrow_decimal, declared, from_zone, item_length, number_digits
-from adapters.database.shapes import Column, Expression, Family, Reading
+from adapters.database.shapes import Column, Expression, Family, Reading, TableShape
 from adapters.errors import AdapterError, Malformed, Misconfigured, Refused, Unavailable, Unsupported
 
 _CHARSET = "utf8mb4"
@@ -140,6 +141,8 @@ class MariaDB(Dialect):
             row.column_name: {
                 "exact": row.collation_name in (None, _BYTES),
                 "unicode": row.character_set_name in (None, _CHARSET),
+                "charset": row.character_set_name or "",
+                "collation": row.collation_name or "",
             }
             for row in connection.execute(query)
         }
@@ -174,8 +177,20 @@ class MariaDB(Dialect):
             exact=extra.get("exact", True),
             unicode=extra.get("unicode", True),
             label=found.get("comment") or "",
+            charset=extra.get("charset", ""),
+            collation=extra.get("collation", ""),
+            default=found["default"],
             type=kind,
         )
+
+    def capacity(self, column: Column) -> int | None:
+        """Types without a length have one by their name, in bytes."""
+        if column.length is not None or column.family not in ("text", "binary"):
+            return column.length
+        size = next((size for kind, size in _CAPACITIES if isinstance(column.type, kind)), None)
+        if size is None:
+            return getattr(column.type, "length", None)
+        return size // 4 if column.family == "text" else size
 
     def reading(self, column: Column, expression: Expression, zone: str, *, as_text: bool) -> Reading:
         """Natively, each from its text."""
@@ -337,6 +352,27 @@ class MariaDB(Dialect):
             return mysql.MEDIUMTEXT(charset=_CHARSET, collation=_BYTES)
         return mysql.VARCHAR(length, charset=_CHARSET, collation=_BYTES)
 
+    def alone(self, connection: sa.Connection) -> None:
+        """By a lock of the session on a name, as every definition ends its transaction."""
+        name = sa.func.concat("shutong ", sa.func.md5(sa.func.database()))
+        if connection.execute(sa.select(sa.func.get_lock(name, LOCK_SECONDS))).scalar_one() != 1:
+            raise Unavailable("数据库的表正由另一处更改", remedy="稍后重试")
+
+    def kept(self, type: sa.types.TypeEngine[Any], column: Column) -> sa.types.TypeEngine[Any]:
+        """A text's character set and collation, which a new definition would set back to the table's."""
+        if not isinstance(type, sa.String) or not column.charset:
+            return type
+        made: Any = type.__class__
+        length = {} if type.length is None else {"length": type.length}
+        again: sa.types.TypeEngine[Any] = made(**length, charset=column.charset, collation=column.collation)
+        return again
+
+    def retyping(
+        self, connection: sa.Connection, shape: TableShape, types: Mapping[str, sa.types.TypeEngine[Any]]
+    ) -> list[sa.schema.ExecutableDDLElement]:
+        """By definitions that say everything again."""
+        return [Redefine(shape, types)]
+
     def table_options(self) -> dict[str, Any]:
         """Every character, compared by its bytes, in the engine that has transactions."""
         return {"mariadb_engine": "InnoDB", "mariadb_charset": _CHARSET, "mariadb_collate": _BYTES}
@@ -367,6 +403,16 @@ _DDL: tuple[tuple[Any, sa.types.TypeEngine[Any]], ...] = (
     (pa.types.is_timestamp, mysql.DATETIME(fsp=6)),
     (pa.types.is_binary, mysql.LONGBLOB()),
 )
+
+
+_CAPACITIES: tuple[tuple[Any, int], ...] = (
+    (mysql.TINYBLOB, 255),
+    (mysql.MEDIUMTEXT, 2**24 - 1),
+    (mysql.MEDIUMBLOB, 2**24 - 1),
+    (mysql.TEXT, 2**16 - 1),
+    (sa.BLOB, 2**16 - 1),
+)
+"""Bytes of the types that have no length of their own; the long ones have no bound that matters."""
 
 
 def _family(type: sa.types.TypeEngine[Any]) -> Family:

@@ -69,6 +69,9 @@ _STATES: tuple[tuple[str, type[AdapterError], str], ...] = (
     ("XX", Unavailable, "数据库内部错误"),
 )
 
+_DEFINING = 5_348_554_831
+"""The number that whoever defines tables of ours locks; it means nothing else to anybody."""
+
 _COPIED = re.compile(r"COPY \S+, line \d+, column (\w+)")
 _SIZE = re.compile(r"\d+(?=[,)])")
 
@@ -155,21 +158,31 @@ class PostgreSQL(Dialect):
             return sa.table(name, *map(sa.column, columns), schema="pg_catalog")
 
         attribute = catalogue("pg_attribute", "attrelid", "attname", "attcollation", "atttypid")
-        collation = catalogue("pg_collation", "oid", "collisdeterministic")
+        collation = catalogue("pg_collation", "oid", "collisdeterministic", "collname")
         kind = catalogue("pg_type", "oid", "typtype", "typbasetype", "typtypmod")
         name = connection.dialect.identifier_preparer.format_table(sa.table(table, schema=namespace))
         base = sa.case((kind.c.typtype == "d", sa.func.format_type(kind.c.typbasetype, kind.c.typtypmod)), else_="")
         query = (
-            sa.select(attribute.c.attname, collation.c.collisdeterministic, base.label("base"))
+            sa.select(attribute.c.attname, collation.c.collisdeterministic, collation.c.collname, base.label("base"))
             .join(kind, kind.c.oid == attribute.c.atttypid)
             .outerjoin(collation, collation.c.oid == attribute.c.attcollation)
             .where(attribute.c.attrelid == sa.cast(sa.literal(name.replace("%%", "%")), postgresql.REGCLASS))
         )
         unicode = connection.exec_driver_sql("SHOW server_encoding").scalar_one() == "UTF8"
         return {
-            row.attname: {"exact": row.collisdeterministic is not False, "unicode": unicode, "base": row.base}
+            row.attname: {
+                "exact": row.collisdeterministic is not False,
+                "unicode": unicode,
+                "base": row.base,
+                "collation": row.collname or "",
+            }
             for row in connection.execute(query)
         }
+
+    def is_view(self, connection: sa.Connection, table: str, namespace: str | None) -> bool:
+        """A materialised one too."""
+        materialised = sa.inspect(connection).get_materialized_view_names(schema=namespace)
+        return table in materialised or super().is_view(connection, table, namespace)
 
     def column(self, found: Mapping[str, Any], extra: Mapping[str, Any]) -> Column:
         """A reflected column; a domain counts as what it is based on."""
@@ -199,6 +212,8 @@ class PostgreSQL(Dialect):
             exact=extra.get("exact", True),
             unicode=extra.get("unicode", True),
             label=found.get("comment") or "",
+            collation=extra.get("collation", ""),
+            default=found["default"],
             type=kind,
         )
 
@@ -379,6 +394,16 @@ class PostgreSQL(Dialect):
     def exact_text(self, length: int | None) -> sa.types.TypeEngine[Any]:
         """A text in the collation of the bytes."""
         return sa.String(length, collation="C") if length else sa.Text()
+
+    def alone(self, connection: sa.Connection) -> None:
+        """By a lock of the transaction on nothing but a number."""
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_DEFINING)))
+
+    def kept(self, type: sa.types.TypeEngine[Any], column: Column) -> sa.types.TypeEngine[Any]:
+        """A text's collation, which a new type would set back to the database's."""
+        if isinstance(type, sa.String) and column.collation not in ("", "default"):
+            return type.__class__(length=type.length, collation=column.collation)
+        return type
 
     def fits(self, name: str) -> bool:
         """Names are cut after so many bytes, silently."""

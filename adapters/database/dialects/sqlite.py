@@ -23,8 +23,9 @@ from sqlalchemy.dialects import sqlite
 
 from adapters.database.dialects.base import ENGINE, LOCK_SECONDS, ROW_BYTES, Condition, Diagnosis, Dialect, Rows
 from adapters.database.dialects.options import DatabaseOptions, Product
+from adapters.database.dialects.rebuilding import rebuilding
 from adapters.database.dialects.types import item_length
-from adapters.database.shapes import Column, Expression, Family, Reading
+from adapters.database.shapes import Column, Expression, Family, Reading, TableShape
 from adapters.errors import AdapterError, Malformed, Misconfigured, Refused, Unavailable, Unsupported
 
 _WRITE, _SHA256, _TALLY = "shutong_write", "shutong_sha256", "shutong_tally"
@@ -129,6 +130,7 @@ class SQLite(Dialect):
             filled=found["default"] is not None,
             computed=bool(found.get("computed")),
             exact=False,
+            default=found["default"],
             type=found["type"],
         )
 
@@ -255,6 +257,16 @@ class SQLite(Dialect):
     def exact_text(self, length: int | None) -> sa.types.TypeEngine[Any]:
         """Texts are compared bytewise by default."""
         return sa.String(length) if length else sa.Text()
+
+    def retyping(
+        self, connection: sa.Connection, shape: TableShape, types: Mapping[str, sa.types.TypeEngine[Any]]
+    ) -> list[sa.schema.ExecutableDDLElement]:
+        """By making the table anew: a declared length is but a word here, yet it stays what people go by."""
+        return rebuilding(connection, shape, types)
+
+    def framed(self, statements: Sequence[str]) -> list[str]:
+        """In one transaction."""
+        return ["BEGIN IMMEDIATE", *statements, "COMMIT"] if statements else []
 
     def script_dialect(self) -> sa.Dialect:
         """Without a driver."""

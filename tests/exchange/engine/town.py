@@ -26,6 +26,7 @@ from exchange.checks import identity_number_check
 from exchange.db.tables import EventRow, LeaseRow, OwedRow, QuarantineRow, ReceiptRow, RunRow
 from exchange.engine import RunResult
 from exchange.hub import Hub, create_home, open_hub
+from exchange.hub.oversight import ExchangeStatus
 from exchange.identity import Actor, current_actor
 from exchange.settings import ActorEntry, Role, load_settings, write_default
 
@@ -273,6 +274,11 @@ class Town:
         """First column of a query of the hub's database."""
         with self.hub() as hub, hub.database.reading() as session:
             return list(session.scalars(query))
+
+    def status(self) -> list[ExchangeStatus]:
+        """How every exchange stands."""
+        with self.hub() as hub:
+            return hub.oversight.status()
 
     def runs(self, exchange: str) -> list[RunRow]:
         """Runs of an exchange, oldest first."""

@@ -159,13 +159,46 @@ def test_nothing_moves_any_more_under_a_resource_taken_down(town: Town) -> None:
         town.run(town.share)
 
 
-def test_a_new_version_that_the_librarys_table_does_not_fit_is_not_published(town: Town) -> None:
+def test_a_new_version_with_longer_and_further_items_widens_the_librarys_table(town: Town) -> None:
+    town.report(*(person(number) for number in range(4)))
+    town.run_both()
+    before = town.rows("library")
     longer = [{**item, "length": 80} if item["name"] == "name" else item for item in resource()["items"]]
+    longer.append({"name": "phone", "label": "电话", "type": "C", "length": 20})
+    town.execute("police", "ALTER TABLE inf_person ADD COLUMN phone VARCHAR(20)")
+    offer = {**resource()["offer"], "columns": {**resource()["offer"]["columns"], "phone": "phone"}}
+    with town.hub() as hub:
+        publish(town, hub, resource(items=longer, offer=offer))
+        assert hub.directory.resource(CODE, by=town.actor("police")).version_in_force == 2
+    assert town.rows("library") == before
+    town.report(person(0, version=2, name="长" * 80))
+    town.execute("police", "UPDATE inf_person SET phone = '0523'")
+    collected, shared = town.run_both()
+    assert (collected.plan.resource_version, collected.plan.full) == (2, True)
+    assert town.rows("library") == town.good()
+    assert set(town.query("library", "SELECT phone FROM r_101001001_0001")) == {("0523",)}
+    # The grant is of the first version, by which such a name is too long: that row is refused, the others stay.
+    assert (shared.plan.resource_version, shared.counts["refused"]) == (1, 1)
+    noted = next(each for each in town.status() if each.id == town.share).noted
+    assert any("name 加宽" in text and "更长的行会被拒收" in text for text in noted)
+
+
+def test_a_new_version_that_the_librarys_table_cannot_be_made_to_fit_is_not_published(town: Town) -> None:
+    town.run(SYNC)
+    items = [
+        {**item, **{"name": {"length": 80}, "born": {"type": "G"}, "district": {"type": "G"}}.get(item["name"], {})}
+        for item in resource()["items"]
+    ]
+    items = [{k: v for k, v in item.items() if k != "length" or item["type"] == "C"} for item in items]
+    before = sa.inspect(town.databases["library"]).get_columns("r_101001001_0001")
     with town.hub() as hub:
         with pytest.raises(Invalid) as refused:
-            publish(town, hub, resource(items=longer))
-        assert "name" in str(refused.value.problems)
+            publish(town, hub, resource(items=items))
+        said = str(refused.value.problems)
+        assert ["born" in said, "district" in said, "name" in said] == [True, True, False]
         assert hub.directory.resource(CODE, by=town.actor("police")).version_in_force == 1
+    after = sa.inspect(town.databases["library"]).get_columns("r_101001001_0001")
+    assert str(after) == str(before)
     town.report(person(1))
     assert town.run(SYNC).counts["written"] == 1
 

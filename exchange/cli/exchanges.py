@@ -1,0 +1,106 @@
+"""``exchange``: what the tables of an exchange look like now, and approving a change that holds it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Any
+
+import typer
+
+from exchange.cli.answers import Answer, Part, Table, Words
+from exchange.cli.calling import Call, command, group
+from exchange.cli.messages import _
+from exchange.cli.root import EXCHANGE, app
+from exchange.cli.words import SIDES, word
+
+exchanges = group("exchange", _("交换任务：两端的表结构变了没有，怎么办。"), panel=EXCHANGE, into=app)
+
+Exchange = Annotated[str, typer.Argument(metavar="EXCHANGE", help=_("交换的编号，见 shutong status"))]
+
+
+@command(
+    exchanges,
+    "diff",
+    help=_(
+        "比较两端现在的表结构与上次认可的：哪些列新增、删除、加宽、变窄、改名、改类型。\n"
+        "有待批准的变化时退出状态为 5；只比较，不改动什么。"
+    ),
+    example=_("shutong exchange diff sync-101001001-0001\nshutong exchange diff share-G0123 --json"),
+)
+def diff(call: Call, exchange: Exchange) -> Answer:
+    """How both ends differ from what was approved."""
+    compared = call.hub.structures.diff(exchange, by=call.by)
+    held = any(each.holds for each in compared)
+    document = {"exchange": exchange, "held": held, "sides": _documents(compared)}
+    parts: list[Part] = [_table(compared)]
+    for each in compared:
+        if each.before is None:
+            text = _("{side} {where} 还没有记录：首次执行时记下现在的结构。")
+            parts.append(Words(text.format(side=word(SIDES, each.look.side), where=_where(each))))
+    if held:
+        parts.append(Words(_("有待批准的变化，交换不会执行。"), "bold red"))
+        parts.append(Words(_("批准：shutong exchange approve {name} --reason 理由").format(name=exchange)))
+    return Answer(document, parts, status=5 if held else 0)
+
+
+@command(
+    exchanges,
+    "approve",
+    help=_(
+        "批准两端现在的表结构，让交换接着执行；由集成工程师办理，不能批准本部门的变化。\n"
+        "照现在的挂接执行不了的（例如挂接的列没有了）不能批准，须登记资源的新版本。"
+    ),
+    example=_("shutong exchange approve sync-101001001-0001 --reason 已与提供部门核实，旧值没有超长的"),
+)
+def approve(
+    call: Call,
+    exchange: Exchange,
+    *,
+    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help=_("为什么可以接受，写入日志"))],
+) -> Answer:
+    """Accept what holds an exchange."""
+    approved = call.hub.structures.approve(exchange, reason=reason, by=call.by)
+    said = _("已批准交换 {name} 的表结构变化，下次执行以现在的为准。").format(name=exchange)
+    return Answer(
+        {"exchange": exchange, "approved": _documents(approved), "by": call.by.name},
+        [Words(said, "bold green"), _table(approved)],
+    )
+
+
+def _documents(compared: Iterable[Any]) -> list[dict[str, Any]]:
+    return [
+        {
+            "side": each.look.side,
+            "endpoint": each.look.end.endpoint,
+            "object": each.look.end.object,
+            "recorded": each.before is not None,
+            "changes": [
+                {
+                    "kind": change.difference.kind,
+                    "column": change.difference.column,
+                    "before": change.difference.before,
+                    "after": change.difference.after,
+                    "guessed_from": list(change.difference.reasons),
+                    "holds": change.holds,
+                    "text": str(change.difference),
+                    "why": change.why,
+                }
+                for change in each.changes
+            ],
+        }
+        for each in compared
+    ]
+
+
+def _where(each: Any) -> str:
+    return f"{each.look.end.endpoint} › {each.look.end.object}"
+
+
+def _table(compared: Sequence[Any]) -> Table:
+    rows = [
+        (word(SIDES, each.look.side), _where(each), str(change.difference), change.holds, change.why)
+        for each in compared
+        for change in each.changes
+    ]
+    columns = (_("端"), _("位置"), _("变化"), _("待批准"), _("说明"))
+    return Table(columns, rows, _("两端的表结构都没有变化。"))

@@ -44,7 +44,8 @@ class Column:
         filled: The place fills it when nothing is written.
         computed: The place computes it; nothing can be written.
         exact: Its own comparison tells every two texts apart (bytewise, without padding).
-        unicode: It can hold every character.
+        unicode: It can hold every character; what it cannot hold is a refused row.
+        plane: It can hold those of the first plane (基本多文种平面) only.
         label: Its comment.
         type: Its type in SQLAlchemy's terms, for casts.
     """
@@ -60,6 +61,7 @@ class Column:
     computed: bool = False
     exact: bool = True
     unicode: bool = True
+    plane: bool = False
     label: str = ""
     type: sa.types.TypeEngine[Any]
 

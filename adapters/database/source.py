@@ -14,6 +14,7 @@ from adapters.database.binding import table_options
 from adapters.database.capture import Window
 from adapters.database.check import source_misfits
 from adapters.database.dialects.lines import finished
+from adapters.database.encoding import decoded, encoding_misfits, told
 from adapters.database.keys import key_values, scope_text
 from adapters.database.ledger import Ledger
 from adapters.database.place import Place
@@ -101,7 +102,11 @@ class DatabaseSource(Source):
 
     def _fitting(self, connection: sa.Connection) -> TableShape:
         shape = self._place.shape(connection, self._binding.object)
-        if misfits := source_misfits(self._binding, shape):
+        encoding = self._place.options.encoding
+        misfits = [*source_misfits(self._binding, shape), *encoding_misfits(encoding, self._binding, sink=False)]
+        if encoding is not None and not self._place.dialect.keeps_bytes(connection):
+            misfits.append("数据库自己知道文字的编码，不能另写选项 encoding")
+        if misfits:
             raise Misconfigured(f"{self._place.name}：{'；'.join(misfits)}", remedy="改正挂接")
         return shape
 
@@ -145,11 +150,19 @@ class DatabaseSource(Source):
             with self._place.translating():
                 every = [*readings.values(), *service]
                 for arrays in self._place.dialect.read(connection, rows, every, selection.batch_rows):
-                    yield pa.RecordBatch.from_arrays(arrays, schema=schema)
+                    yield pa.RecordBatch.from_arrays(self._legible(arrays), schema=schema)
                 if self._binding.capture == "journal":
                     yield from self._graves(connection, selection, readings, schema)
         finally:
             self._release()
+
+    def _legible(self, arrays: list[pa.Array]) -> list[pa.Array]:
+        """Texts of another encoding decoded, and a reference that is text whatever the key is."""
+        encoding = self._place.options.encoding
+        *items, operation, reference = arrays
+        if encoding is not None:
+            items = [decoded(each, encoding) if pa.types.is_string(each.type) else each for each in items]
+        return [*items, operation, told(reference, encoding)]
 
     def _graves(
         self, connection: sa.Connection, selection: Selection, readings: dict[str, Reading], schema: pa.Schema

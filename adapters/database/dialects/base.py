@@ -44,6 +44,8 @@ class Diagnosis:
     names: tuple[tuple[str, str], ...] = ()
     """What is concerned: the word for it (表, 列, 约束) and its name."""
     remedy: str = ""
+    of_value: bool = False
+    """One value is to blame: without its row the others would go through."""
 
 
 class Dialect(ABC):
@@ -91,6 +93,10 @@ class Dialect(ABC):
     def probes(self, connection: sa.Connection) -> list[Probe]:
         """What else is worth knowing about this product before the first run."""
         return []
+
+    def keeps_bytes(self, connection: sa.Connection) -> bool:
+        """Texts are bytes to it that it neither checks nor converts."""
+        return False
 
     # What lies there
 

@@ -62,6 +62,8 @@ _STATES: tuple[tuple[str, type[AdapterError], str], ...] = (
     ("XX", Unavailable, "数据库内部错误"),
 )
 
+_OF_VALUES = ("22", "23502", "23514")
+"""States that one value is to blame for: out of range, too long, not in the character set, refused by its domain."""
 _COPIED = re.compile(r"COPY \S+, line \d+, column (\w+)")
 _SIZE = re.compile(r"\d+(?=[,)])")
 
@@ -134,6 +136,10 @@ class PostgreSQL(Dialect):
                 "字符集", encoding == "UTF8", encoding, "" if encoding == "UTF8" else "生僻字存不进去，应改用 UTF8 的库"
             )
         ]
+
+    def keeps_bytes(self, connection: sa.Connection) -> bool:
+        """A database in SQL_ASCII, which is none."""
+        return bool(connection.exec_driver_sql("SHOW server_encoding").scalar_one() == "SQL_ASCII")
 
     def extras(self, connection: sa.Connection, table: str, namespace: str | None) -> Mapping[str, Mapping[str, Any]]:
         """Which columns have a collation that calls different texts equal, what domains are based on, the encoding."""
@@ -211,7 +217,8 @@ class PostgreSQL(Dialect):
             case "date":
                 return reading(expression, pa.date32())
             case "time":
-                return reading(expression, pa.timestamp("us"), *from_zone(zone))
+                # Zone-less: what it is an instant of, whoever types it says, as some local times never were.
+                return reading(expression, pa.timestamp("us"))
             case "instant":
                 return reading(sa.func.timezone("UTC", expression), pa.timestamp("us"), *from_zone("UTC"))
             case "binary":
@@ -233,11 +240,15 @@ class PostgreSQL(Dialect):
     ) -> Iterator[list[pa.Array]]:
         """Through COPY, which the driver hands over row by row as the server sends them."""
         statement, values = _compiled(connection, rows.with_only_columns(*(r.expression for r in readings)))
+        if self.keeps_bytes(connection):
+            # Told to be sent as UTF-8, the first text that is none would end the reading.
+            connection.exec_driver_sql("SET client_encoding = 'SQL_ASCII'")
         with _driver_errors(connection), _cursor(connection) as cursor:
             query = f"COPY ({statement}) TO STDOUT (FORMAT csv)".encode()
             with cursor.copy(query, values) as copy:
                 for group in lines.batched(map(bytes, copy), batch_rows):
                     yield lines.parsed(group, readings)
+            cursor.execute("SET client_encoding = 'UTF8'")
 
     def load(self, connection: sa.Connection, table: sa.TableClause, arrays: Mapping[str, pa.Array]) -> None:
         """Through COPY."""
@@ -333,7 +344,7 @@ class PostgreSQL(Dialect):
             return None
         for start, kind, what in _STATES:
             if state.startswith(start):
-                return Diagnosis(kind, what, _names(error.diag))
+                return Diagnosis(kind, what, _names(error.diag), of_value=state.startswith(_OF_VALUES))
         return None
 
 

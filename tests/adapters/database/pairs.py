@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 import sqlalchemy as sa
-from sqlalchemy.dialects import mysql, postgresql
+from sqlalchemy.dialects import mysql
 
 from adapters.base import OPERATION, REFERENCE, Acknowledgement, Binding, Claim, Manifest, Selection
 from adapters.database import DatabaseEndpoint
@@ -95,7 +95,10 @@ class Side:
         """A new table with these rows; answers its name."""
         name = f"s{uuid.uuid4().hex[:12]}"
         types = _TYPES[self.product]
-        columns = [sa.Column(each.name, types.get(each.name, types.get(each.type))) for each in items]
+        columns = [
+            sa.Column(each.name, types.get(each.name) or types[{"T": "moment"}.get(each.type, each.type)])
+            for each in items
+        ]
         columns[0].primary_key = True
         table = sa.Table(name, sa.MetaData(), *columns, mysql_charset="utf8mb4", mysql_collate="utf8mb4_bin")
         with self.engine.begin() as connection:
@@ -108,9 +111,9 @@ class Side:
     def _put(self, name: str, value: Any) -> Any:
         """A value as the department writes it: without a zone where the column has none."""
         if isinstance(value, datetime):
-            if self.product == "postgresql" and name == "moment":
+            if self.product == "postgresql" and name != "local":
                 return value
-            if self.product == "sqlite" and name == "moment":
+            if self.product == "sqlite" and name != "local":
                 return value.isoformat(sep=" ")
             value = value.astimezone(CHINA).replace(tzinfo=None)
         if self.product == "sqlite" and isinstance(value, datetime | date | Decimal):
@@ -155,6 +158,10 @@ class Side:
                 return bytes(value)
             case _:
                 return value
+
+
+Sides = dict[str, Side]
+"""By product."""
 
 
 @dataclass(frozen=True)

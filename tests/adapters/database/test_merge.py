@@ -83,7 +83,7 @@ class Model:
         there = self.rows.get(key)
         if there is not None and self.versioned and self.rank({"version": there[1]}) > self.rank(row):
             return "superseded"
-        self.graves[key] = max(version, self.graves.get(id), key=lambda each: -1 if each is None else each)
+        self.graves[key] = max(version, self.graves.get(key), key=lambda each: -1 if each is None else each)
         if there is None:
             return "unchanged"
         del self.rows[key]

@@ -50,19 +50,23 @@ def load_all_but(
     while pending:
         start, count = pending.pop()
         part = {name: array.slice(start, count) for name, array in arrays.items()}
+        tried = connection.begin_nested()
         try:
-            with connection.begin_nested():
-                dialect.load(connection, table, part)
+            dialect.load(connection, table, part)
         except sa.exc.SQLAlchemyError as error:
             found = diagnosed(error, dialect)
             if not found.of_value or len(refused) >= max(_ALWAYS, rows // _SHARE):
+                # A full disk or a deadlock may have ended the whole transaction: there is nothing to go back to.
                 raise
+            tried.rollback()
             if count == 1:
                 named = "，".join(f"{word} {known_as.get(name, name)}" for word, name in found.names)
                 refused[start] = ("target", f"目标端：{found.what}{f'（{named}）' if named else ''}")
             else:
                 half = count // 2
                 pending += [(start + half, count - half), (start, half)]
+        else:
+            tried.commit()
     return refused
 
 

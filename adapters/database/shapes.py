@@ -77,6 +77,7 @@ class TableShape:
         key: Columns of the primary key, else of a unique index, in order.
         unique: The column sets that some index keeps unique.
         label: Its comment.
+        atomic: What a transaction writes into it shows together or not at all.
     """
 
     name: str
@@ -85,6 +86,7 @@ class TableShape:
     key: tuple[str, ...] = ()
     unique: frozenset[frozenset[str]] = frozenset()
     label: str = ""
+    atomic: bool = True
 
     @property
     def clause(self) -> sa.TableClause:

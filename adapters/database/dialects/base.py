@@ -108,6 +108,10 @@ class Dialect(ABC):
         """What reflection does not tell about a table's columns, by column."""
         return {}
 
+    def atomic(self, connection: sa.Connection, table: str, namespace: str | None) -> bool:
+        """Whether a table takes part in transactions."""
+        return True
+
     def spelled(self, name: str) -> str:
         """A reflected name as it is."""
         return name
@@ -142,6 +146,7 @@ class Dialect(ABC):
             key=key or (unique[0] if unique else ()),
             unique=frozenset(frozenset(names) for names in [*unique, key] if names),
             label=label,
+            atomic=self.atomic(connection, table, namespace),
         )
 
     def _spelled(self, names: Iterable[str | None]) -> tuple[str, ...]:

@@ -37,7 +37,7 @@ _QUOTE = "\x01"
 # Strict, so that what does not fit is an error and not another value; zero dates stay readable.
 _SESSION = (
     "SET SESSION sql_mode = 'STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION', "
-    "time_zone = '+00:00', "
+    "time_zone = '+00:00', default_storage_engine = InnoDB, "
     f"innodb_lock_wait_timeout = {LOCK_SECONDS}, lock_wait_timeout = {LOCK_SECONDS}, "
     "net_write_timeout = 3600, wait_timeout = 28800, max_statement_time = 0"
 )
@@ -147,6 +147,18 @@ class MariaDB(Dialect):
             }
             for row in connection.execute(query)
         }
+
+    def atomic(self, connection: sa.Connection, table: str, namespace: str | None) -> bool:
+        """By its engine; MyISAM, Aria and others write through at once. A view has none of its own."""
+        names = ("table_schema", "table_name", "engine")
+        tables = sa.table("tables", *map(sa.column, names), schema="information_schema")
+        engines = sa.table("engines", sa.column("engine"), sa.column("transactions"), schema="information_schema")
+        query = (
+            sa.select(engines.c.transactions)
+            .join(tables, tables.c.engine == engines.c.engine)
+            .where(tables.c.table_schema == sa.func.database(), tables.c.table_name == sa.literal(table))
+        )
+        return connection.execute(query).scalar() != "NO"
 
     def spelled(self, name: str) -> str:
         """Reflection reads the statement that would make the table, in which the quoting sign is doubled."""
@@ -449,6 +461,10 @@ def _stream(connection: sa.Connection) -> Iterator[SSCursor]:
             with suppress(sa.exc.SQLAlchemyError), connection.engine.connect() as other:
                 thread = int(raw.thread_id())  # type: ignore[no-untyped-call]
                 other.exec_driver_sql(f"KILL QUERY {thread}")
+            unread = getattr(raw, "_result", None)
+            if not raw.open and unread is not None:
+                # The driver would go on reading from a connection that is no more, now and when it tidies up.
+                unread.unbuffered_active = False
         with suppress(pymysql.err.Error):
             cursor.close()
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pyarrow as pa
 
 from adapters.base import Binding
@@ -56,7 +57,12 @@ def encoding_misfits(encoding: str | None, binding: Binding, *, sink: bool) -> l
 
 
 def _beyond_ascii(raw: pa.Array) -> bool:
-    return any(not each.isascii() for each in raw.to_pylist() if each is not None)
+    _, places, content = raw.buffers()
+    if content is None or len(raw) == 0:
+        return False
+    bounds = np.frombuffer(places, np.int32)
+    used = np.frombuffer(content, np.uint8)[bounds[raw.offset] : bounds[raw.offset + len(raw)]]
+    return bool(used.max(initial=0) >= 128)
 
 
 def _valid(texts: pa.Array) -> bool:

@@ -308,7 +308,9 @@ class MariaDBPlace(DatabasePlace):
     """A database on a server of the other product."""
 
     gaps: ClassVar[Mapping[str, Gap]] = {
-        "an hour that came twice": Gap(AssertionError, "a column without zone cannot tell the two instants apart: the later one is refused"),
+        "an hour that came twice": Gap(
+            AssertionError, "a column without zone cannot tell the two apart: the later row is refused"
+        ),
         "rare characters in names": Gap(AdapterError, "its names hold no characters beyond the first plane"),
     }
 

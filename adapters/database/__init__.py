@@ -5,7 +5,8 @@ What
     later; what is true of one of them only stands in :mod:`adapters.database.dialects`.
 Endpoint
     Kind ``database``. Options: ``product``; ``path`` for a file; ``host``, ``port``, ``database``,
-    ``user``, ``password``, ``schema``, ``tls``, ``tls_ca`` for a server. Options of a binding:
+    ``user``, ``password``, ``schema``, ``tls``, ``tls_ca`` for a server;
+    ``encoding`` for texts in GBK or GB18030 that the product keeps as bytes. Options of a binding:
     ``journal``, ``overlap``, ``text``. A target needs the tables of the ledger (``endpoint prepare
     --sql``), the right to make tables, and a unique index on exactly its key.
 Capabilities
@@ -15,11 +16,11 @@ Capabilities
     Types are the columns' own; SQLite vouches for none, so there everything but bytes is text.
 Failure
     Away, locked, deadlocked, killed: Unavailable; a commit in doubt is resolved by committing again.
-    No right, a broken constraint, a value that would become another one: Refused. No such table or column,
-    no ledger, a column that does not fit: Misconfigured. A value that its column's type cannot be read as:
-    Malformed, unless it was found on opening; then the whole column comes as text and the row alone
-    is refused. Rows of a target are not refused singly yet, but for the rule ``conflict``: one that
-    breaks a constraint fails its delivery.
+    No right, a broken constraint: Refused. No such table or column, no ledger, a column that does not fit, a
+    table without transactions: Misconfigured. A value that its column's type cannot be read as: Malformed, unless
+    it was found on opening; then the whole column comes as text and the row alone is refused. A row with a value
+    that the target's column cannot hold is refused alone, by the rules ``text``, ``length``, ``time``, ``number``
+    (told by the declaration) and ``target`` (told by the database). One that breaks a constraint fails its delivery.
 """
 
 from __future__ import annotations

@@ -37,6 +37,8 @@ def sink_misfits(binding: Binding, schema: pa.Schema, shape: TableShape, dialect
             problems.append(f"列 {column.name}（信息项 {item}）{found}")
     wanted = [*binding.key, *([binding.version] if binding.version else [])]
     problems += [f"交付的数据中没有信息项 {item}（业务主键或版本）" for item in wanted if item not in fields]
+    if not shape.atomic:
+        problems.append(f"表 {shape.name} 的存储引擎没有事务，一次交付不能整体生效或整体撤回，应改为有事务的引擎")
     problems += _profile_misfits(binding, shape)
     problems += _fixed_misfits(binding, shape)
     problems += _key_misfits(binding, shape)

@@ -27,6 +27,7 @@ from adapters.base import (
 from adapters.database.binding import table_options
 from adapters.database.check import sink_misfits, source_misfits, watermark_misfits
 from adapters.database.dialects import DatabaseOptions, Dialect
+from adapters.database.encoding import encoding_misfits
 from adapters.database.ledger import PREFIX, SERIAL, Ledger
 from adapters.database.place import Place
 from adapters.database.proposal import proposals
@@ -176,6 +177,7 @@ class DatabaseEndpoint(Endpoint):
             if shape is None:
                 return [f"没有表 {binding.object}"]
             problems = [*source_misfits(binding, shape), *watermark_misfits(options, shape)]
+            problems += encoding_misfits(place.options.encoding, binding, sink=False)
             problems += [
                 f"表 {shape.name} 没有按文本读取的列 {each}" for each in options.text if each not in shape.columns
             ]
@@ -189,6 +191,7 @@ class DatabaseEndpoint(Endpoint):
             return [*problems, f"没有表 {binding.object}"]
         if options.journal and SERIAL not in shape.columns:
             problems.append(f"表 {shape.name} 没有交付序号列 {SERIAL}")
+        problems += encoding_misfits(place.options.encoding, binding, sink=True)
         return problems + sink_misfits(binding, schema, shape, place.dialect)
 
     def advise(self, binding: Binding) -> list[str]:
@@ -214,6 +217,8 @@ class DatabaseEndpoint(Endpoint):
     def sink(self, binding: Binding) -> Sink:
         """Deliver to a table."""
         table_options(binding)
+        if misfits := encoding_misfits(self._place.options.encoding, binding, sink=True):
+            raise Misconfigured(f"{self._place.name}：{misfits[0]}", remedy="以数据库自己的编码另登记一个端点作目标")
         return DatabaseSink(self._place, binding)
 
     def _clock(self, connection: sa.Connection) -> list[Probe]:

@@ -91,11 +91,11 @@ class FirstDelivery(Delivery):
         if pc.any(pc.equal(batch.column(OPERATION), DELETE)).as_py():
             self.close()
             raise StageLost(f"{place.name}：首次交付中有删除", remedy=_AGAIN)
-        arrays = {
-            layout.column(item).name: fitted(batch.column(item), layout.column(item), place.dialect, place.zone)
-            for item in layout.fields
-        }
         try:
+            arrays = {
+                layout.column(item).name: fitted(batch.column(item), layout.column(item), place.dialect, place.zone)
+                for item in layout.fields
+            }
             with translating(place.dialect, place.name):
                 place.dialect.load(connection, layout.shape.clause, arrays)
         except Refused as error:

@@ -7,19 +7,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import sqlalchemy as sa
 from sqlalchemy.schema import CreateTableAs
 
-from adapters.base import DELETE, OPERATION, Binding, Claim
+from adapters.base import DELETE, OPERATION, Binding, Claim, RefusedRow
 from adapters.database.dialects import Dialect
 from adapters.database.dialects.types import plain
-from adapters.database.fit import fitted
+from adapters.database.fit import faults, fitted, written
 from adapters.database.keys import key_text
 from adapters.database.ledger import PREFIX
+from adapters.database.refusal import KEY as KEY
+from adapters.database.refusal import OPERATION_COLUMN as OPERATION_COLUMN
+from adapters.database.refusal import REFUSED, load_all_but, refused_arrays, refused_row
+from adapters.database.refusal import ROW as ROW
 from adapters.database.shapes import Column, Expression, TableShape
-
-ROW, OPERATION_COLUMN, KEY = "row_number", "operation", "key_text"
 
 
 @dataclass(frozen=True)
@@ -146,18 +150,53 @@ class Stage:
         connection.execute(sa.delete(self.table).where(self.table.c[ROW] >= first))
 
     def load(self, connection: sa.Connection, batch: pa.RecordBatch, first: int, zone: str) -> None:
-        """Put a batch's rows behind the ones that are there."""
+        """Put a batch's rows behind the ones that are there.
+
+        A row with a value that the target cannot hold stands there as refused, with the reason.
+        """
+        numbers = pa.array(np.arange(first, first + batch.num_rows))
+        refused: list[RefusedRow] = []
+        unfit = self._unfit(batch, zone)
+        if unfit:
+            refused += [RefusedRow(first + row, *why) for row, why in unfit.items()]
+            fit = pa.array([row not in unfit for row in range(batch.num_rows)], pa.bool_())
+            batch, numbers = batch.filter(fit), numbers.filter(fit)
         values = {
-            item: fitted(batch.column(item), self.layout.column(item), self._dialect, zone) for item in self._places
+            item: written(batch.column(item), self.layout.column(item), self._dialect, zone) for item in self._places
         }
         key = self.layout.binding.key
         arrays = {
-            ROW: pa.array(range(first, first + batch.num_rows), pa.int64()),
+            ROW: numbers,
             OPERATION_COLUMN: batch.column(OPERATION),
             KEY: key_text([values[item] for item in key], key),
         }
         arrays |= {f"c{number}": values[item] for item, number in self._places.items()}
-        self._dialect.load(connection, self.table, arrays)
+        told = load_all_but(connection, self._dialect, self.table, arrays, self.known_as)
+        refused += [RefusedRow(numbers[row].as_py(), *why) for row, why in told.items()]
+        if refused:
+            nothing = {f"c{number}": pa.nulls(len(refused), values[item].type) for item, number in self._places.items()}
+            self._dialect.load(connection, self.table, refused_arrays(refused) | nothing)
+
+    def _unfit(self, batch: pa.RecordBatch, zone: str) -> dict[int, tuple[str, str]]:
+        """Rows with a value that would become another in its column: rule and reason, by place."""
+        found: dict[int, tuple[str, str]] = {}
+        for item in self._places:
+            for fault in faults(batch.column(item), self.layout.column(item), self._dialect, zone):
+                for row in pc.indices_nonzero(pc.fill_null(fault.rows, fill_value=False)).to_pylist():
+                    found.setdefault(row, (fault.rule, fault.reason))
+        return found
+
+    def give_up_refused(self, connection: sa.Connection, refusals: sa.Table, key: str) -> int:
+        """Move what stands here as refused to the ledger's list of a delivery key, and say how many there were."""
+        standing = self.table.c[OPERATION_COLUMN] == REFUSED
+        found = connection.execute(sa.select(self.table.c[ROW], self.table.c[KEY]).where(standing)).all()
+        rows = [refused_row(number, text) for number, text in found]
+        if rows:
+            names = ("delivery_key", "row_number", "rule", "reason")
+            told = [dict(zip(names, (key, row.row, row.rule, row.reason), strict=True)) for row in rows]
+            connection.execute(sa.insert(refusals), told)
+            connection.execute(sa.delete(self.table).where(standing))
+        return len(rows)
 
     def exists(self, connection: sa.Connection) -> bool:
         """Whether the table is there."""

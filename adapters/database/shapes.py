@@ -44,7 +44,8 @@ class Column:
         filled: The place fills it when nothing is written.
         computed: The place computes it; nothing can be written.
         exact: Its own comparison tells every two texts apart (bytewise, without padding).
-        unicode: It can hold every character.
+        unicode: It can hold every character; what it cannot hold is a refused row.
+        plane: It can hold those of the first plane (基本多文种平面) only.
         label: Its comment.
         charset: Its character set, where the product has more than one.
         collation: Its collation, where the product tells it.
@@ -63,6 +64,7 @@ class Column:
     computed: bool = False
     exact: bool = True
     unicode: bool = True
+    plane: bool = False
     label: str = ""
     charset: str = ""
     collation: str = ""
@@ -82,6 +84,7 @@ class TableShape:
         unique: The column sets that some index keeps unique.
         leading: Columns that come first in an index over all rows: by them a part of the table is found.
         label: Its comment.
+        atomic: What a transaction writes into it shows together or not at all.
     """
 
     name: str
@@ -91,6 +94,7 @@ class TableShape:
     unique: frozenset[frozenset[str]] = frozenset()
     leading: frozenset[str] = frozenset()
     label: str = ""
+    atomic: bool = True
 
     @property
     def clause(self) -> sa.TableClause:

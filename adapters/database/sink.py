@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pyarrow as pa
 import pyarrow.compute as pc
 import sqlalchemy as sa
@@ -10,11 +12,12 @@ from adapters.base import DELETE, OPERATION, Acknowledgement, Binding, Claim, De
 from adapters.database.check import sink_misfits
 from adapters.database.errors import translating
 from adapters.database.first import FirstDelivery
-from adapters.database.fit import fields_of, fitted
+from adapters.database.fit import faults, fields_of, written
 from adapters.database.layout import ROW, Layout, Stage, copy_of, drop_stages
 from adapters.database.ledger import Ledger
 from adapters.database.merge import Merge
 from adapters.database.place import Place
+from adapters.database.refusal import load_all_but
 from adapters.errors import Misconfigured, Overtaken, StageLost, Unbalanced
 
 
@@ -74,7 +77,7 @@ class DatabaseSink(Sink):
                 )
             copy = copy_of(dialect, "shutong_keys", shape, layout.columns, {ROW: "integer"}, temporary=True)
             connection.execute(copy.create)
-            dialect.load(connection, copy.table, self._looked_up(keys, layout))
+            load_all_but(connection, dialect, copy.table, self._looked_up(keys, layout), {})
             target = shape.clause
             same = [
                 dialect.same_key(target.c[column.name], copy[number], column)
@@ -87,18 +90,17 @@ class DatabaseSink(Sink):
         return pa.array([number in found for number in range(keys.num_rows)], pa.bool_())
 
     def _looked_up(self, keys: pa.RecordBatch, layout: Layout) -> dict[str, pa.Array]:
-        """Numbered keys as they are written; one that is longer than its column is not there anyway."""
-        values = [
-            fitted(keys.column(item), layout.column(item), self._place.dialect, self._place.zone)
-            for item in self._binding.key
-        ]
-        short = pa.array([True] * keys.num_rows, pa.bool_())
-        for each, column in zip(values, layout.columns, strict=True):
-            if column.family == "text" and column.length is not None:
-                short = pc.and_(short, pc.less_equal(pc.utf8_length(each), column.length))
-        arrays = {ROW: pa.array(range(keys.num_rows), pa.int64())}
-        arrays |= {f"c{number}": each for number, each in enumerate(values)}
-        return {name: each.filter(short) for name, each in arrays.items()}
+        """Numbered keys as they are written; one that its column cannot hold is not there anyway."""
+        dialect, zone = self._place.dialect, self._place.zone
+        held = pa.array([True] * keys.num_rows, pa.bool_())
+        for item in self._binding.key:
+            for fault in faults(keys.column(item), layout.column(item), dialect, zone):
+                held = pc.and_(held, pc.invert(pc.fill_null(fault.rows, fill_value=False)))
+        keys = keys.append_column(ROW, pa.array(range(keys.num_rows), pa.int64())).filter(held)
+        arrays = {ROW: keys.column(ROW)}
+        for number, item in enumerate(self._binding.key):
+            arrays[f"c{number}"] = written(keys.column(item), layout.column(item), dialect, zone)
+        return arrays
 
 
 class _Order:
@@ -189,9 +191,11 @@ class DatabaseDelivery(Delivery):
             stage = self._stage(connection)
             self._demand_rows(connection, stage, manifest)
             serial = ledger.next_serial(connection, table)
+            refused = stage.give_up_refused(connection, ledger.refusals, manifest.claim.key)
             merge = Merge(place.dialect, stage, ledger, manifest.rows, overwrite=manifest.overwrite)
             merge.decide(connection)
             counts = merge.carry_out(connection, place.zone, serial, manifest.claim.key)
+            counts = replace(counts, refused=counts.refused + refused)
             if counts.rows != manifest.rows:
                 raise Unbalanced(
                     f"{place.name}：暂存 {manifest.rows} 行，只判定了 {counts.rows} 行", remedy="放弃此次暂存，重新读取"

@@ -15,6 +15,7 @@ from adapters.database.capture import Window
 from adapters.database.check import source_misfits, watermark_misfits
 from adapters.database.dialects.lines import finished
 from adapters.database.difference import Compared, Difference, Notes, Range, runs
+from adapters.database.encoding import encoding_misfits
 from adapters.database.fit import fitted
 from adapters.database.keys import key_text, key_values, scope_text
 from adapters.database.ledger import Ledger
@@ -146,6 +147,10 @@ class DatabaseSource(Source):
         misfits += [
             f"表 {shape.name} 没有按文本读取的列 {each}" for each in self._options.text if each not in shape.columns
         ]
+        encoding = self._place.options.encoding
+        misfits += encoding_misfits(encoding, self._binding, sink=False)
+        if encoding is not None and not self._place.dialect.keeps_bytes(connection):
+            misfits.append("数据库自己知道文字的编码，不能另写选项 encoding")
         if misfits:
             raise Misconfigured(f"{self._place.name}：{'；'.join(misfits)}", remedy="改正挂接")
         return shape
@@ -218,11 +223,19 @@ class DatabaseSource(Source):
                 for arrays in self._place.dialect.read(connection, rows, every, selection.batch_rows):
                     if mark is not None:
                         mark.counted += pc.sum(arrays.pop().cast(pa.int64())).as_py() or 0
-                    yield pa.RecordBatch.from_arrays(arrays, schema=schema)
+                    yield pa.RecordBatch.from_arrays(self._legible(arrays), schema=schema)
                 if self._binding.capture == "journal":
                     yield from self._graves(connection, selection, readings, schema)
         finally:
             self._release()
+
+    def _legible(self, arrays: list[pa.Array]) -> list[pa.Array]:
+        """Texts of another encoding decoded, and a reference that is text whatever the key is."""
+        encoding = self._place.options.encoding
+        *items, operation, reference = arrays
+        if encoding is not None:
+            items = [decoded(each, encoding) if pa.types.is_string(each.type) else each for each in items]
+        return [*items, operation, told(reference, encoding)]
 
     def _compare(self, selection: Selection) -> Iterator[pa.RecordBatch]:
         """What differs from the last pass, found by ranges and then by rows; or everything, in a full pass."""
@@ -269,7 +282,7 @@ class DatabaseSource(Source):
         waiting = _Batches(schema, batch_rows)
         for arrays in self._place.dialect.read(connection, rows, every, batch_rows):
             *items, digests, numbers = arrays
-            batch = pa.RecordBatch.from_arrays(items, schema=schema)
+            batch = pa.RecordBatch.from_arrays(self._legible(items), schema=schema)
             for number, start, length in runs(numbers):
                 part = batch.slice(start, length)
                 changed, gone = compared.through(number, part.column(REFERENCE), digests.slice(start, length))

@@ -16,6 +16,7 @@ import re
 import secrets
 import struct
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -24,7 +25,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from exchange.errors import Invalid, Tampered, Unknown
+from exchange.errors import Failed, Invalid, Tampered, Unknown
 from exchange.secrets.keyring import sync_folder
 
 _MAGIC = b"STV1"
@@ -59,6 +60,7 @@ class Vault:
 
         Raises:
             Invalid: The name is not a plain one.
+            Failed: The disk does not take it, now or while it is written; later may help.
         """
         return VaultWriter(self._path(name), self._cipher)
 
@@ -162,20 +164,33 @@ class VaultWriter:
 
     def __enter__(self) -> VaultWriter:
         folder = self._path.parent
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        while True:
-            self._beside = folder / f".{self._path.name}.{secrets.token_hex(8)}{_PART}"
-            descriptor = os.open(self._beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            # A sweep may have come between making the file and locking it.
-            if os.fstat(descriptor).st_nlink:
-                break
-            os.close(descriptor)
-        self._file = os.fdopen(descriptor, "wb")
-        salt = secrets.token_bytes(_SALT)
-        self._cipher = self._cipher_of(self._path.name, salt)
-        self._file.write(_MAGIC + salt)
+        with self._writing():
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            while True:
+                self._beside = folder / f".{self._path.name}.{secrets.token_hex(8)}{_PART}"
+                descriptor = os.open(self._beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+                # A sweep may have come between making the file and locking it.
+                if os.fstat(descriptor).st_nlink:
+                    break
+                os.close(descriptor)
+            self._file = os.fdopen(descriptor, "wb")
+            salt = secrets.token_bytes(_SALT)
+            self._cipher = self._cipher_of(self._path.name, salt)
+            self._file.write(_MAGIC + salt)
         return self
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """A disk that is full, or a folder that is shut, is told as what a person can mend."""
+        try:
+            yield
+        except OSError as error:
+            raise Failed(
+                f"加密文件 {self._path.name} 写不进 {self._path.parent}：{os.strerror(error.errno or 0)}",
+                remedy="检查平台所在磁盘的空间和目录的权限，之后重试",
+                retry=True,
+            ) from error
 
     def append(self, chunk: bytes) -> None:
         """Append a chunk; an empty one is nothing.
@@ -186,7 +201,8 @@ class VaultWriter:
         if len(chunk) > _LARGEST:
             raise Invalid("一次写入加密文件的内容过大", remedy="减小 batch_rows")
         if chunk:
-            self._frame(chunk, last=False)
+            with self._writing():
+                self._frame(chunk, last=False)
 
     def _frame(self, chunk: bytes, *, last: bool) -> None:
         frame = self._cipher.encrypt(_nonce(self._number), chunk, _place(self._number, last=last))
@@ -197,16 +213,27 @@ class VaultWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        with self._file:
-            if kind is not None:
-                self._beside.unlink(missing_ok=True)
-                return
-            self._frame(b"", last=True)
-            self._file.flush()
-            os.fsync(self._file.fileno())
-            # Renamed while the lock is held: a sweep cannot come between.
-            self._beside.rename(self._path)
-        sync_folder(self._path.parent)
+        if kind is not None:
+            self._give_up()
+            return
+        try:
+            with self._writing():
+                with self._file:
+                    self._frame(b"", last=True)
+                    self._file.flush()
+                    os.fsync(self._file.fileno())
+                    # Renamed while the lock is held: a sweep cannot come between.
+                    self._beside.rename(self._path)
+                sync_folder(self._path.parent)
+        except Failed:
+            self._give_up()
+            raise
+
+    def _give_up(self) -> None:
+        self._beside.unlink(missing_ok=True)
+        # What the disk did not take before it does not take now.
+        with suppress(OSError):
+            self._file.close()
 
 
 def _cipher_of(key: bytes) -> Callable[[str, bytes], AESGCM]:

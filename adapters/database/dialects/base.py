@@ -45,6 +45,8 @@ class Diagnosis:
     names: tuple[tuple[str, str], ...] = ()
     """What is concerned: the word for it (表, 列, 约束) and its name."""
     remedy: str = ""
+    of_value: bool = False
+    """One value is to blame: without its row the others would go through."""
 
 
 class Dialect(ABC):
@@ -95,6 +97,10 @@ class Dialect(ABC):
         """What else is worth knowing about this product before the first run."""
         return []
 
+    def keeps_bytes(self, connection: sa.Connection) -> bool:
+        """Texts are bytes to it that it neither checks nor converts."""
+        return False
+
     # What lies there
 
     @abstractmethod
@@ -104,6 +110,10 @@ class Dialect(ABC):
     def extras(self, connection: sa.Connection, table: str, namespace: str | None) -> Mapping[str, Mapping[str, Any]]:
         """What reflection does not tell about a table's columns, by column."""
         return {}
+
+    def atomic(self, connection: sa.Connection, table: str, namespace: str | None) -> bool:
+        """Whether a table takes part in transactions."""
+        return True
 
     def spelled(self, name: str) -> str:
         """A reflected name as it is."""
@@ -142,6 +152,7 @@ class Dialect(ABC):
             unique=frozenset(frozenset(names) for names in [*unique, key] if names),
             leading=frozenset(names[0] for names in [*indexed, *unique, key] if names),
             label=label,
+            atomic=self.atomic(connection, table, namespace),
         )
 
     def _spelled(self, names: Iterable[str | None]) -> tuple[str, ...]:

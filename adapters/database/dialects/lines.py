@@ -52,6 +52,8 @@ def parsed(lines: Sequence[bytes], readings: Sequence[Reading], quote: str = '"'
             read_options=csv.ReadOptions(column_names=names, use_threads=False, block_size=len(text) + 1),
             parse_options=csv.ParseOptions(quote_char=quote, newlines_in_values=True),
             convert_options=csv.ConvertOptions(
+                # What is not UTF-8 is a refused row, found when the batch is typed.
+                check_utf8=False,
                 column_types={name: reading.wire for name, reading in zip(names, readings, strict=True)},
                 null_values=[""],
                 strings_can_be_null=True,

@@ -26,6 +26,7 @@ from adapters.errors import AdapterError, Malformed, Misconfigured, Refused, Una
 
 _CHARSET = "utf8mb4"
 _BYTES = "utf8mb4_nopad_bin"
+_WHOLE, _FIRST_PLANE = ("utf16", "utf16le", "utf32"), ("utf8mb3", "utf8", "ucs2")
 _IN_ROW, _IN_CROWDED_ROW = 500, 32
 """Longer texts stand outside the row, which may have 65,535 bytes in all, four for each character."""
 _ROW_CHARACTERS = 12_000
@@ -37,7 +38,7 @@ _QUOTE = "\x01"
 # Strict, so that what does not fit is an error and not another value; zero dates stay readable.
 _SESSION = (
     "SET SESSION sql_mode = 'STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION', "
-    "time_zone = '+00:00', "
+    "time_zone = '+00:00', default_storage_engine = InnoDB, "
     f"innodb_lock_wait_timeout = {LOCK_SECONDS}, lock_wait_timeout = {LOCK_SECONDS}, "
     "net_write_timeout = 3600, wait_timeout = 28800, max_statement_time = 0"
 )
@@ -53,7 +54,7 @@ _CODES: tuple[tuple[tuple[int, ...], type[AdapterError], str], ...] = (
     ((1062, 1586, 1557), Refused, "违反唯一约束"),
     ((1048, 1364, 1263), Refused, "不可为空的列没有值"),
     ((1451, 1452, 1216, 1217, 4025), Refused, "违反约束"),
-    ((1264, 1265, 1292, 1366, 1406, 1411, 1690, 1367, 1416, 4078), Refused, "有值放不进目标列"),
+    ((1264, 1265, 1292, 1366, 1406, 1411, 1690, 1367, 1416, 3854, 4078), Refused, "有值放不进目标列"),
     ((1153,), Refused, "一行的数据超过服务器的 max_allowed_packet"),
     ((1665, 1235), Unsupported, "数据库不支持此操作"),
     ((1205,), Unavailable, "被其他事务占用"),
@@ -62,6 +63,8 @@ _CODES: tuple[tuple[tuple[int, ...], type[AdapterError], str], ...] = (
     ((0, 2002, 2003, 2006, 2013, 2014, 2055, 1053, 1152, 1158, 1159, 1160, 1161, 1927), Unavailable, "连接中断"),
     ((1317, 1969, 3024), Unavailable, "数据库中断了操作"),
 )
+_OF_VALUES = frozenset((1048, 1263, 1264, 1265, 1292, 1366, 1406, 1411, 1690, 1367, 1416, 3854, 4078, 4025))
+"""Errors that one value is to blame for."""
 _NAMES = (
     ("列", re.compile(r".*for column [`'](?:[^`']*`\.`)*([^`']+)[`'] at row", re.DOTALL)),
     ("列", re.compile(r"(?:Column|Field) '([^']+)' (?:cannot|doesn't)")),
@@ -140,12 +143,25 @@ class MariaDB(Dialect):
         return {
             row.column_name: {
                 "exact": row.collation_name in (None, _BYTES),
-                "unicode": row.character_set_name in (None, _CHARSET),
                 "charset": row.character_set_name or "",
                 "collation": row.collation_name or "",
+                "unicode": row.character_set_name in (None, _CHARSET, *_WHOLE),
+                "plane": row.character_set_name in _FIRST_PLANE,
             }
             for row in connection.execute(query)
         }
+
+    def atomic(self, connection: sa.Connection, table: str, namespace: str | None) -> bool:
+        """By its engine; MyISAM, Aria and others write through at once. A view has none of its own."""
+        names = ("table_schema", "table_name", "engine")
+        tables = sa.table("tables", *map(sa.column, names), schema="information_schema")
+        engines = sa.table("engines", sa.column("engine"), sa.column("transactions"), schema="information_schema")
+        query = (
+            sa.select(engines.c.transactions)
+            .join(tables, tables.c.engine == engines.c.engine)
+            .where(tables.c.table_schema == sa.func.database(), tables.c.table_name == sa.literal(table))
+        )
+        return connection.execute(query).scalar() != "NO"
 
     def spelled(self, name: str) -> str:
         """Reflection reads the statement that would make the table, in which the quoting sign is doubled."""
@@ -176,6 +192,7 @@ class MariaDB(Dialect):
             computed=bool(found.get("computed")),
             exact=extra.get("exact", True),
             unicode=extra.get("unicode", True),
+            plane=extra.get("plane", False),
             label=found.get("comment") or "",
             charset=extra.get("charset", ""),
             collation=extra.get("collation", ""),
@@ -215,12 +232,15 @@ class MariaDB(Dialect):
             case "date":
                 return Reading(expression, pa.date32(), pa.date32(), None, name, expression)
             case "time":
-                return Reading(expression, pa.timestamp("us"), *from_zone(zone), name, expression)
+                # Zone-less: what it is an instant of, whoever types it says, as some local times never were.
+                return Reading(expression, pa.timestamp("us"), pa.timestamp("us"), None, name, expression)
             case "instant":
                 return Reading(expression, pa.timestamp("us"), *from_zone("UTC"), name, expression)
             case "binary":
                 return Reading(text, pa.string(), pa.binary(), lines.unhexed, name, expression)
             case _:
+                if column.family == "text" and not column.unicode and not column.plane:
+                    text = _convertible(text, expression)
                 return Reading(text, pa.string(), pa.string(), None, name, expression)
 
     def strange(self, column: Column, expression: Expression) -> Expression | None:
@@ -256,6 +276,17 @@ class MariaDB(Dialect):
             cursor.execute(str(compiled), values)
             for group in lines.batched(_lines(cursor), batch_rows):
                 yield lines.parsed(group, readings, _QUOTE)
+
+    def load(self, connection: sa.Connection, table: sa.TableClause, arrays: Mapping[str, pa.Array]) -> None:
+        """Insert many rows; a warning is an error, as it tells of a value that has become another."""
+        super().load(connection, table, arrays)
+        warnings = connection.exec_driver_sql("SHOW WARNINGS LIMIT 1").all()
+        if warnings:
+            _level, code, text = warnings[0]
+            error = pymysql.err.DataError(int(code), str(text))
+            raise sa.exc.DBAPIError.instance(
+                None, None, error, pymysql.err.Error, hide_parameters=True, dialect=connection.dialect
+            ) from None
 
     def insert_absent(self, table: sa.TableClause, values: Mapping[str, Any]) -> sa.Executable:
         """INSERT IGNORE."""
@@ -391,7 +422,7 @@ class MariaDB(Dialect):
             return Diagnosis(Misconfigured, "主机名无法解析")
         for codes, kind, what in _CODES:
             if code in codes:
-                return Diagnosis(kind, what, _names(text))
+                return Diagnosis(kind, what, _names(text), of_value=code in _OF_VALUES)
         return None
 
 
@@ -456,6 +487,18 @@ def _field(reading: Reading) -> Expression:
     return sa.case((bare.is_(None), ""), else_=sa.func.concat(_QUOTE, doubled, _QUOTE))
 
 
+def _convertible(text: Expression, expression: Expression) -> Expression:
+    """A text of another character set; bytes that mean nothing there, which would come as question marks, as bytes."""
+    # In none of these character sets is the question mark's byte a part of another character.
+    unknown = _marks(text) != _marks(sa.cast(expression, sa.LargeBinary))
+    shown = sa.func.concat(sa.literal_column("X'FF'"), sa.cast(sa.func.hex(expression), sa.LargeBinary))
+    return sa.case((unknown, shown), else_=sa.cast(text, sa.LargeBinary))
+
+
+def _marks(text: Expression) -> Expression:
+    return sa.func.length(text) - sa.func.length(sa.func.replace(text, "?", ""))
+
+
 def _lines(cursor: SSCursor) -> Iterator[bytes]:
     for (line,) in cursor:
         if line is None:
@@ -484,6 +527,10 @@ def _stream(connection: sa.Connection) -> Iterator[SSCursor]:
             with suppress(sa.exc.SQLAlchemyError), connection.engine.connect() as other:
                 thread = int(raw.thread_id())  # type: ignore[no-untyped-call]
                 other.exec_driver_sql(f"KILL QUERY {thread}")
+            unread = getattr(raw, "_result", None)
+            if not raw.open and unread is not None:
+                # The driver would go on reading from a connection that is no more, now and when it tidies up.
+                unread.unbuffered_active = False
         with suppress(pymysql.err.Error):
             cursor.close()
 

@@ -28,6 +28,8 @@ class DatabaseOptions(Options):
         schema_name: Schema (模式) that holds the tables, option ``schema``; None: the account's own.
         tls: ``prefer`` encrypts where the server can, ``require`` always, ``verify`` also checks the
             server's certificate and name, ``disable`` never encrypts.
+        encoding: What the texts are written in, where the product keeps bytes without knowing: read so, and never
+            written. None: UTF-8.
         tls_ca: File with the certificates trusted by ``verify``; None: those of the machine.
     """
 
@@ -39,6 +41,7 @@ class DatabaseOptions(Options):
     user: str | None = Field(default=None, min_length=1)
     password: SecretStr | None = None
     schema_name: str | None = Field(default=None, alias="schema", min_length=1)
+    encoding: Literal["gbk", "gb18030"] | None = None
     tls: Literal["prefer", "require", "verify", "disable"] = "prefer"
     tls_ca: Path | None = None
 
@@ -54,6 +57,8 @@ class DatabaseOptions(Options):
             problems += ["path 只用于文件型数据库"] if self.path else []
         if self.product == "mariadb" and self.schema_name is not None:
             problems.append("mariadb 没有选项 schema，模式就是 database")
+        if self.product == "mariadb" and self.encoding is not None:
+            problems.append("mariadb 没有选项 encoding，每列的字符集由数据库自己转换")
         if self.tls_ca is not None and self.tls != "verify":
             problems.append("tls_ca 只与 tls: verify 同用")
         if problems:

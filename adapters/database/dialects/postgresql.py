@@ -72,6 +72,8 @@ _STATES: tuple[tuple[str, type[AdapterError], str], ...] = (
 _DEFINING = 5_348_554_831
 """The number that whoever defines tables of ours locks; it means nothing else to anybody."""
 
+_OF_VALUES = ("22", "23502", "23514")
+"""States that one value is to blame for: out of range, too long, not in the character set, refused by its domain."""
 _COPIED = re.compile(r"COPY \S+, line \d+, column (\w+)")
 _SIZE = re.compile(r"\d+(?=[,)])")
 
@@ -150,6 +152,10 @@ class PostgreSQL(Dialect):
                 "字符集", encoding == "UTF8", encoding, "" if encoding == "UTF8" else "生僻字存不进去，应改用 UTF8 的库"
             )
         ]
+
+    def keeps_bytes(self, connection: sa.Connection) -> bool:
+        """A database in SQL_ASCII, which is none."""
+        return bool(connection.exec_driver_sql("SHOW server_encoding").scalar_one() == "SQL_ASCII")
 
     def extras(self, connection: sa.Connection, table: str, namespace: str | None) -> Mapping[str, Mapping[str, Any]]:
         """Which columns have a collation that calls different texts equal, what domains are based on, the encoding."""
@@ -240,7 +246,8 @@ class PostgreSQL(Dialect):
             case "date":
                 return reading(expression, pa.date32())
             case "time":
-                return reading(expression, pa.timestamp("us"), *from_zone(zone))
+                # Zone-less: what it is an instant of, whoever types it says, as some local times never were.
+                return reading(expression, pa.timestamp("us"))
             case "instant":
                 return reading(sa.func.timezone("UTC", expression), pa.timestamp("us"), *from_zone("UTC"))
             case "binary":
@@ -270,7 +277,7 @@ class PostgreSQL(Dialect):
     ) -> Iterator[list[pa.Array]]:
         """Through a second connection in the same snapshot, whose driver makes Arrow of a binary COPY itself."""
         statement = _literal(connection, rows.with_only_columns(*(r.expression for r in readings)))
-        with _driver_errors(connection), _columnar(connection) as cursor:
+        with _driver_errors(connection), _columnar(connection, as_bytes=self.keeps_bytes(connection)) as cursor:
             cursor.execute(statement)
             with cursor.fetch_record_batch() as found:
                 for batch in found:
@@ -460,7 +467,7 @@ def _family(type: sa.types.TypeEngine[Any]) -> Family:
 def _by_state(state: str | None, names: tuple[tuple[str, str], ...]) -> Diagnosis | None:
     for start, kind, what in _STATES:
         if (state or "").startswith(start):
-            return Diagnosis(kind, what, names)
+            return Diagnosis(kind, what, names, of_value=(state or "").startswith(_OF_VALUES))
     return None
 
 
@@ -516,8 +523,8 @@ def _raw(connection: sa.Connection) -> psycopg.Connection[Any]:
 
 
 @contextmanager
-def _columnar(connection: sa.Connection) -> Iterator[dbapi.Cursor]:
-    """A cursor of a connection of its own that sees what this one sees."""
+def _columnar(connection: sa.Connection, *, as_bytes: bool) -> Iterator[dbapi.Cursor]:
+    """A cursor of a connection of its own that sees what this one sees; texts as they are, or in UTF-8."""
     from adbc_driver_postgresql import dbapi
 
     raw = _raw(connection)
@@ -526,7 +533,8 @@ def _columnar(connection: sa.Connection) -> Iterator[dbapi.Cursor]:
     with dbapi.connect(known) as other, other.cursor() as cursor:
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         cursor.execute(f"SET TRANSACTION SNAPSHOT '{snapshot}'")
-        for statement in _SESSION:
+        # Told to be sent as UTF-8, the first text that is none would end the reading.
+        for statement in (*_SESSION, *(["SET client_encoding = 'SQL_ASCII'"] if as_bytes else [])):
             cursor.execute(statement)
         cursor.adbc_statement.set_options(**{"adbc.postgresql.batch_size_hint_bytes": str(_BATCH_BYTES)})
         try:

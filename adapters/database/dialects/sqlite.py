@@ -25,6 +25,7 @@ from adapters.database.dialects.base import ENGINE, LOCK_SECONDS, ROW_BYTES, Con
 from adapters.database.dialects.options import DatabaseOptions, Product
 from adapters.database.dialects.rebuilding import rebuilding
 from adapters.database.dialects.types import item_length
+from adapters.database.encoding import NO_TEXT, as_text
 from adapters.database.shapes import Column, Expression, Family, Reading, TableShape
 from adapters.errors import AdapterError, Malformed, Misconfigured, Refused, Unavailable, Unsupported
 
@@ -110,6 +111,10 @@ class SQLite(Dialect):
         """The clock of this machine, as there is no other."""
         return (sa.func.julianday("now") - sa.literal(2440587.5)) * sa.literal(86400.0)
 
+    def keeps_bytes(self, connection: sa.Connection) -> bool:
+        """Whatever was called text when it was written."""
+        return True
+
     def extras(self, connection: sa.Connection, table: str, namespace: str | None) -> Mapping[str, Mapping[str, Any]]:
         """The declarations as they were written: what a value is turned into depends on their letters."""
         found = sa.func.pragma_table_xinfo(table).table_valued("name", "type")
@@ -168,19 +173,24 @@ class SQLite(Dialect):
         result = connection.execute(rows.with_only_columns(*selected))
         big = any(pa.types.is_binary(reading.wire) for reading in readings)
         step = min(batch_rows, 64) if big else batch_rows
+        raw = connection.connection.driver_connection
+        assert isinstance(raw, sqlite3.Connection)  # noqa: S101
+        # The driver would stop at the first text that is not UTF-8.
+        raw.text_factory = bytearray
         try:
             group: list[Any] = []
             size = 0
             while part := result.fetchmany(step):
                 group += part
                 if big:
-                    size += sum(len(value) for row in part for value in row if isinstance(value, bytes))
+                    size += sum(len(value) for row in part for value in row if isinstance(value, bytes | bytearray))
                 if len(group) + step > batch_rows or size >= ROW_BYTES:
                     yield _arrays(group, readings)
                     group, size = [], 0
             if group:
                 yield _arrays(group, readings)
         finally:
+            raw.text_factory = str
             result.close()
 
     def insert_absent(self, table: sa.TableClause, values: Mapping[str, Any]) -> sa.Executable:
@@ -292,15 +302,13 @@ class SQLite(Dialect):
             return None
         name = getattr(error, "sqlite_errorname", None) or ""
         text = str(error)
-        if "Could not decode" in text:
-            return Diagnosis(Malformed, "有文本不是 UTF-8 编码")
         if "no such table" in text:
             return Diagnosis(Misconfigured, "缺少表")
         if "no such column" in text or "has no column" in text:
             return Diagnosis(Misconfigured, "缺少列")
         for start, kind, what in _CODES:
             if name.startswith(start):
-                return Diagnosis(kind, what, _names(text))
+                return Diagnosis(kind, what, _names(text), of_value=name in ("SQLITE_TOOBIG", "SQLITE_MISMATCH"))
         return None
 
 
@@ -340,22 +348,17 @@ def _arrays(rows: Sequence[Any], readings: Sequence[Reading]) -> list[pa.Array]:
 
 
 def _array(values: Sequence[Any], reading: Reading) -> pa.Array:
-    kinds = set(map(type, values)) - {type(None)}
-    if pa.types.is_binary(reading.wire):
-        if kinds - {bytes}:
-            values = [value if value is None or isinstance(value, bytes) else _text(value).encode() for value in values]
-        return pa.array(values, pa.binary())
-    if not pa.types.is_string(reading.wire):
-        return pa.array(values, reading.wire)
-    if bytes in kinds:
-        raise Malformed(f"列 {reading.column} 中有二进制值", remedy="请提供方改正该值，或把该列声明为 BLOB")
-    if kinds - {str}:
-        values = [value if value is None else _text(value) for value in values]
-    return pa.array(values, pa.string())
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else repr(value)
+    """Values as they lie there: texts in arrays of bytes, blobs in bytes, numbers."""
+    wire = reading.wire
+    if not (pa.types.is_binary(wire) or pa.types.is_string(wire)):
+        return pa.array(values, wire)
+    kinds = set(map(type, values)) - {type(None), bytearray}
+    if pa.types.is_string(wire) and bytes in kinds:
+        values = [NO_TEXT + value if isinstance(value, bytes) else value for value in values]
+    if kinds - {bytes}:
+        values = [repr(value).encode() if isinstance(value, int | float) else value for value in values]
+    raw = pa.array(values, pa.binary())
+    return as_text(raw) if pa.types.is_string(wire) else raw
 
 
 def _names(text: str) -> tuple[tuple[str, str], ...]:

@@ -20,7 +20,8 @@ _PLAIN_SCALE = 6
 def from_zone(zone: str) -> tuple[pa.DataType, Callable[[pa.Array], pa.Array]]:
     """The type of an instant, and the step from the zone-less times of a zone to it.
 
-    Where clocks were put back, a time that was shown twice is taken for the earlier one.
+    Where clocks were put back, a time that was shown twice is taken for the earlier one; where they were put
+    forward, one that never was is taken for the last before.
     """
 
     def step(values: pa.Array) -> pa.Array:

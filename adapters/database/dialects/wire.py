@@ -9,13 +9,12 @@ the forms of the types are those of their ``…recv`` functions.)
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-
-from adapters.errors import Refused
 
 HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 TRAILER = b"\xff\xff"
@@ -39,15 +38,7 @@ def _swapped(values: npt.NDArray[np.generic], dtype: str) -> _Bytes:
 
 
 def _integers(dtype: str) -> Callable[[pa.Array], _Bytes]:
-    limits = np.iinfo(np.dtype(dtype))
-
-    def encode(column: pa.Array) -> _Bytes:
-        values = _words(pc.cast(column.fill_null(0), pa.int64()), "<i8")
-        if len(values) and (values.min() < limits.min or values.max() > limits.max):
-            raise Refused(f"有整数放不进 {limits.bits} 位的列", remedy="请对方把列改宽，或在校验中拒收这样的行")
-        return _swapped(values, dtype)
-
-    return encode
+    return lambda column: _swapped(_words(pc.cast(column.fill_null(0), pa.int64()), "<i8"), dtype)
 
 
 def _floats(dtype: str) -> Callable[[pa.Array], _Bytes]:
@@ -118,16 +109,24 @@ _FIXED: Mapping[int, Callable[[pa.Array], _Bytes]] = {
     1184: _times,
     1700: _decimals,
 }
+_NARROW: Mapping[int, type[np.signedinteger[Any]]] = {21: np.int16, 23: np.int32}
 _PLAIN = frozenset({17, 25, 1042, 1043})
 """bytea and the texts: what is sent is what they hold."""
 
 
 def encodes(arrays: Sequence[pa.Array], types: Sequence[int]) -> bool:
-    """Whether columns can be written so: of a usual type (its number in ``pg_type``), and not given as its text."""
+    """Whether columns can be written so: of a usual type (its number in ``pg_type``), in range, not given as text."""
     return all(
-        kind in _PLAIN or (kind in _FIXED and not pa.types.is_string(array.type))
+        kind in _PLAIN or (kind in _FIXED and not pa.types.is_string(array.type) and _in_range(array, kind))
         for array, kind in zip(arrays, types, strict=True)
     )
+
+
+def _in_range(array: pa.Array, kind: int) -> bool:
+    if kind not in _NARROW or not pa.types.is_integer(array.type):
+        return kind not in _NARROW
+    limits, ends = np.iinfo(_NARROW[kind]), pc.min_max(array)
+    return not ends["min"].is_valid or limits.min <= ends["min"].as_py() <= ends["max"].as_py() <= limits.max
 
 
 def encoded(arrays: Sequence[pa.Array], types: Sequence[int]) -> memoryview:
@@ -136,9 +135,6 @@ def encoded(arrays: Sequence[pa.Array], types: Sequence[int]) -> memoryview:
     Args:
         arrays: Columns of one length, in order.
         types: The number of each column's type at the place.
-
-    Raises:
-        Refused: An integer is too large for its column.
     """
     rows = len(arrays[0])
     if rows == 0:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -15,6 +16,7 @@ import sqlalchemy as sa
 from adapters.base import OPERATION, PUT, Acknowledgement, Binding, Claim, Manifest
 from adapters.database import DatabaseEndpoint
 from schemas import Item, arrow_schema
+from tests.support.servers import Server
 
 ITEMS = (
     Item(name="id", label="编号", type="C", length=20, mandatory=True),
@@ -156,3 +158,20 @@ def deliver(installed: DatabaseEndpoint) -> Deliverer:
 def counts(answer: Acknowledgement) -> tuple[int, int, int, int, int]:
     """Written, deleted, unchanged, superseded, refused."""
     return (answer.written, answer.deleted, answer.unchanged, answer.superseded, len(answer.refused))
+
+
+@pytest.fixture(scope="module")
+def sides(
+    postgresql_server: Server, mariadb_server: Server, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, Any]]:
+    """A database of each product at once, for a module's tests."""
+    from tests.adapters.database.pairs import Side
+
+    with ExitStack() as stack:
+        made = {"sqlite": Side("sqlite", f"sqlite:///{tmp_path_factory.mktemp('pairs') / 'front.db'}")}
+        made["sqlite"].run("CREATE TABLE empty_one (x)")
+        for server in (postgresql_server, mariadb_server):
+            url = server.new_database()
+            stack.callback(server.drop_database, url)
+            made[server.product] = Side(server.product, url)
+        yield made

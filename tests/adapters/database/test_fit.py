@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from adapters.database.dialects import Dialect, dialect
 from adapters.database.dialects.types import plain
-from adapters.database.fit import fields_of, fitted, misfit
+from adapters.database.fit import faults, fields_of, fitted, misfit
 from adapters.database.shapes import Column, Family
 from adapters.errors import Refused, Unsupported
 from schemas import Item, arrow_schema
@@ -38,6 +38,7 @@ def item(type: str, length: int | None = None, scale: int | None = None) -> pa.F
 
 FITS = [
     (item("C", 5), column("text", length=5)),
+    (item("C", 5), column("text", length=5, unicode=False)),
     (item("C", 5), column("text")),
     (item("C"), column("text", length=255)),
     (item("M"), column("text")),
@@ -57,7 +58,6 @@ FITS = [
 MISFITS = [
     (item("C", 6), column("text", length=5), "只容 5 个字符，需要 6 个"),
     (item("C"), column("text", length=50), "需要 255 个"),
-    (item("C", 5), column("text", length=5, unicode=False), "生僻字"),
     (item("C", 5), column("integer", "integer", length=9), "装不下文本"),
     (item("N"), column("integer", "bigint", length=18), "18 位整数"),
     (item("N", 12, 4), column("decimal", "decimal(12,2)", length=12, scale=2), "2 位小数"),
@@ -140,6 +140,21 @@ def test_what_would_become_another_value_is_refused(product: Dialect) -> None:
         assert "非数字" in refused([1.0, float("-inf")], pa.float64(), column("float"))
     else:
         assert fitted(pa.array([float("inf")]), column("float"), product, ZONE).to_pylist() == [float("inf")]
+
+
+def test_what_a_column_cannot_hold_is_told_by_row(product: Dialect) -> None:
+    def told(values: list[Any], kind: pa.DataType, place: Column) -> list[tuple[str, list[Any]]]:
+        return [(each.rule, each.rows.to_pylist()) for each in faults(pa.array(values, kind), place, product, ZONE)]
+
+    texts = ["甲", "𠮷", None, "\U0010ffff"]
+    assert told(texts, pa.string(), column("text", plane=True)) == [("text", [False, True, None, True])]
+    assert told(texts, pa.string(), column("text")) == []
+    narrow = [("length", [False, True, None])] if product.types_itself else []
+    assert told(["甲乙", "甲乙丙", None], pa.string(), column("text", length=2)) == narrow
+    padded = [("text", [False, True, None])] if product.types_itself else []
+    assert told([" a", "a ", None], pa.string(), column("text", length=5, type=sa.CHAR(5))) == padded
+    fine = [datetime(1969, 12, 31, 23, 59, 59, 999_999, UTC), datetime(2024, 1, 1, tzinfo=UTC), None]
+    assert told(fine, INSTANT, column("instant", fraction=3)) == [("time", [True, False, None])]
 
 
 def test_an_hour_that_came_twice(product: Dialect) -> None:

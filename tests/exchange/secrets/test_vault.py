@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from exchange.errors import Invalid, Tampered, Unknown
+from exchange.errors import Failed, Invalid, Tampered, Unknown
 from exchange.secrets import Vault
 
 KEY = bytes(range(32))
@@ -232,3 +232,32 @@ def test_memory_does_not_grow_with_the_file(tmp_path):
     assert queue.get() < 8 * 1024
     queue.close()
     queue.join_thread()
+
+
+def test_a_disk_that_takes_no_more(vault, tmp_path):
+    none, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for chunks in ([b"x" * 300_000], [b"x" * 99_990]):  # while it is written, and when it is ended
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+        try:
+            with pytest.raises(Failed, match="加密文件 name") as caught:
+                put(vault, chunks=chunks)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (none, hard))
+        assert caught.value.retry
+        assert caught.value.remedy
+        assert list((tmp_path / "vault").iterdir()) == []
+    put(vault)
+    assert list(vault.read("name")) == CHUNKS
+
+
+def test_what_went_wrong_first_is_what_is_told(vault, tmp_path):
+    """A writer that is given up does not put its own trouble with the disk in the place of the reason."""
+    none, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
+    try:
+        with pytest.raises(Invalid, match="first"), vault.write("name") as writer:
+            writer.append(b"x" * 1000)
+            raise Invalid("first")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (none, hard))
+    assert list((tmp_path / "vault").iterdir()) == []

@@ -12,6 +12,8 @@ from adapters.base import Binding, Selection
 from adapters.database import DatabaseEndpoint
 from adapters.database.dialects.sqlite import SQLite, _affinity, _family
 from adapters.errors import Malformed, Refused, Unavailable, Unsupported
+from exchange.checks.normalise import normalise
+from schemas import Item
 from tests.adapters.database.conftest import PERSON, SCHEMA, Deliverer, person
 
 
@@ -77,11 +79,15 @@ def test_values_of_any_type_in_any_column(file: Path, endpoint: DatabaseEndpoint
     ]
 
 
-def test_text_that_is_not_utf8_is_told(file: Path, endpoint: DatabaseEndpoint) -> None:
-    run(file, "CREATE TABLE t (id TEXT)", "INSERT INTO t VALUES (CAST(x'b5a5' AS TEXT))")
-    binding = Binding(object="t", columns={"id": "id"}, key=("id",))
-    with endpoint.source(binding) as source, pytest.raises(Malformed, match="UTF-8"):
-        list(source.batches(Selection()))
+def test_what_is_no_text_is_handed_over_as_none(file: Path, endpoint: DatabaseEndpoint) -> None:
+    """Foreign bytes and blobs, for their row alone to be refused; the reference can be kept all the same."""
+    run(file, "CREATE TABLE t (id TEXT)", "INSERT INTO t VALUES (CAST(x'b5a5' AS TEXT)), (x'41'), ('甲')")
+    with endpoint.source(Binding(object="t", columns={"id": "id"}, key=("id",))) as source:
+        [got] = source.batches(Selection())
+    assert got.column("id").cast(pa.binary()).to_pylist() == [b"\xb5\xa5", "甲".encode(), b"\xffA"]
+    assert got.column("_reference").to_pylist() == [r'["\\xb5\\xa5"]', '["甲"]', '["A"]']
+    [item] = (Item(name="id", label="编号", type="C"),)
+    assert [each.row for each in normalise(got, [item], "Asia/Shanghai", key=["id"]).findings] == [0, 2]
 
 
 def test_big_values_make_small_batches(file: Path, endpoint: DatabaseEndpoint, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ from adapters.database.capture import Window
 from adapters.database.check import source_misfits, watermark_misfits
 from adapters.database.dialects.lines import finished
 from adapters.database.difference import Compared, Difference, Notes, Range, runs
-from adapters.database.encoding import encoding_misfits
+from adapters.database.encoding import decoded, encoding_misfits, told
 from adapters.database.fit import fitted
 from adapters.database.keys import key_text, key_values, scope_text
 from adapters.database.ledger import Ledger

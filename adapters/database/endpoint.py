@@ -130,7 +130,7 @@ class DatabaseEndpoint(Endpoint):
         """What the administrator runs: the ledger and the target, or the source's error-return table."""
         return script(self._place, binding, schema)
 
-    def structure(self, object: str) -> Structure:
+    def structure(self, object: str) -> Structure | None:
         """The table as reflection finds it."""
         place = self._place
         place.demand_ours(object)

@@ -529,6 +529,9 @@ def _columnar(connection: sa.Connection, *, as_bytes: bool) -> Iterator[dbapi.Cu
 
     raw = _raw(connection)
     known = psycopg.conninfo.make_conninfo(**raw.info.get_parameters(), password=raw.info.password)
+    if connection.exec_driver_sql("SELECT reset_val FROM pg_settings WHERE name = 'statement_timeout'").scalar() != "0":
+        # The driver looks round before it lets us say anything.
+        known = psycopg.conninfo.make_conninfo(known, options="-c statement_timeout=0")
     snapshot = connection.execute(sa.select(sa.func.pg_export_snapshot())).scalar_one()
     with dbapi.connect(known) as other, other.cursor() as cursor:
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
@@ -555,6 +558,9 @@ def _driver_errors(connection: sa.Connection) -> Iterator[None]:
     """Errors of the bare driver, as SQLAlchemy would have raised them."""
     try:
         yield
+    except OSError as error:
+        # So says Arrow when the connection breaks while rows come in.
+        raise sa.exc.OperationalError(None, None, error, hide_parameters=True, connection_invalidated=True) from error
     except (psycopg.Error, adbc.Error) as error:
         raise sa.exc.DBAPIError.instance(
             None, None, error, Exception, hide_parameters=True, dialect=connection.dialect

@@ -233,9 +233,10 @@ def test_keys_of_any_type(endpoint: DatabaseEndpoint, hands: Hands, kind: str, m
 
 
 def _value(found: Any, kind: str) -> Any:
-    if not (isinstance(found, str) and kind.startswith("timestamp")):
+    if not kind.startswith("timestamp"):
         return str(found)
-    moment = datetime.fromisoformat(f"{found}:00" if found.endswith("+00") else found)
+    text = str(found)
+    moment = datetime.fromisoformat(f"{text}:00" if text.endswith("+00") else text)
     return str((moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo("Asia/Shanghai"))).astimezone(UTC))
 
 

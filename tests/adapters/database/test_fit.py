@@ -109,7 +109,10 @@ def test_a_place_without_types_bends_what_looks_like_a_number() -> None:
 
 def test_values_are_written_in_the_places_words(product: Dialect) -> None:
     def written(values: list[Any], kind: pa.DataType, place: Column) -> list[Any]:
-        return fitted(pa.array(values, kind), place, product, ZONE).to_pylist()
+        made = fitted(pa.array(values, kind), place, product, ZONE)
+        told = pa.types.is_temporal(made.type) or pa.types.is_decimal(made.type)
+        assert product.takes_arrow or not told
+        return (plain(made) if told else made).to_pylist()
 
     assert written([True, False, None], pa.bool_(), column("boolean")) == [1, 0, None]
     assert written([True, None], pa.bool_(), column("text")) == ["1", None]
@@ -162,8 +165,8 @@ def test_an_hour_that_came_twice(product: Dialect) -> None:
     twice = [datetime(1991, 9, 14, 16, 30, tzinfo=UTC), datetime(1991, 9, 14, 17, 30, tzinfo=UTC)]
     text = fitted(pa.array(twice, INSTANT), column("text"), product, ZONE).to_pylist()
     assert text == ["1991-09-15 01:30:00", "1991-09-15 01:30:00+08:00"]
-    assert fitted(pa.array(twice, INSTANT), column("instant"), product, ZONE).to_pylist()[1] == "1991-09-14 17:30:00"
-    assert fitted(pa.array(twice[:1], INSTANT), column("time"), product, ZONE).to_pylist() == text[:1]
+    assert plain(fitted(pa.array(twice, INSTANT), column("instant"), product, ZONE))[1].as_py() == "1991-09-14 17:30:00"
+    assert plain(fitted(pa.array(twice[:1], INSTANT), column("time"), product, ZONE)).to_pylist() == text[:1]
     with pytest.raises(Refused, match="时钟回拨"):
         fitted(pa.array(twice, INSTANT), column("time"), product, ZONE)
 

@@ -35,7 +35,6 @@ def test_the_stage_has_the_targets_types_but_not_its_constraints(
         assert stage.count(connection) == 2
         shape = place.shape(connection, stage.name)
     assert all(column.nullable for name, column in shape.columns.items() if name.startswith("c"))
-    assert frozenset({"row_number"}) in shape.unique
     if place.dialect.types_itself:
         kept = [
             (each.family, each.length, each.scale, each.fraction, each.exact)

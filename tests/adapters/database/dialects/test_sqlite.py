@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from adapters.base import Binding, Selection
 from adapters.database import DatabaseEndpoint
 from adapters.database.dialects.sqlite import SQLite, _affinity, _family
-from adapters.errors import Malformed, Refused, Unavailable, Unsupported
+from adapters.errors import Malformed, Unavailable, Unsupported
 from exchange.checks.normalise import normalise
 from schemas import Item
 from tests.adapters.database.conftest import PERSON, SCHEMA, Deliverer, person
@@ -121,10 +121,10 @@ def test_constraints_are_told_by_name(file: Path, endpoint: DatabaseEndpoint) ->
     run(file, "CREATE TABLE t (id TEXT PRIMARY KEY, n INTEGER CONSTRAINT positive CHECK (n > 0) REFERENCES parent)")
     schema = pa.schema([("id", pa.string()), ("n", pa.int64())])
     deliver = Deliverer(endpoint, Binding(object="t", columns={"id": "id", "n": "n"}, key=("id",)), schema)
-    with pytest.raises(Refused, match="约束 positive"):
-        deliver({"id": "1", "n": -1, "_operation": 0})
-    with pytest.raises(Refused, match="违反约束"):
-        deliver({"id": "1", "n": 5, "_operation": 0})
+    [refused] = deliver({"id": "1", "n": -1, "_operation": 0}, key="1").refused
+    assert "positive" in refused.reason
+    [refused] = deliver({"id": "1", "n": 5, "_operation": 0}, key="2").refused
+    assert refused.rule == "constraint"
 
 
 @pytest.mark.parametrize(

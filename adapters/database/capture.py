@@ -112,6 +112,13 @@ class Window:
         marked = sa.or_(sa.false(), *(self._equals(mark.column, text) for text in mark.values))
         return sa.case((marked, DELETE), else_=PUT)
 
+    @property
+    def refers_by_key(self) -> bool:
+        """Whether the reference is the key alone, which can be written down as it was read."""
+        keys = [self._shape.columns[self._binding.columns[item]] for item in self._binding.key]
+        plain = all(column.family in ("text", "integer") for column in keys)
+        return self._binding.capture in ("snapshot", "watermark") and list(self.identity) == keys and plain
+
     def reference(self) -> Expression:
         """The identity as a JSON array of texts, the digest of the content last where it takes one."""
         texts = [self._dialect.as_text(self.table.c[column.name], column) for column in self.identity]

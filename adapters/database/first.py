@@ -64,21 +64,16 @@ class FirstDelivery(Delivery):
                     return False
                 if not self._ledger.claim(connection, Manifest(claim=self._claim, digest="", rows=0)):
                     return False
-                if self._occupied(connection, shape.clause):
+                any_row = sa.select(sa.literal(1)).select_from(shape.clause).limit(1)
+                if connection.execute(any_row).first() is not None:
+                    return False
+                if self._ledger.buries(connection, binding.object, scope_text(binding.fixed)):
                     return False
                 drop_stages(connection, place.namespace, self._claim)
             self._layout = Layout(binding, shape, fields_of(self._schema))
             self._connection = connection
             self._open = opening.pop_all()
         return True
-
-    def _occupied(self, connection: sa.Connection, target: sa.TableClause) -> bool:
-        graves = self._ledger.tombstones
-        buried = sa.select(sa.literal(1)).where(
-            graves.c.object == self._binding.object, graves.c.scope == scope_text(self._binding.fixed)
-        )
-        any_row = sa.select(sa.literal(1)).select_from(target)
-        return any(connection.execute(query.limit(1)).first() is not None for query in (any_row, buried))
 
     def stage(self, batch: pa.RecordBatch) -> None:
         """Put rows into the table.

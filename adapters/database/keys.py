@@ -28,15 +28,20 @@ def key_text(columns: Sequence[pa.Array], names: Sequence[str]) -> pa.Array:
     for values, name in zip(columns, names, strict=True):
         if values.null_count:
             raise Malformed(f"业务主键 {name} 为空", remedy="在校验中拒收没有业务主键的行")
-    quoted = [_quoted(plain(values)) for values in columns]
-    if not quoted:
+    if not columns:
         raise Misconfigured("挂接没有业务主键", remedy="写明业务主键")
-    joined = pc.binary_join_element_wise(*quoted, ",") if len(quoted) > 1 else quoted[0]
-    text = pc.binary_join_element_wise(pa.scalar("["), joined, pa.scalar("]"), "")
+    text = row_text(columns)
     longest = pc.max(pc.utf8_length(text)).as_py()
     if longest is not None and longest > KEY_LENGTH:
         raise Refused(f"业务主键超过 {KEY_LENGTH} 个字符", remedy="缩短业务主键，或换用流水号作主键")
     return text
+
+
+def row_text(columns: Sequence[pa.Array]) -> pa.Array:
+    """The values of each row as a JSON array of texts and nulls."""
+    quoted = [_quoted(values) for values in columns]
+    joined = pc.binary_join_element_wise(*quoted, ",") if len(quoted) > 1 else quoted[0]
+    return pc.binary_join_element_wise(pa.scalar("["), joined, pa.scalar("]"), "")
 
 
 def key_values(texts: Iterable[str], names: Sequence[str]) -> Mapping[str, pa.Array]:
@@ -50,9 +55,13 @@ def scope_text(fixed: Mapping[str, str]) -> str:
     return json.dumps(dict(sorted(fixed.items())), ensure_ascii=False, separators=(",", ":"))
 
 
-def _quoted(texts: pa.Array) -> pa.Array:
-    if pc.any(pc.match_substring_regex(texts, _CONTROL)).as_py():
-        return pa.array([json.dumps(text, ensure_ascii=False) for text in texts.to_pylist()], pa.string())
-    for plain_text, escaped in (("\\", "\\\\"), ('"', '\\"')):
-        texts = pc.replace_substring(texts, plain_text, escaped)
-    return pc.binary_join_element_wise(pa.scalar('"'), texts, pa.scalar('"'), "")
+def _quoted(values: pa.Array) -> pa.Array:
+    texts = plain(values)
+    # What was no text has no sign that would have to be told apart.
+    if pa.types.is_string(values.type):
+        if pc.any(pc.match_substring_regex(texts, _CONTROL)).as_py():
+            return pa.array([json.dumps(text, ensure_ascii=False) for text in texts.to_pylist()], pa.string())
+        for plain_text, escaped in (("\\", "\\\\"), ('"', '\\"')):
+            if pc.any(pc.match_substring(texts, plain_text)).as_py():
+                texts = pc.replace_substring(texts, plain_text, escaped)
+    return pc.fill_null(pc.binary_join_element_wise(pa.scalar('"'), texts, pa.scalar('"'), ""), "null")

@@ -17,7 +17,7 @@ from adapters.base import DELETE, OPERATION, Binding, Claim, RefusedRow
 from adapters.database.dialects import Dialect
 from adapters.database.dialects.types import plain
 from adapters.database.fit import faults, fitted, written
-from adapters.database.keys import key_text
+from adapters.database.keys import KEY_LENGTH, key_text
 from adapters.database.ledger import PREFIX
 from adapters.database.refusal import KEY as KEY
 from adapters.database.refusal import OPERATION_COLUMN as OPERATION_COLUMN
@@ -121,6 +121,8 @@ class Stage:
         self._places = {item: number for number, item in enumerate(items)}
         self.distinct = False
         """No key is staged twice, as far as who staged it knows."""
+        self.keyed = True
+        """Every row is staged with its key text; otherwise deletions only, as there was no tombstone to find."""
         self.deleting: bool | None = None
         """Deletions are among the rows; None: it must be looked up."""
         service = {ROW: "integer", OPERATION_COLUMN: "integer", KEY: "key"}
@@ -168,7 +170,7 @@ class Stage:
         arrays = {
             ROW: numbers,
             OPERATION_COLUMN: batch.column(OPERATION),
-            KEY: key_text([values[item] for item in key], key),
+            KEY: self._key_texts(batch, [values[item] for item in key]),
         }
         arrays |= {f"c{number}": values[item] for item, number in self._places.items()}
         told = load_all_but(connection, self._dialect, self.table, arrays, self.known_as)
@@ -176,6 +178,19 @@ class Stage:
         if refused:
             nothing = {f"c{number}": pa.nulls(len(refused), values[item].type) for item, number in self._places.items()}
             self._dialect.load(connection, self.table, refused_arrays(refused) | nothing)
+
+    def _key_texts(self, batch: pa.RecordBatch, keys: Sequence[pa.Array]) -> pa.Array:
+        """What a tombstone is found by; spared where there is neither a deletion nor a tombstone."""
+        names = self.layout.binding.key
+        deleting = pc.any(pc.equal(batch.column(OPERATION), DELETE)).as_py()
+        if self.keyed or deleting or any(each.null_count or _long(each) for each in keys):
+            return key_text(keys, names)
+        return pa.nulls(batch.num_rows, pa.string())
+
+    def unkeyed(self, connection: sa.Connection) -> bool:
+        """Whether some rows were staged without their key text."""
+        found = sa.select(sa.literal(1)).where(self.table.c[KEY].is_(None)).limit(1)
+        return connection.execute(found).first() is not None
 
     def _unfit(self, batch: pa.RecordBatch, zone: str) -> dict[int, tuple[str, str]]:
         """Rows with a value that would become another in its column: rule and reason, by place."""
@@ -209,9 +224,18 @@ class Stage:
             self.deleting = connection.execute(found).first() is not None
         return self.deleting
 
+    def filled(self, connection: sa.Connection) -> bool:
+        """Whether any row is there."""
+        return connection.execute(sa.select(sa.literal(1)).select_from(self.table).limit(1)).first() is not None
+
     def count(self, connection: sa.Connection) -> int:
         """How many rows are there."""
         return int(connection.execute(sa.select(sa.func.count()).select_from(self.table)).scalar_one())
+
+
+def _long(keys: pa.Array) -> bool:
+    """Whether a key may be too long for the tables beside the target."""
+    return pa.types.is_string(keys.type) and (pc.max(pc.binary_length(keys)).as_py() or 0) > KEY_LENGTH // 8
 
 
 def stage_prefix(key: str) -> str:

@@ -167,6 +167,12 @@ class Ledger:
         connection.execute(sa.update(table).where(mine).values(value=table.c.value + 1))
         return int(connection.execute(sa.select(table.c.value).where(mine)).scalar_one())
 
+    def buries(self, connection: sa.Connection, object: str, scope: str) -> bool:
+        """Whether anything is noted as deleted from a table, among the rows of these fixed values."""
+        graves = self.tombstones.c
+        query = sa.select(sa.literal(1)).where(graves.object == object, graves.scope == scope).limit(1)
+        return connection.execute(query).first() is not None
+
     def sign(self, connection: sa.Connection, manifest: Manifest) -> None:
         """Put digest and head into a row that was claimed before they were known, in the same transaction."""
         mine = self.ledger.c.delivery_key == manifest.claim.key

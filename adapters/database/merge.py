@@ -17,7 +17,7 @@ from adapters.database.keys import scope_text
 from adapters.database.layout import KEY, OPERATION_COLUMN, ROW, Stage, stamps
 from adapters.database.ledger import SERIAL, Counts, Ledger
 from adapters.database.shapes import Expression
-from adapters.errors import Unavailable
+from adapters.errors import StageLost, Unavailable
 
 INSERT, REPLACE, REMOVE, ENTOMB, UNCHANGED, SUPERSEDED, CONFLICT, BROKEN = range(1, 9)
 """Decisions; ENTOMB is a deletion of a row that is not there, which leaves its tombstone. A row of which nothing
@@ -66,10 +66,9 @@ class Merge:
             made.append_column(sa.Column(other, sa.BigInteger))
             connection.execute(sa.schema.CreateTable(made))
         self._dialect.look_over(connection, self._stage.table)
-        graves = self._ledger.tombstones
-        here = sa.and_(graves.c.object == self._binding.object, graves.c.scope == self._scope)
-        any_grave = sa.select(sa.literal(1)).where(here)
-        self._graves = connection.execute(any_grave.limit(1)).first() is not None
+        self._graves = self._ledger.buries(connection, self._binding.object, self._scope)
+        if self._graves and self._stage.unkeyed(connection):
+            raise StageLost("暂存之后目标端才有删除记号", remedy="将自动重新读取")
         self._rank(connection)
         self._judge_present(connection)
         self._judge_absent(connection)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 
 import pyarrow as pa
@@ -13,11 +15,13 @@ from adapters.database.check import sink_misfits
 from adapters.database.errors import translating
 from adapters.database.first import FirstDelivery
 from adapters.database.fit import faults, fields_of, written
+from adapters.database.keys import scope_text
 from adapters.database.layout import ROW, Layout, Stage, copy_of, drop_stages
 from adapters.database.ledger import Ledger
 from adapters.database.merge import Merge
 from adapters.database.place import Place
 from adapters.database.refusal import load_all_but
+from adapters.database.shapes import TableShape
 from adapters.errors import Misconfigured, Overtaken, StageLost, Unbalanced
 
 
@@ -33,6 +37,8 @@ class DatabaseSink(Sink):
         self._place = place
         self._binding = binding
         self._ledger = Ledger(place.dialect, place.namespace)
+        self._shape: TableShape | None = None
+        self._asked: sa.Connection | None = None
 
     def begin(self, claim: Claim, schema: pa.Schema) -> Delivery:
         """Make an empty stage.
@@ -68,14 +74,19 @@ class DatabaseSink(Sink):
     def holds(self, keys: pa.RecordBatch) -> pa.BooleanArray:
         """Look all keys up at once, through a temporary table of them."""
         dialect, items = self._place.dialect, self._binding.key
-        with self._place.translating(), self._place.engine.connect() as connection:
-            shape = self._place.shape(connection, self._binding.object)
+        with self._asking() as connection:
+            if self._shape is None:
+                self._shape = self._place.shape(connection, self._binding.object)
+            shape = self._shape
             layout = Layout(self._binding, shape, {item: keys.schema.field(item) for item in items})
             if missing := [name for name in layout.key_columns if name not in shape.columns]:
                 raise Misconfigured(
                     f"{self._place.name}：表 {shape.name} 没有列 {'、'.join(missing)}", remedy="改正挂接"
                 )
             copy = copy_of(dialect, "shutong_keys", shape, layout.columns, {ROW: "integer"}, temporary=True)
+            # Not every product takes a temporary table back with the transaction that made it.
+            table = sa.Table(copy.table.name, sa.MetaData())
+            connection.execute(sa.schema.DropTable(table, if_exists=True))
             connection.execute(copy.create)
             load_all_but(connection, dialect, copy.table, self._looked_up(keys, layout), {})
             target = shape.clause
@@ -88,6 +99,26 @@ class DatabaseSink(Sink):
             ]
             found = set(connection.execute(sa.select(copy.table.c[ROW]).where(*same, *fixed)).scalars())
         return pa.array([number in found for number in range(keys.num_rows)], pa.bool_())
+
+    @contextmanager
+    def _asking(self) -> Iterator[sa.Connection]:
+        """A connection for questions, kept until the sink is closed: a run asks batch by batch."""
+        with self._place.translating():
+            if self._asked is None:
+                self._asked = self._place.engine.connect()
+            try:
+                yield self._asked
+                self._asked.rollback()
+            except BaseException:
+                self.close()
+                raise
+
+    def close(self) -> None:
+        """Let go of the connection that was asked."""
+        if self._asked is not None:
+            asked, self._asked = self._asked, None
+            with suppress(sa.exc.SQLAlchemyError):
+                asked.close()
 
     def _looked_up(self, keys: pa.RecordBatch, layout: Layout) -> dict[str, pa.Array]:
         """Numbered keys as they are written; one that its column cannot hold is not there anyway."""
@@ -148,6 +179,7 @@ class DatabaseDelivery(Delivery):
         self._found: Layout | None = None
         self._staged: int | None = None
         self._in_doubt = False
+        self._keyed = True
         self._order = _Order(binding.key)
 
     def make_stage(self) -> None:
@@ -157,6 +189,8 @@ class DatabaseDelivery(Delivery):
             stage = self._stage(connection)
             drop_stages(connection, self._place.namespace, self._claim)
             stage.create(connection)
+            scope = scope_text(self._binding.fixed)
+            self._keyed = self._ledger.buries(connection, self._binding.object, scope)
         self._staged = 0
         self._order.begun()
 
@@ -189,7 +223,7 @@ class DatabaseDelivery(Delivery):
             ledger.raise_epoch(connection, manifest)
             ledger.demand_previous(connection, manifest)
             stage = self._stage(connection)
-            self._demand_rows(connection, stage, manifest)
+            self._demand_stage(connection, stage, manifest)
             serial = ledger.next_serial(connection, table)
             refused = stage.give_up_refused(connection, ledger.refusals, manifest.claim.key)
             merge = Merge(place.dialect, stage, ledger, manifest.rows, overwrite=manifest.overwrite)
@@ -221,15 +255,11 @@ class DatabaseDelivery(Delivery):
                 raise Misconfigured(f"{self._place.name}：{'；'.join(misfits)}", remedy=remedy)
             self._found = Layout(self._binding, shape, fields_of(self._schema))
         stage = Stage(self._place.dialect, self._found, self._claim)
-        stage.distinct, stage.deleting = self._order.ascending, self._order.deleting
+        stage.distinct, stage.deleting, stage.keyed = self._order.ascending, self._order.deleting, self._keyed
         return stage
 
-    def _demand_rows(self, connection: sa.Connection, stage: Stage, manifest: Manifest) -> None:
-        staged = stage.count(connection) if stage.exists(connection) else 0
-        if not staged and manifest.rows:
+    def _demand_stage(self, connection: sa.Connection, stage: Stage, manifest: Manifest) -> None:
+        """That there is one; whether a row of it is missing, the counts of the merge will tell."""
+        if not stage.exists(connection) or (manifest.rows and not stage.filled(connection)):
             # A server that went down may have taken with it what nothing depended on.
             raise StageLost(f"{self._place.name}：暂存的 {manifest.rows} 行不在了", remedy="将自动重新读取")
-        if staged != manifest.rows:
-            raise Unbalanced(
-                f"{self._place.name}：暂存 {staged} 行，清单记 {manifest.rows} 行", remedy="放弃此次暂存，重新读取"
-            )

@@ -17,7 +17,7 @@ from adapters.database.dialects.lines import finished
 from adapters.database.difference import Compared, Difference, Notes, Range, runs
 from adapters.database.encoding import decoded, encoding_misfits, told
 from adapters.database.fit import fitted
-from adapters.database.keys import key_text, key_values, scope_text
+from adapters.database.keys import key_text, key_values, row_text, scope_text
 from adapters.database.ledger import Ledger
 from adapters.database.place import Place
 from adapters.database.settle import WriteBack
@@ -201,10 +201,15 @@ class DatabaseSource(Source):
             name = column.name
             test = self._place.dialect.strange(column, window.table.c[name])
             if test is not None and name not in known:
-                tests[name] = sa.func.max(sa.case((test, 1), else_=0))
+                tests[name] = test
         if not tests or conditions:
             return set(tests)
-        row = connection.execute(sa.select(*tests.values()).where(*window.standing())).one()
+        standing = window.standing()
+        look = sa.select(sa.literal(1)).select_from(window.table).where(sa.or_(*tests.values()), *standing).limit(1)
+        if connection.execute(look).first() is None:
+            return set()
+        each = [sa.func.max(sa.case((test, 1), else_=0)) for test in tests.values()]
+        row = connection.execute(sa.select(*each).where(*standing)).one()
         return {name for name, found in zip(tests, row, strict=True) if found}
 
     def _read(self, selection: Selection) -> Iterator[pa.RecordBatch]:
@@ -215,6 +220,9 @@ class DatabaseSource(Source):
         schema = self._promised(readings)
         rows = sa.select(window.table).where(*window.standing(), *since).order_by(*window.order())
         service = _service(window)
+        places = self._own_reference(connection, window, list(readings))
+        if places:
+            service.pop()
         if mark is not None:
             service.append(Reading(mark.closing(), pa.int8(), pa.int8(), None, "closing"))
         try:
@@ -223,11 +231,20 @@ class DatabaseSource(Source):
                 for arrays in self._place.dialect.read(connection, rows, every, selection.batch_rows):
                     if mark is not None:
                         mark.counted += pc.sum(arrays.pop().cast(pa.int64())).as_py() or 0
+                    if places:
+                        arrays.append(row_text([arrays[place] for place in places]))
                     yield pa.RecordBatch.from_arrays(self._legible(arrays), schema=schema)
                 if self._binding.capture == "journal":
                     yield from self._graves(connection, selection, readings, schema)
         finally:
             self._release()
+
+    def _own_reference(self, connection: sa.Connection, window: Window, items: list[str]) -> list[int]:
+        """Places of the items that a reference can be made of without asking the place; empty: it must be asked."""
+        place = self._place
+        if not window.refers_by_key or place.options.encoding is not None or place.dialect.keeps_bytes(connection):
+            return []
+        return [items.index(item) for item in self._binding.key]
 
     def _legible(self, arrays: list[pa.Array]) -> list[pa.Array]:
         """Texts of another encoding decoded, and a reference that is text whatever the key is."""

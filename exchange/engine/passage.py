@@ -168,8 +168,11 @@ class Passage:
         candidates = pc.invert(granted)
         if self._sink is None or not pc.any(candidates).as_py():
             return nothing
-        held = self._sink.holds(masked.select(list(self._plan.key)))
-        return pc.and_(candidates, held)
+        places = pc.indices_nonzero(candidates)
+        held = self._sink.holds(masked.select(list(self._plan.key)).take(places))
+        leaving = np.zeros(masked.num_rows, np.bool_)
+        leaving[np.asarray(places.filter(held))] = True
+        return pa.array(leaving)
 
     @property
     def _never_had(self) -> bool:

@@ -43,6 +43,10 @@ def conflicts(manifest: Manifest, acknowledged: Acknowledgement) -> dict[int, tu
     return found
 
 
+_QUARANTINE = QuarantineRow.metadata.tables[QuarantineRow.__tablename__]
+"""As a table: so many rows are no objects."""
+
+
 class Promotion:
     """Writes what a committed delivery means for the hub."""
 
@@ -136,7 +140,7 @@ class Promotion:
             for batch in batches:
                 rows = batch.select(["number", "item", "rule", "reason", "key_hash"]).to_pylist()
                 about = {**common, "file": file, "state": each.value}
-                session.execute(insert(QuarantineRow), [{**row, **about} for row in rows])
+                session.execute(insert(_QUARANTINE), [{**row, **about} for row in rows])
         key = self._keyring.derive("quarantine", run.plan["resource"])
         rows = [
             {

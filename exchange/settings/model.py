@@ -201,7 +201,7 @@ class Settings(BaseSettings):
     """A demonstration's home: only here may ``--as`` name who acts."""
     lease_seconds: float = Field(default=30.0, gt=0)
     """A run without a heartbeat for so long may be taken over."""
-    batch_rows: int = Field(default=16384, gt=0)
+    batch_rows: int = Field(default=65536, gt=0)
     """Rows of a batch between stages."""
     tolerance_share: float = Field(default=0.05, ge=0, le=1)
     """Refused rows as a share of the rows read, above which a run is stopped (容错)."""

@@ -39,7 +39,7 @@ demo = {demo}
 
 # 执行者失去心跳多少秒后可被接管；每批行数
 # lease_seconds = 30.0
-# batch_rows = 16384
+# batch_rows = 65536
 
 # 资源代码的语法
 # code_pattern = '^[123]\\d{{2}}\\d{{3}}\\d*/\\d+$'

@@ -92,7 +92,7 @@ _GREETINGS: tuple[tuple[str, type[AdapterError], str], ...] = (
 )
 
 
-_BATCH_BYTES = 8 * 1024 * 1024
+_BATCH_BYTES = 4 * 1024 * 1024
 """What is read at a time, about."""
 
 

@@ -356,7 +356,7 @@ def build(
     settings = file.read_text()
     for name, value in (
         ("lease_seconds = 30.0", lease_seconds),
-        ("batch_rows = 16384", 2),
+        ("batch_rows = 65536", 2),
         ("tolerance_share = 0.05", 0.5),
     ):
         assert f"# {name}" in settings

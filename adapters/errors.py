@@ -72,5 +72,3 @@ class Unbalanced(AdapterError):
 
 class StageLost(Unbalanced):
     """What was staged is gone and nothing of it was committed: it must be read and staged again."""
-
-    retry = True

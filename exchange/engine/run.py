@@ -236,6 +236,9 @@ class Engine:
                     break
                 except StageLost as error:
                     self._restage(work, error, last=attempt + 1 == _ATTEMPTS)
+                    # A takeover that was not to read has not looked at what it is going to read.
+                    looks, work.unseen = self.structures.look(plan, source_end, target_end)
+                    self.structures.demand(plan, looks, by=work.by)
                 finally:
                     if work.held is not None:
                         work.held.close()

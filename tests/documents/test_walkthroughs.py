@@ -15,8 +15,8 @@ from sqlalchemy import URL, make_url
 from tests.documents.blocks import ROOT, Block, blocks, commands
 from tests.support.servers import Server
 
-WALKTHROUGHS = ("README.md", "docs/guide.md")
-TWINS = {"README.md": "README.zh-CN.md", "docs/guide.md": "docs/guide.zh-CN.md"}
+WALKTHROUGHS = ("README.md", "docs/guide.md", "docs/database.md")
+TWINS = {name: name.replace(".md", ".zh-CN.md") for name in WALKTHROUGHS}
 SECONDS = 180
 
 _STEP = """\

@@ -77,6 +77,7 @@ def everything_goes_wrong(town: Town) -> list[str]:
     town.execute("tax", "CREATE UNIQUE INDEX one_each ON person (district, ver)")
     attempt(town.share)
     town.execute("tax", "DROP INDEX one_each" + (" ON person" if "mariadb" in town.urls["tax"] else ""))
+    town.execute("tax", "DELETE FROM person")
     if "sqlite" not in town.urls["tax"]:
         town.execute("tax", f"ALTER TABLE person ADD CONSTRAINT not_him CHECK (id_no <> '{forbidden}')")
         attempt(town.share)
@@ -84,6 +85,7 @@ def everything_goes_wrong(town: Town) -> list[str]:
     attempt(town.share, observe=at("7.commit", lambda: town.execute("tax", "ALTER TABLE person RENAME TO gone")))
     town.execute("tax", "ALTER TABLE gone RENAME TO person")
     attempt(town.share)
+    attempt(town.share, redeliver=True)
     return said
 
 

@@ -215,7 +215,7 @@ def test_one_row_stolen_from_the_stage_turns_the_run_red_and_nothing_is_delivere
     def steal() -> None:
         town.execute("tax", f"DELETE FROM {stage_of(town, 'tax')} WHERE row_number = 2")
 
-    with pytest.raises(Red, match="暂存 5 行，清单记 6 行") as told:
+    with pytest.raises(Red, match="暂存 6 行，只判定了 5 行") as told:
         town.run(town.share, observe=at("6.gated", steal))
     assert told.value.remedy
     assert town.rows("tax") == {}

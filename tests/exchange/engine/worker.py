@@ -35,6 +35,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import configure_mappers
 
 import schemas
+from adapters.database.sink import DatabaseDelivery
 from exchange.db import HubDatabase
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -77,7 +78,7 @@ class Counter:
 
 
 def _quiet(strike: signal.Signals) -> Callable[[], None]:
-    """A way to strike that does not stop the other threads with the hub's database in their hands."""
+    """A way to strike that does not stop the other threads with the hub's or the target's database in their hands."""
     transaction, lock = HubDatabase.transaction, threading.RLock()
 
     @contextmanager
@@ -89,7 +90,14 @@ def _quiet(strike: signal.Signals) -> Callable[[], None]:
         with lock:
             os.kill(os.getpid(), strike)
 
+    stage = DatabaseDelivery.stage
+
+    def staged(self: DatabaseDelivery, batch: Any) -> None:
+        with lock:
+            stage(self, batch)
+
     setattr(HubDatabase, "transaction", guarded)  # noqa: B010
+    setattr(DatabaseDelivery, "stage", staged)  # noqa: B010
     return stop
 
 

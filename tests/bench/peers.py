@@ -72,7 +72,8 @@ def dlt(source: str, target: str, name: str, folder: Path) -> float:
     """Seconds of a replacement by dlt, read by ConnectorX."""
     environment = {
         "PATH": os.environ["PATH"], "HOME": str(folder), "RUNTIME__DLTHUB_TELEMETRY": "false",
-        "SOURCE": _plain(source), "TARGET": _plain(target), "DATASET": name, "WORK": str(folder / "dlt"),
+        "SOURCE": _plain(source).replace("postgresql:", "postgresql+psycopg2:", 1),
+        "TARGET": _plain(target), "DATASET": name, "WORK": str(folder / "dlt"),
         "COLUMNS_WANTED": ",".join(GRANTED),
     }  # fmt: skip
     return _timed([str(installed() / "bin" / "python"), "-c", _DLT], environment)

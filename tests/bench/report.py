@@ -87,7 +87,7 @@ def show(report: dict[str, object], *, as_json: bool) -> None:
     ]
     results: list[dict[str, object]] = report["results"]  # type: ignore[assignment]
     for each in results:
-        cells = ("" if value is None else str(value) for value in each.values())
+        cells = ("" if value is None else str(value).replace("|", "\\|") for value in each.values())
         lines.append(f"| {' | '.join(cells)} |")
     print("\n".join(lines))
 

@@ -12,7 +12,7 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import JSON, Column, Integer, MetaData, Table, create_engine, insert, inspect, select
+from sqlalchemy import JSON, Column, Integer, MetaData, NullPool, Table, create_engine, insert, inspect, select
 
 from exchange.db.migrations import HEAD, METADATA, history
 from exchange.db.tables import QuarantineRow
@@ -79,7 +79,8 @@ def test_what_the_migrations_need_lies_in_the_package():
 
 
 def test_a_revision_is_written_from_what_the_program_has(tmp_path):
-    with create_engine(f"sqlite:///{tmp_path / 'scratch.db'}").begin() as connection:
+    engine = create_engine(f"sqlite:///{tmp_path / 'scratch.db'}", poolclass=NullPool)
+    with engine.begin() as connection:
         history.write_revision(connection, "0001", "All tables", tmp_path)
     (file,) = tmp_path.glob("*.py")
     written = file.read_text(encoding="utf-8")

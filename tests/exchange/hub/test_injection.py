@@ -44,7 +44,7 @@ SQL = (
 def tables(town: Town) -> dict[str, Any]:
     """Every table of every database with its columns, and how many rows the unmoving ones have."""
     found: dict[str, Any] = {}
-    hub = sa.create_engine(f"sqlite:///{town.home / 'hub.db'}")
+    hub = sa.create_engine(f"sqlite:///{town.home / 'hub.db'}", poolclass=sa.NullPool)
     for place, database in {**town.databases, "hub": hub}.items():
         inspector = sa.inspect(database)
         for name in inspector.get_table_names():
@@ -249,7 +249,7 @@ def test_an_application_is_read_before_it_is_looked_at(town: Town) -> None:
 
 def sqlite_rows(town: Town, query: str) -> list[Any]:
     """Rows of the hub's database."""
-    engine = sa.create_engine(f"sqlite:///{town.home / 'hub.db'}")
+    engine = sa.create_engine(f"sqlite:///{town.home / 'hub.db'}", poolclass=sa.NullPool)
     with engine.connect() as connection:
         rows = list(connection.execute(sa.text(query)))
     engine.dispose()

@@ -137,7 +137,7 @@ def test_the_log_is_the_audit_administrators(town: Town, tmp_path: Path) -> None
 def test_a_touched_log_is_named(town: Town) -> None:
     people(town)
     town.run_both()
-    with sa.create_engine(f"sqlite:///{town.home / 'hub.db'}").begin() as connection:
+    with sa.create_engine(f"sqlite:///{town.home / 'hub.db'}", poolclass=sa.NullPool).begin() as connection:
         connection.exec_driver_sql("DELETE FROM event WHERE type = 'RunGated'")
     with town.hub() as hub:
         verification = hub.oversight.verify(by=town.actor("auditor"))

@@ -20,7 +20,7 @@ DEFINITION = (
 
 @pytest.fixture
 def connection() -> Iterator[sa.Connection]:
-    with sa.create_engine("sqlite://").connect() as connection:
+    with sa.create_engine("sqlite://", poolclass=sa.NullPool).connect() as connection:
         connection.exec_driver_sql(DEFINITION)
         connection.exec_driver_sql('CREATE UNIQUE INDEX some ON "per son" (odd) WHERE n > 1')
         connection.exec_driver_sql('CREATE INDEX "all" ON "per son" (lower("na""me") DESC)')

@@ -49,6 +49,7 @@ def test_a_call_opens_the_hub_when_it_is_needed_and_closes_it(county: County) ->
         assert call.called("unknown") == "unknown"
         assert call.called(None) == ""
     assert call.hub.audit.seal() == 0
+    call.hub.close()
 
 
 def made() -> Program:

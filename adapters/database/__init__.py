@@ -20,7 +20,7 @@ Failure
     table without transactions: Misconfigured. A value that its column's type cannot be read as: Malformed, unless
     it was found on opening; then the whole column comes as text and the row alone is refused. A row with a value
     that the target's column cannot hold is refused alone, by the rules ``text``, ``length``, ``time``, ``number``
-    (told by the declaration) and ``target`` (told by the database). One that breaks a constraint fails its delivery.
+    (told by the declaration) and ``target`` (told by the database); one that breaks a constraint, by ``constraint``.
 """
 
 from __future__ import annotations

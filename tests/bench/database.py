@@ -60,9 +60,9 @@ class Race:
         out = f"COPY (SELECT {_COLUMNS} FROM people) TO STDOUT (FORMAT binary)"
         into = f"COPY {name} ({_COLUMNS}) FROM STDIN (FORMAT binary)"
         begun = time.perf_counter()
-        reading = subprocess.Popen([*_psql(self.county.source), "-c", out], stdout=subprocess.PIPE)
-        writing = subprocess.run([*_psql(self.county.target), "-c", into], stdin=reading.stdout, check=True)
-        assert reading.wait() == writing.returncode == 0
+        with subprocess.Popen([*_psql(self.county.source), "-c", out], stdout=subprocess.PIPE) as reading:
+            subprocess.run([*_psql(self.county.target), "-c", into], stdin=reading.stdout, check=True)
+        assert reading.returncode == 0
         seconds = time.perf_counter() - begun
         self.drop(name)
         return seconds
@@ -201,13 +201,14 @@ def changes(server: PostgreSQLServer, folder: Path, *, rows: int, name: str, man
         seconds, touched = [], []
         for number in range(ROUNDS):
             with connect(county.source) as connection:
-                chosen = f"person_id % {rows // many} = {11 + number * 100}"
+                chosen = f"person_id % {rows // many} = {(11 + number * 100) % (rows // many)}"
                 connection.execute(f"UPDATE people SET ver = ver + 1, updated = clock_timestamp() WHERE {chosen}")
             before = _touched(county, table)
             begun = time.perf_counter()
             result = county.run(hub, exchange)
             seconds.append(time.perf_counter() - begun)
             assert result.state == "settled", result.reasons
+            assert result.counts["written"] > many // 2, result.counts
             touched.append((_touched(county, table) - before) / many)
             told(f"{name}, round {number + 1}: {seconds[-1]:.3f} s, {touched[-1]:.2f} rows touched for one changed")
         return [

@@ -7,9 +7,7 @@ import os
 import platform
 import statistics
 import sys
-import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib import metadata
@@ -97,26 +95,17 @@ def told(words: str) -> None:
     print(words, file=sys.stderr, flush=True)
 
 
-def timed(work: Callable[[], object]) -> float:
-    """Seconds that something takes."""
-    begun = time.perf_counter()
-    work()
-    return time.perf_counter() - begun
-
-
 @contextmanager
-def watched(pid: int | None = None) -> Iterator[list[int]]:
-    """The highest resident memory of a process from here on, in MiB, in the list when the block is left.
+def watched() -> Iterator[list[int]]:
+    """The highest resident memory of this process from here on, in MiB, in the list when the block is left.
 
     The kernel keeps the mark itself, so that watching costs nothing.
     """
-    folder = Path(f"/proc/{pid or 'self'}")
+    folder = Path("/proc/self")
     peak: list[int] = []
-    stop = threading.Event()
     try:
         (folder / "clear_refs").write_text("5")
         yield peak
     finally:
-        stop.set()
         line = next(each for each in (folder / "status").read_text().splitlines() if each.startswith("VmHWM"))
         peak.append(int(line.split()[1]) // 1024)

@@ -8,7 +8,8 @@ from dataclasses import replace
 import pyarrow as pa
 import pytest
 
-from adapters.base import OPERATION, PUT, REFERENCE, Outcome, Selection
+from adapters.base import OPERATION, PUT, REFERENCE, Capture, Outcome, Selection
+from adapters.errors import Unsupported
 from adapters.memory import Pages
 from tests.conformance.cases import NUMBER, REMARK, VERSION, Case
 from tests.conformance.places import Place
@@ -88,9 +89,17 @@ def test_inspect_finds_it(place: Place) -> None:
     assert all(probe.passed or probe.remedy for probe in place.endpoint.test())
 
 
+def _refuses(place: Place, capture: Capture) -> None:
+    """A place that cannot be read so says it before anything is read."""
+    with pytest.raises(Unsupported) as caught:
+        place.endpoint.source(replace(place.provide(TEN), capture=capture))
+    assert capture in caught.value.message
+
+
 def test_a_pass_by_difference_hands_over_nothing_twice(place: Place) -> None:
     if "diff" not in place.endpoint.capabilities.captures:
-        pytest.skip("does not compare")
+        _refuses(place, "diff")
+        return
     binding = replace(place.provide(TEN), capture="diff")
     notebook = Pages()
     with place.endpoint.source(binding) as source:
@@ -110,7 +119,8 @@ def test_a_pass_by_difference_hands_over_nothing_twice(place: Place) -> None:
 
 def test_a_pass_by_watermark_starts_with_the_mark(place: Place) -> None:
     if "watermark" not in place.endpoint.capabilities.captures:
-        pytest.skip("has no watermarks")
+        _refuses(place, "watermark")
+        return
     counted = Case("counted", (NUMBER, VERSION), tuple({"number": f"{n:02}", "version": 5 * n} for n in range(10)))
     given = place.provide(counted)
     binding = replace(given, capture="watermark", options={"watermark": given.columns["version"]})

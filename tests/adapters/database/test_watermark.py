@@ -249,19 +249,22 @@ def test_a_number_out_of_line_hides_none_that_come_after_it(
     assert 3 in read(endpoint, after)[0]
 
 
-@pytest.mark.parametrize("family", ["instant", "date"])
-def test_other_columns_of_times(endpoint: DatabaseEndpoint, hands: Hands, clock: list[datetime], family: str) -> None:
-    kinds = {"date": "date", "instant": {"postgresql": "timestamptz", "mariadb": "timestamp"}.get(hands.product)}
-    if kinds[family] is None:
-        pytest.skip("no column here knows its zone")
-    made(hands, kinds[family])  # type: ignore[arg-type]
+OTHER_TIMES = [
+    ("sqlite", "date"), ("postgresql", "date"), ("mariadb", "date"),
+    ("postgresql", "timestamptz"), ("mariadb", "timestamp"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("database_url", "kind"), OTHER_TIMES, indirect=["database_url"])
+def test_other_columns_of_times(endpoint: DatabaseEndpoint, hands: Hands, clock: list[datetime], kind: str) -> None:
+    made(hands, kind)
 
     def write(id: int, moment: datetime) -> None:
         zone = {"postgresql": "SET timezone = 'Asia/Shanghai'", "mariadb": "SET time_zone = '+08:00'"}
         with hands.engine.begin() as connection:
             if hands.product in zone:
                 connection.exec_driver_sql(zone[hands.product])
-            text = local(moment)[: 10 if family == "date" else 19]
+            text = local(moment)[: 10 if kind == "date" else 19]
             connection.execute(sa.text("INSERT INTO t VALUES (:id, 'x', :at)"), {"id": id, "at": text})
 
     write(1, NOON - timedelta(days=3))
@@ -349,11 +352,11 @@ def test_strange_values_outside_the_window_disturb_nobody(
     assert batch.column(REFERENCE).to_pylist() == ['["8"]']
 
 
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 def test_a_pass_touches_what_changed_and_no_more(
     endpoint: DatabaseEndpoint, hands: Hands, clock: list[datetime]
 ) -> None:
-    if hands.product != "postgresql":
-        pytest.skip("by the counters of the one product")
+    """By the counters of the one product that keeps them for each table."""
     changed = 200
     touched = {}
     binding = Binding(

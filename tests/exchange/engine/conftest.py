@@ -27,6 +27,18 @@ def town(built_town: Town, tmp_path: Path) -> Iterator[Town]:
         yield town
 
 
+@pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
+def product_town(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Town]:
+    """A town on each of the three products."""
+    if request.param == "sqlite":
+        yield request.getfixturevalue("town")
+        return
+    server = request.getfixturevalue(f"{request.param}_server")
+    urls = {name: server.new_database() for name in ("police", "library", "tax")}
+    with closing(build(tmp_path / "home", urls)) as town:
+        yield town
+
+
 @pytest.fixture(scope="session")
 def workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workers]:
     with Workers(tmp_path_factory.mktemp("workers") / "errors.log") as workers:

@@ -6,8 +6,7 @@ import json
 import logging
 import traceback
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from pathlib import Path
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -16,22 +15,11 @@ import sqlalchemy as sa
 from adapters import AdapterError
 from exchange.db.tables import EventRow, NoticeRow, OwedRow, QuarantineRow, ReceiptRow, RunRow
 from exchange.errors import HubError
-from tests.exchange.engine.town import SYNC, Town, at, build, person, wrong
+from tests.exchange.engine.town import SYNC, Town, at, person, wrong
 
 NAME = "绝密姓名𠮷九"
 NUMBERS = (1, 2, 4, 5)
 WRONG = 7
-
-
-@pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
-def product_town(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Town]:
-    if request.param == "sqlite":
-        yield request.getfixturevalue("town")
-        return
-    server = request.getfixturevalue(f"{request.param}_server")
-    urls = {name: server.new_database() for name in ("police", "library", "tax")}
-    with closing(build(tmp_path / "home", urls)) as town:
-        yield town
 
 
 @contextmanager

@@ -90,17 +90,6 @@ def test_a_paused_owner_cannot_deliver_after_its_run_was_given_up(quick: Town, w
     assert done["ledger"] == [delivered.delivery]
 
 
-@pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
-def product_town(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Town]:
-    if request.param == "sqlite":
-        yield request.getfixturevalue("town")
-        return
-    server = request.getfixturevalue(f"{request.param}_server")
-    urls = {name: server.new_database() for name in ("police", "library", "tax")}
-    with closing(build(tmp_path / "home", urls)) as town:
-        yield town
-
-
 @pytest.mark.parametrize("statement", [1, 4])
 def test_who_comes_while_the_first_is_paused_in_its_commit_waits_and_is_told_that_it_is_done(
     product_town: Town, workers: Workers, tmp_path: Path, statement: int

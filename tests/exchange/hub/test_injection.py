@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,6 @@ from tests.exchange.engine.town import (
     TAX,
     Town,
     application,
-    build,
     endpoint_options,
     grant,
     person,
@@ -170,17 +168,6 @@ def test_searching_and_asking_by_such_a_name(town: Town, text: str) -> None:
     after = tables(town)
     assert {**after, "events": 0} == {**before, "events": 0}
     assert town.faults() == []
-
-
-@pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
-def product_town(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Town]:
-    if request.param == "sqlite":
-        yield request.getfixturevalue("town")
-        return
-    server = request.getfixturevalue(f"{request.param}_server")
-    urls = {name: server.new_database() for name in ("police", "library", "tax")}
-    with closing(build(tmp_path / "home", urls)) as town:
-        yield town
 
 
 def test_names_of_tables_and_columns_at_a_department_are_names_only(product_town: Town) -> None:

@@ -12,7 +12,18 @@ from exchange.db.tables import ExchangeRow, GrantRow
 from exchange.errors import Denied, Invalid, Misplaced, Unknown
 from exchange.hub import Hub
 from schemas import record_class
-from tests.exchange.engine.town import CODE, POLICE, SYNC, Town, person, publish, resource
+from tests.exchange.engine.town import (
+    CODE,
+    POLICE,
+    SYNC,
+    Town,
+    application,
+    grant,
+    person,
+    publish,
+    resource,
+    wrong,
+)
 
 OTHER = "101001001/0002"
 STEPS = (
@@ -218,3 +229,33 @@ def test_departments_and_endpoints_are_the_integrators_and_every_wrong_option_is
         assert "password" in said
         assert "hunter2" not in said
         assert hub.directory.endpoint("police", by=town.actor("integrator")) == spec
+
+
+def test_what_its_provider_serves_is_collected_nowhere(town: Town) -> None:
+    """A grant is then carried out on the provider's own table; only the provider sees what was refused."""
+    offer = {**resource()["offer"], "capture": "snapshot", "profile": None, "served": "provider"}
+    with town.hub() as hub:
+        registered(town, hub, len(STEPS), offer=offer)
+        assert hub.directory.resource(OTHER, by=town.actor("centre")).state == "published"
+        exchanges = hub.oversight.status()
+        assert [each for each in exchanges if each.resource == OTHER] == []
+        name = grant(town, hub, resource=OTHER, target={**application()["target"], "object": "direct"})
+        script = hub.sharing.prepare(f"share-{name}")
+        with town.databases["tax"].begin() as connection:
+            for statement in filter(str.strip, script.split(";\n")):
+                connection.exec_driver_sql(statement.strip().rstrip(";"))
+    town.report(*(person(number) for number in range(9)), wrong(50))
+    result = town.run(f"share-{name}")
+    assert (result.plan.source.endpoint, result.plan.source.object) == ("police", "inf_person")
+    assert result.counts["refused"] == 1
+    delivered = {row[0] for row in town.query("tax", "SELECT id_no FROM direct")}
+    assert delivered == town.granted().keys()
+    assert len(town.quarantined(f"share-{name}")) == 1
+    with town.hub() as hub:
+        assert hub.oversight.quarantine(by=town.actor("tax"), exchange=f"share-{name}") == []
+
+
+def test_a_table_with_states_is_not_served_by_its_provider(town: Town) -> None:
+    with town.hub() as hub, pytest.raises(Invalid) as caught:
+        registered(town, hub, len(STEPS), offer={**resource()["offer"], "served": "provider"})
+    assert any("共享来源" in problem.where for problem in caught.value.problems)

@@ -272,11 +272,13 @@ class Merge:
             try:
                 connection.execute(statement(*part))
                 attempt.commit()
-            except (sa.exc.IntegrityError, sa.exc.DataError) as error:
-                attempt.rollback()
+            except sa.exc.DBAPIError as error:
                 tries += 1
-                if tries > _TRIES:
+                # A deadlock or a cut has taken the whole transaction: there is nothing to go back to.
+                of_rows = isinstance(error, sa.exc.IntegrityError) or diagnosed(error, self._dialect).of_value
+                if not of_rows or tries > _TRIES:
                     raise
+                attempt.rollback()
                 if high - low == 1:
                     self._break(connection, low, error)
                 else:

@@ -251,7 +251,9 @@ class Engine:
     ) -> None:
         """Steps 3 to 8, from where the run stands; it may end on the way."""
         if work.state == RunState.PLANNED:
-            if not work.asked and not self._still_granted(work):
+            # Time has gone by since it was planned.
+            later = not work.asked or work.held is not None
+            if later and not self._still_granted(work):
                 return
             self._guard_target(work, sink)
             with self._failing(work, sink):

@@ -586,3 +586,43 @@ def test_the_parties_and_the_way_stand_in_the_plan(town: Town) -> None:
     with town.hub() as hub:
         plan = hub.sharing.plan(town.share)
     assert (plan.provider, plan.recipient, plan.way, plan.kind) == (POLICE, TAX, "database", "sharing")
+
+
+def test_a_stage_that_is_lost_at_the_commit_is_read_again_under_the_same_key(town: Town) -> None:
+    town.report(*(person(number) for number in range(9)))
+    town.run(SYNC)
+
+    def lose() -> None:
+        [stage] = town.stages("tax")
+        town.execute("tax", f"DROP TABLE {stage}")
+
+    result = town.run(town.share, observe=at("7.commit", lose))
+    assert result.state == "settled"
+    assert town.rows("tax") == town.granted()
+    assert len(town.runs(town.share)) == len(town.ledger(town.share)) == len(town.receipts(town.share)) == 1
+    assert "RunRestaged" in town.events(result.id)
+    assert town.stages("tax") == []
+    assert town.faults() == []
+
+
+def test_a_stage_that_is_lost_is_not_read_again_under_a_grant_that_is_no_more(town: Town) -> None:
+    town.report(*(person(number) for number in range(9)))
+    town.run(SYNC)
+    read = []
+
+    def lose() -> None:
+        [stage] = town.stages("tax")
+        town.execute("tax", f"DROP TABLE {stage}")
+        town.change("revoke")
+
+    lost = at("7.commit", lose)
+
+    def observe(step: str, figures: dict[str, Any]) -> None:
+        read.append(step)
+        lost(step, figures)
+
+    result = town.run(town.share, observe=observe)
+    assert result.state == "barred"
+    assert "3.read" not in read[read.index("7.commit") :]
+    assert town.rows("tax") == {}
+    assert town.ledger(town.share) == []

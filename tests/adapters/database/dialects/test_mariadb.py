@@ -147,3 +147,14 @@ def test_types_that_have_no_column() -> None:
     assert MariaDB().crowds([pa.field("a", pa.string(), metadata={"length": "400"})] * 31)
     assert not MariaDB().crowds([pa.field("a", pa.string())] * 1000)
     assert MariaDB().spelled("a``b") == "a`b"
+
+
+def test_a_row_that_breaks_a_check_is_refused_alone(endpoint: DatabaseEndpoint, hands: Hands) -> None:
+    """The driver does not call it an error of integrity."""
+    endpoint.install(PERSON, SCHEMA)
+    hands.run("ALTER TABLE person ADD CONSTRAINT low CHECK (version < 5)")
+    answer = Deliverer(endpoint)(person("1"), person("2", 7), person("3"))
+    assert counts(answer) == (2, 0, 0, 0, 1)
+    [refused] = answer.refused
+    assert (refused.row, refused.rule) == (1, "constraint")
+    assert hands.persons("id") == [("1",), ("3",)]

@@ -50,7 +50,8 @@ class Merge:
         self._target = layout.shape.clause
         self._scope = scope_text(layout.binding.fixed)
         self._ranking = sa.table("shutong_ranking", sa.column(ROW), sa.column("winner"))
-        self._verdict = sa.table("shutong_verdict", sa.column(ROW), sa.column("decision"))
+        self._place = dialect.place(self._target)
+        self._verdict = sa.table("shutong_verdict", sa.column(ROW), sa.column("decision"), sa.column("place"))
         self._rows = rows
         self._graves = False
         self._beaten = False
@@ -62,8 +63,9 @@ class Merge:
         for table in (self._ranking, self._verdict):
             made = sa.Table(table.name, sa.MetaData(), prefixes=["TEMPORARY"])
             made.append_column(sa.Column(ROW, sa.BigInteger, primary_key=True, autoincrement=False))
-            other = next(name for name in table.c.keys() if name != ROW)  # noqa: SIM118
-            made.append_column(sa.Column(other, sa.BigInteger))
+            for name in table.c.keys()[1:]:
+                kind = self._place.type if name == "place" and self._place is not None else sa.BigInteger()
+                made.append_column(sa.Column(name, kind))
             connection.execute(sa.schema.CreateTable(made))
         self._dialect.look_over(connection, self._stage.table)
         self._graves = self._ledger.buries(connection, self._binding.object, self._scope)
@@ -130,13 +132,14 @@ class Merge:
     def _judge_present(self, connection: sa.Connection) -> None:
         """Rows whose key is there already; they are locked."""
         rows, there = self._stage.table, self._target
+        place = sa.null() if self._place is None else self._place
         query = (
-            sa.select(rows.c[ROW], self._fate_of_present(rows, there))
+            sa.select(rows.c[ROW], self._fate_of_present(rows, there), place)
             .select_from(rows.join(there, self._joined(there, rows)))
             .where(*self._not_beaten(rows))
         )
         found = self._dialect.locking(query, there)
-        connection.execute(sa.insert(self._verdict).from_select([ROW, "decision"], found))
+        connection.execute(sa.insert(self._verdict).from_select([ROW, "decision", "place"], found))
 
     def _judge_absent(self, connection: sa.Connection) -> None:
         """Rows whose key is not there, but that delete it, or that were deleted before."""
@@ -254,23 +257,32 @@ class Merge:
         }
         values |= written
         if values:
-            condition = sa.and_(self._decided(REPLACE), self._joined(self._target, self._stage.table))
-            self._apply(connection, lambda *span: sa.update(self._target).values(values).where(condition, *span))
+            update, decided = sa.update(self._target).values(values), self._decided(REPLACE)
+            if self._place is not None:
+                # Nobody else moves a row that is locked, so it need not be looked up by its key once more.
+                standing = update.where(decided, self._verdict.c.place == self._place)
+                done = self._apply(connection, lambda *span: standing.where(*span))
+                if done + len(self._broken) == self._many[REPLACE]:
+                    return
+            # A trigger of the target may have moved others while one was written.
+            named = update.where(decided, self._joined(self._target, self._stage.table))
+            self._apply(connection, lambda *span: named.where(*span))
 
-    def _apply(self, connection: sa.Connection, statement: Callable[..., sa.Executable]) -> None:
+    def _apply(self, connection: sa.Connection, statement: Callable[..., sa.Executable]) -> int:
         """Carry a statement out for all rows it concerns, except those that the target's constraints forbid.
 
-        They are found by halves, each tried under a savepoint, and refused one by one.
+        They are found by halves, each tried under a savepoint, and refused one by one. Returns how many rows the
+        product says it wrote.
         """
         row = self._stage.table.c[ROW]
         spans = [(0, self._rows)]
-        tries = 0
+        tries = done = 0
         while spans:
             low, high = spans.pop()
             part = () if (low, high) == (0, self._rows) else (row >= low, row < high)
             attempt = connection.begin_nested()
             try:
-                connection.execute(statement(*part))
+                done += connection.execute(statement(*part)).rowcount
                 attempt.commit()
             except sa.exc.DBAPIError as error:
                 tries += 1
@@ -284,6 +296,7 @@ class Merge:
                 else:
                     middle = (low + high) // 2
                     spans += [(middle, high), (low, middle)]
+        return done
 
     def _break(self, connection: sa.Connection, number: int, error: sa.exc.DBAPIError) -> None:
         """Refuse a row that the target will not have.

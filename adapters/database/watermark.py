@@ -1,7 +1,8 @@
 """Reading by a watermark (水位列): rows of a window, from the low mark to the source's clock.
 
 A window starts where the last one ended, less the overlap that the writer's longest transaction may last, and ends at
-the source's own clock, read in the snapshot. Rows read before are read again there and are the same at the target.
+the source's own clock, read in the snapshot: in whole seconds, unless the product knows when the snapshot began and the
+column is as exact as that. Rows read before are read again there and are the same at the target.
 
 What lies beyond the clock belongs to no window: it is read in every pass until the clock has gone past it, as
 are rows without a time. Closed windows are counted again, and one that has more rows than when it was read is
@@ -33,8 +34,10 @@ _WINDOWS, _MARKS = 16, 32
 """How many closed windows are counted again, and how many marks of numbers are remembered."""
 _BEHIND = 1_000
 """So many numbers below the highest may be those of transactions that were open before anybody looked."""
-_FOLD = 3 * 3600
-"""Within so many seconds a clock that is put back shows its times for the second time."""
+_FOLD = timedelta(hours=3)
+"""Within so long a clock that is put back shows its times for the second time."""
+_SECOND = 1_000_000
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def unfit(column: Column | None, name: str) -> str | None:
@@ -58,7 +61,7 @@ class Closed:
 class Watermark:
     """One pass over a table by its watermark.
 
-    Marks are whole numbers: seconds since 1970, or the column's own numbers.
+    Marks are whole numbers: microseconds since 1970, or the column's own numbers.
 
     Args:
         connection: The snapshot.
@@ -89,15 +92,18 @@ class Watermark:
         self._overlap = options.overlap
         self._recount = options.recount
         self._timed = self._column.family in TIMES
-        self._now = int(float(connection.execute(sa.select(dialect.clock())).scalar_one()))
+        begun = dialect.begun() if column.fraction == 6 else None
+        clock = float(connection.execute(sa.select(dialect.clock() if begun is None else begun)).scalar_one())
+        self._now = int(clock)
+        self._instant = self._now * _SECOND if begun is None else int(clock * _SECOND)
         previous = after if after is not None and after.get("watermark") == self._column.name else None
-        self._low, self._closed, self._marks = _remembered(previous)
+        self._low, self._closed, self._marks = _remembered(previous, timed=self._timed)
         self._full = previous is None
         self._next = self._end(connection)
         self._grown: list[Closed] = []
         if self._full:
             self._closed = []
-            self._start = (self._next or 0) - (self._overlap if self._timed else _BEHIND)
+            self._start = (self._next or 0) - (self._overlap * _SECOND if self._timed else _BEHIND)
         else:
             self._start = self._low
             self._count(connection)
@@ -131,8 +137,10 @@ class Watermark:
         closed = [window for window in closed[-_WINDOWS:] if window.high <= self._next]
         while closed and sum(window.rows for window in closed) > self._recount:
             closed.pop(0)
+        unit = {"unit": "us"} if self._timed else {}
         return {
             "watermark": self._column.name,
+            **unit,
             "low": self._next,
             "closed": [[window.low, window.high, window.rows] for window in closed],
             "marks": self._marks,
@@ -141,7 +149,7 @@ class Watermark:
     def _end(self, connection: sa.Connection) -> int | None:
         """The low mark of the next window."""
         if self._timed:
-            return self._now - self._overlap
+            return self._instant - self._overlap * _SECOND
         last = connection.execute(sa.select(sa.func.max(self._here)).where(*self._standing)).scalar()
         try:
             highest = None if last is None else int(last)
@@ -191,9 +199,9 @@ class Watermark:
 
     def _text(self, mark: int, *, lowest: bool) -> str:
         try:
-            moment = datetime.fromtimestamp(mark, UTC)
+            moment = _EPOCH + timedelta(microseconds=mark)
             if self._column.family != "instant":
-                others = [moment + timedelta(seconds=_FOLD), datetime.fromtimestamp(self._now, UTC)] if lowest else []
+                others = [moment + _FOLD, _EPOCH + timedelta(seconds=self._now)] if lowest else []
                 moment += min(_offset(self._zone, each) for each in (moment, *others))
             bare = moment.replace(tzinfo=None)
         except (ValueError, OverflowError, OSError):
@@ -205,12 +213,14 @@ def _offset(zone: ZoneInfo, moment: datetime) -> timedelta:
     return moment.astimezone(zone).utcoffset() or timedelta()
 
 
-def _remembered(previous: Position | None) -> tuple[int, list[Closed], list[list[int]]]:
+def _remembered(previous: Position | None, *, timed: bool) -> tuple[int, list[Closed], list[list[int]]]:
     if previous is None:
         return 0, [], []
+    # Positions once had whole seconds.
+    unit = _SECOND if timed and "unit" not in previous else 1
     try:
-        closed = [Closed(int(low), int(high), int(rows)) for low, high, rows in previous["closed"]]
+        closed = [Closed(int(low) * unit, int(high) * unit, int(rows)) for low, high, rows in previous["closed"]]
         marks = [[int(at), int(mark)] for at, mark in previous["marks"]]
-        return int(previous["low"]), closed, marks
+        return int(previous["low"]) * unit, closed, marks
     except (KeyError, TypeError, ValueError):
         raise Malformed("读取位置不是水位", remedy="重新全量读取") from None

@@ -186,7 +186,7 @@ def merge(server: PostgreSQLServer, folder: Path, *, rows: int, name: str) -> li
 
 def changes(server: PostgreSQLServer, folder: Path, *, rows: int, name: str, many: int = 1000) -> list[Result]:
     """A thousand changes in a large table, read by watermark: what is touched follows the change."""
-    options = {"watermark": "updated", "overlap": 0}
+    options = {"watermark": "updated", "overlap": 0, "recount": many}
     with opened(server, folder, capture="watermark", options=options) as county, closing(open_hub(county.home)) as hub:
         told(f"{name}: {rows:,} rows are made")
         county.fill(1, rows)
@@ -198,7 +198,8 @@ def changes(server: PostgreSQLServer, folder: Path, *, rows: int, name: str, man
         county.run(hub, exchange)
         with connect(county.target) as connection:
             connection.execute(f"VACUUM ANALYZE {table}")
-        seconds, touched = [], []
+        seconds: list[float] = []
+        touched: dict[str, list[float]] = {"source": [], "target": []}
         for number in range(ROUNDS):
             with connect(county.source) as connection:
                 chosen = f"person_id % {rows // many} = {(11 + number * 100) % (rows // many)}"
@@ -209,19 +210,26 @@ def changes(server: PostgreSQLServer, folder: Path, *, rows: int, name: str, man
             seconds.append(time.perf_counter() - begun)
             assert result.state == "settled", result.reasons
             assert result.counts["written"] > many // 2, result.counts
-            touched.append((_touched(county, table) - before) / many)
-            told(f"{name}, round {number + 1}: {seconds[-1]:.3f} s, {touched[-1]:.2f} rows touched for one changed")
+            after = _touched(county, table)
+            for end, found in touched.items():
+                found.append((after[end] - before[end]) / many)
+            each = ", ".join(f"{found[-1]:.3f} at the {end}" for end, found in touched.items())
+            told(f"{name}, round {number + 1}: {seconds[-1]:.3f} s, rows touched for one changed: {each}")
         return [
             Result(name=name, seconds=round(sorted(seconds)[1], 3), rows_per_second=round(many / sorted(seconds)[1])),
-            # A ratio of rows, not of seconds.
-            Result(name=f"{name}: touched", seconds=0.0, baseline="rows changed", ratio=round(sorted(touched)[1], 2)),
-        ]
+            # Ratios of rows, not of seconds.
+            *(
+                Result(name=f"{name}: touched at the {end}", seconds=0.0, baseline="rows changed",
+                       ratio=round(sorted(found)[1], 2))
+                for end, found in touched.items()
+            ),
+        ]  # fmt: skip
 
 
-def _touched(county: County, table: str) -> int:
-    """Rows read and written in both tables, by the database's own counters."""
-    found = 0
-    for url, name in ((county.source, "people"), (county.target, table)):
+def _touched(county: County, table: str) -> dict[str, int]:
+    """Rows read and written in the table of each end, by its database's own counters."""
+    touched = {}
+    for end, url, name in (("source", county.source, "people"), ("target", county.target, table)):
         with connect(url) as connection:
             connection.execute("SELECT pg_stat_force_next_flush()")
             row = connection.execute(
@@ -229,8 +237,8 @@ def _touched(county: County, table: str) -> int:
                 " FROM pg_stat_user_tables WHERE relname = %s", (name,),
             ).fetchone()  # fmt: skip
             assert row is not None
-            found += row[0]
-    return found
+            touched[end] = int(row[0])
+    return touched
 
 
 PARTS: dict[str, Callable[[PostgreSQLServer, Path], list[Result]]] = {

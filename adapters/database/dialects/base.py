@@ -93,6 +93,10 @@ class Dialect(ABC):
     def clock(self) -> Expression:
         """Seconds since 1970 by the place's clock."""
 
+    def begun(self) -> Expression | None:
+        """Seconds since 1970 when the snapshot was about to be taken, to the microsecond; None: nobody knows."""
+        return None
+
     def probes(self, connection: sa.Connection) -> list[Probe]:
         """What else is worth knowing about this product before the first run."""
         return []
@@ -223,6 +227,10 @@ class Dialect(ABC):
         """Lock the rows of the target that meet a condition until the transaction ends."""
         rows = self.locking(sa.select(sa.literal(1).label("one")).where(condition), target).subquery("locked")
         connection.execute(sa.select(sa.func.count()).select_from(rows)).scalar_one()
+
+    def place(self, target: sa.TableClause) -> sa.ColumnElement[Any] | None:
+        """Where a row of the target stands, by which it is found again while it is locked; None: by its key only."""
+        return None
 
     def ease(self, connection: sa.Connection, table: sa.TableClause) -> None:
         """Make a new table of ours that nothing depends on cheap to fill, where the product can."""

@@ -92,6 +92,16 @@ _GREETINGS: tuple[tuple[str, type[AdapterError], str], ...] = (
 )
 
 
+class _Place(sa.types.UserDefinedType[str]):
+    """Where a row stands."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_: Any) -> str:
+        """Its name."""
+        return "tid"
+
+
 _BATCH_BYTES = 4 * 1024 * 1024
 """What is read at a time, about."""
 
@@ -143,6 +153,10 @@ class PostgreSQL(Dialect):
     def clock(self) -> Expression:
         """The clock, not the start of the transaction."""
         return sa.cast(sa.extract("epoch", sa.func.clock_timestamp()), sa.Double)
+
+    def begun(self) -> Expression:
+        """The start of the transaction, whose first statement takes the snapshot."""
+        return sa.cast(sa.extract("epoch", sa.func.transaction_timestamp()), sa.Double)
 
     def probes(self, connection: sa.Connection) -> list[Probe]:
         """Whether the database can hold every character."""
@@ -308,6 +322,12 @@ class PostgreSQL(Dialect):
                 }
                 with cursor.copy(f"COPY {target} ({names}) FROM STDIN (FORMAT csv)".encode()) as copy:
                     copy.write(lines.written(texts))
+
+    def place(self, target: sa.TableClause) -> sa.ColumnElement[Any]:
+        """The page and the place on it."""
+        place = sa.column("ctid", _Place())
+        place.table = target
+        return place
 
     def ease(self, connection: sa.Connection, table: sa.TableClause) -> None:
         """Without a log of its own: what a crash of the server takes is read again."""

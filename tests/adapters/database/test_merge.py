@@ -187,6 +187,20 @@ def test_a_deletion_leaves_a_tombstone(deliver: Deliverer, hands: Hands) -> None
     assert hands.persons("version") == [(4,)]
 
 
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_rows_that_a_trigger_moves_are_written_all_the_same(deliver: Deliverer, hands: Hands) -> None:
+    deliver(*(person(str(number)) for number in range(10)), key="first")
+    hands.run(
+        "ALTER TABLE person ADD touched integer",
+        "CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+        " UPDATE person SET touched = 1; RETURN NULL; END $$",
+        "CREATE TRIGGER touching AFTER DELETE ON person FOR EACH ROW EXECUTE FUNCTION touch()",
+    )
+    changed = [person(str(number), 2, name="new") for number in range(1, 10)]
+    assert counts(deliver(person("0", 2, operation=DELETE), *changed, key="second")) == (10, 1, 0, 0, 0)
+    assert hands.persons("name", "version", "touched") == [("new", 2, 1)] * 9
+
+
 def test_two_exchanges_of_one_table_do_not_lose_each_other(deliver: Deliverer, hands: Hands) -> None:
     other = replace(deliver, exchange="other")
     deliver(person("1", 2, operation=DELETE), key="first")

@@ -25,6 +25,8 @@ def clock(hands: Hands, monkeypatch: pytest.MonkeyPatch) -> list[datetime]:
     moments = [NOON]
     kind = type(dialect(hands.product))  # type: ignore[arg-type]
     monkeypatch.setattr(kind, "clock", lambda _self: sa.literal(moments[-1].timestamp()))
+    if kind().begun() is not None:
+        monkeypatch.setattr(kind, "begun", lambda _self: sa.literal(moments[-1].timestamp()))
     return moments
 
 
@@ -78,7 +80,7 @@ def test_a_window_goes_from_the_last_ones_end_less_the_overlap_to_the_clock(
     rows, after = read(endpoint, None)
     assert rows == [0, 1, 2, 3, 4]
     assert after is not None
-    assert after["low"] == (NOON - timedelta(seconds=600)).timestamp()
+    assert after["low"] == (NOON - timedelta(seconds=600)).timestamp() * 1_000_000
     clock.append(NOON + timedelta(minutes=30))
     put(timed, 5, NOON - timedelta(minutes=9))  # committed late, within the overlap
     put(timed, 2, NOON + timedelta(minutes=20), "changed")
@@ -95,6 +97,27 @@ def test_the_mark_itself_is_read(endpoint: DatabaseEndpoint, timed: Hands) -> No
     put(timed, 7, NOON - timedelta(seconds=601))
     assert read(endpoint, after, recount=0)[0] == [6, 7], "the one before the mark by counting again"
     assert read(endpoint, {**after, "closed": []})[0] == [6]  # type: ignore[dict-item]
+
+
+def test_a_position_in_whole_seconds_is_gone_on_from(
+    endpoint: DatabaseEndpoint, timed: Hands, clock: list[datetime]
+) -> None:
+    low = int((NOON - timedelta(seconds=600)).timestamp())
+    put(timed, 6, NOON)
+    clock.append(NOON + timedelta(minutes=30))
+    assert read(endpoint, {"watermark": "seen", "low": low, "closed": [[low - 100, low, 0]], "marks": []})[0] == [6]
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_what_changed_in_the_second_of_a_pass_is_read_once(endpoint: DatabaseEndpoint, hands: Hands) -> None:
+    made(hands, "timestamptz DEFAULT clock_timestamp()")
+    hands.run("INSERT INTO t (id) VALUES (1)")
+    rows, after = read(endpoint, None, overlap=0)
+    assert rows == [1]
+    for number in range(2, 7):
+        hands.run("INSERT INTO t (id) VALUES (:id)", id=number)
+        rows, after = read(endpoint, after, overlap=0)
+        assert rows == [number]
 
 
 def test_rows_committed_later_than_any_overlap_are_found_by_recounting(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import functools
 import json
 import os
 import resource
@@ -99,11 +100,17 @@ def test_nobody_reads_to_the_end(county: County, words: list[str]) -> None:
 def test_interrupted(county: County, tmp_path: Path) -> None:
     pipe = tmp_path / "slow.yaml"
     os.mkfifo(pipe)
-    with started("--home", str(county.home), "--as", "police", "resource", "register", str(pipe)) as process:
+    words = ("--home", str(county.home), "--as", "police", "resource", "register", str(pipe))
+    # Where the tests run in the background, their children would be deaf to it.
+    heard = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    with started(*words, preexec_fn=heard) as process:
         writing = opened_once_somebody_reads(pipe)
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=60)
-        os.close(writing)
+        try:
+            out, err = process.communicate(timeout=60)
+        finally:
+            process.kill()
+            os.close(writing)
     assert (process.returncode, out) == (130, "")
     assert err.splitlines()[0] == "错误：已中断"
     assert "Traceback" not in err

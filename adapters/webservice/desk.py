@@ -1,4 +1,6 @@
-"""What the SOAP door asks of whoever opened it (服务台): the door knows XML, the desk knows departments, grants and rows.
+"""What the SOAP door asks of whoever opened it (服务台).
+
+The door knows XML; the desk knows departments, grants and rows.
 
 The door is handed a :class:`Desk` and nothing else of the hub. Everything a caller may see or send is an
 :class:`Offer` of the desk; what is not offered to a caller does not exist for it, and both are refused in the
@@ -50,7 +52,7 @@ class Digest:
 
 @dataclass(frozen=True)
 class Gateway:
-    """The four headers of the national sharing gateway (国家共享交换平台网关): ``gjgxjhpt_rid``, ``_sid``, ``_rtime``, ``_sign``."""
+    """The headers ``gjgxjhpt_rid``, ``_sid``, ``_rtime`` and ``_sign`` of the national gateway (国家共享交换平台网关)."""
 
     requester: str
     service: str

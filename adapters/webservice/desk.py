@@ -52,7 +52,7 @@ class Digest:
 
 @dataclass(frozen=True)
 class Gateway:
-    """The headers ``gjgxjhpt_rid``, ``_sid``, ``_rtime`` and ``_sign`` of the national gateway (国家共享交换平台网关)."""
+    """The headers ``gjgxjhpt_rid``, ``_sid``, ``_rtime``, ``_sign`` of the national gateway (国家网关)."""
 
     requester: str
     service: str

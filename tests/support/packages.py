@@ -57,7 +57,9 @@ PSQL = Program("psql", "postgresql-client", ("usr/lib/postgresql/*/bin",))
 MARIADBD = Program("mariadbd", "mariadb-server-core", ("usr/sbin",))
 MARIADB_INSTALL_DB = Program("mariadb-install-db", "mariadb-server-core")
 MY_PRINT_DEFAULTS = Program("my_print_defaults", "mariadb-client-core")
-PROGRAMS = (INITDB, POSTGRES, PSQL, MARIADBD, MARIADB_INSTALL_DB, MY_PRINT_DEFAULTS)
+PHP = Program("php", "php-cli")
+PHP_SOAP = Program("soap.so", "php-soap", ("usr/lib/php/*",))
+PROGRAMS = (INITDB, POSTGRES, PSQL, MARIADBD, MARIADB_INSTALL_DB, MY_PRINT_DEFAULTS, PHP, PHP_SOAP)
 
 # The two files it makes are removed afterwards; what a killed run left behind is known by its mark.
 INSTALL = r"""

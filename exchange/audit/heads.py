@@ -11,6 +11,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,9 +19,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 from exchange.audit.chain import FIRST, Chain, instant_text
-from exchange.errors import Failed
+from exchange.errors import Busy, Failed
 
 NAME = "heads.jsonl"
+PATIENCE = 15.0
+"""Seconds to wait for whoever notes a head."""
 _TAIL = 65536
 
 
@@ -75,12 +78,13 @@ class Heads:
                 death between sealing and noting, never after the database was put back.
 
         Raises:
-            Failed: The file cannot be written.
+            Busy: Somebody holds the file and does not let go.
+            Failed: It cannot be written.
         """
         try:
             descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
             with os.fdopen(descriptor, "r+b", buffering=0) as file:
-                fcntl.flock(file, fcntl.LOCK_EX)
+                self._lock(file)
                 last, whole = _last(file)
                 if last is not None and (
                     (last.number, last.seal) == (head.number, head.seal) or (last.number >= head.number and not fresh)
@@ -93,6 +97,19 @@ class Heads:
                 os.fsync(file.fileno())
         except OSError as error:
             raise Failed(f"链头文件 {self.path} 无法写入：{error.strerror}", remedy="检查磁盘空间和权限") from error
+
+    def _lock(self, file: BinaryIO) -> None:
+        until = time.monotonic() + PATIENCE
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() > until:
+                    remedy = "稍后重试；一直如此，请查看是否有停住的数通进程"
+                    raise Busy(f"链头文件 {self.path} 被其他进程占用", remedy=remedy) from None
+                time.sleep(0.01)
+            else:
+                return
 
     def lines(self, chain: Chain) -> Iterator[Line]:
         """Every line, with whether it is genuine; nothing if there is no file.

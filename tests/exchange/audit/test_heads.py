@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
@@ -9,6 +10,7 @@ import pytest
 
 from exchange.audit.chain import Chain
 from exchange.audit.heads import Head, Heads
+from exchange.errors import Busy
 
 NOW = datetime(2026, 1, 31, tzinfo=UTC)
 CHAIN = Chain(b"k" * 32, "sha256")
@@ -36,6 +38,17 @@ def test_a_head_is_noted_once(heads):
         heads.append(Head(3, "a"), CHAIN, NOW, fresh=True)
         heads.append(Head(3, "a"), CHAIN, NOW, fresh=False)
     assert numbers(heads) == [(3, True)]
+
+
+def test_whoever_does_not_let_go_is_not_waited_for_for_ever(heads, monkeypatch):
+    heads.append(Head(1, "a"), CHAIN, NOW, fresh=True)
+    monkeypatch.setattr("exchange.audit.heads.PATIENCE", 0.05)
+    with heads.path.open("rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(Busy, match=r"heads\.jsonl"):
+            heads.append(Head(2, "b"), CHAIN, NOW, fresh=True)
+    heads.append(Head(2, "b"), CHAIN, NOW, fresh=True)
+    assert numbers(heads) == [(1, True), (2, True)]
 
 
 def test_only_what_was_just_sealed_goes_behind_what_is_noted(heads):

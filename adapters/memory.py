@@ -423,8 +423,8 @@ class MemorySink(Sink):
                 ),
                 key=lambda row: [part or "" for part in row.key],
             )
-            many = {state: sum(row.state == state for row in found) for state in ("new", "done")}
-        return Answers(**many, failed=len(failed), other=0, rows=tuple(failed[:rows]))
+            new, done = (sum(row.state == state for row in found) for state in ("new", "done"))
+        return Answers(new=new, done=done, failed=len(failed), other=0, rows=tuple(failed[:rows]))
 
 
 class MemoryDelivery(Delivery):

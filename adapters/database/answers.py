@@ -54,8 +54,14 @@ class StateReader:
             told: tuple[FailedRow, ...] = ()
             if failing is not None and counts["failed"] and rows:
                 told = question.told(connection, stamp, failing, rows)
-        failed = None if failing is None else counts["failed"]
-        return Answers(**{**counts, "failed": failed}, rows=told, advice=question.advice())
+        return Answers(
+            new=counts["new"],
+            done=counts["done"],
+            failed=None if failing is None else counts["failed"],
+            other=counts["other"],
+            rows=told,
+            advice=question.advice(),
+        )
 
 
 class _Question:
@@ -116,8 +122,8 @@ class _Question:
             both = replace(mine, exact=mine.exact and theirs.exact)
             same.append(self._dialect.same_key(other.c[each], self._table.c[each], both))
         remark = errors.columns[self._profile.error_column]
-        text = sa.select(sa.func.min(self._cut(other.c[remark.name], remark))).where(*same)
-        return _Failing(sa.exists().where(*same).correlate(self._table), text.correlate(self._table).scalar_subquery())
+        first = sa.select(sa.func.min(self._cut(other.c[remark.name], remark))).where(*same)
+        return _Failing(sa.exists().where(*same).correlate(self._table), first.correlate(self._table).scalar_subquery())
 
     def told(self, connection: sa.Connection, stamp: str, failing: _Failing, rows: int) -> tuple[FailedRow, ...]:
         """The first failed rows, in the order of their keys."""

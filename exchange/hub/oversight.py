@@ -198,7 +198,8 @@ class Oversight:
         """Run everything that is due, each with its result or with what kept it.
 
         One that fails does not keep the others, and one in other hands is left to them. Before that, grants
-        whose time is over expire, and so do the contents of rows refused too long ago.
+        whose time is over expire, and so do the contents of rows refused too long ago, and recipients are asked what
+        they made of earlier deliveries.
 
         Args:
             by: Who asks.
@@ -208,6 +209,7 @@ class Oversight:
         with hub.told(), hub.database.transaction() as session:
             hub.authorisation.expire_due(session)
         hub.engine.retention.expire(by=by)
+        hub.engine.answering.collect(by=by)
         for exchange in self.due():
             try:
                 with watch(exchange) if watch else nullcontext() as observe:

@@ -73,7 +73,7 @@ def approve(
     exchanges,
     "answers",
     help=_(
-        "接收方处理结果：送达的行有多少未读、已处理、处理失败。写交换的编号，指它最近的一次交付。\n"
+        "接收方处理结果：送达的行有多少未读、已处理、处理失败。写交换的编号，指它最近一次写入了行的交付。\n"
         "交换双方和管理员看得到数量；处理失败的行和原因只给接收部门的集成工程师看。查看本身记入日志。"
     ),
     example=_("shutong exchange answers share-G0123\nshutong exchange answers R0123456789abcdef01234567 --now --rows"),

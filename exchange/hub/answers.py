@@ -96,7 +96,7 @@ class AnswerBook:
         """Ask the recipient now what became of a delivery's rows (读回处理结果).
 
         Args:
-            name: Id of the receipt, the run or the exchange; of an exchange its last delivery.
+            name: Id of the receipt, the run or the exchange; of an exchange its last delivery that left rows.
             by: An integrator or system administrator of the recipient or of the hub.
 
         Returns:
@@ -157,8 +157,9 @@ class AnswerBook:
         with self._hub.database.reading() as session:
             row = session.scalar(
                 select(ReceiptRow)
+                .outerjoin(AnswerRow, AnswerRow.run == ReceiptRow.run)
                 .where(or_(ReceiptRow.id == name, ReceiptRow.run == name, ReceiptRow.exchange == name))
-                .order_by(ReceiptRow.issued_at.desc(), ReceiptRow.id)
+                .order_by(AnswerRow.run.is_(None), ReceiptRow.issued_at.desc(), ReceiptRow.id)
                 .limit(1)
             )
             if row is None:

@@ -25,12 +25,13 @@ from sqlalchemy.orm import Session
 
 from adapters import ERROR_CHARACTERS, Acknowledgement, Answers, Endpoint
 from catalog import Catalog
+from catalog.errors import UnknownEntry
 from exchange.audit import AuditLog, events
 from exchange.checks import key_hashes
 from exchange.db import HubDatabase, alone, now
 from exchange.db.tables import AddendumRow, AnswerRow, NoticeRow, OwedRow, RunRow
 from exchange.engine.opening import binding, translated
-from exchange.errors import Busy, HubError, Misplaced, Tampered
+from exchange.errors import Busy, HubError, Misplaced, Tampered, Unknown
 from exchange.identity import Actor
 from exchange.plan import End, Plan
 from exchange.receipts import addenda, append, receipt
@@ -198,8 +199,11 @@ class Answering:
         return session.scalars(same.where(AnswerRow.object == answer.object, AnswerRow.run != answer.run)).all()
 
     def _found(self, plan: Plan, stamp: str) -> Answers:
-        with self._database.reading() as session:
-            endpoint = self._endpoint(session, plan.target)
+        try:
+            with self._database.reading() as session:
+                endpoint = self._endpoint(session, plan.target)
+        except UnknownEntry as error:
+            raise Unknown(error.message, remedy=error.remedy) from error
         target = binding(plan.target, plan.key, plan.version)
         with translated(f"目标端 {plan.target.endpoint}"), endpoint.sink(target) as sink:
             found = sink.answers(stamp, rows=self._settings.answers.rows)

@@ -21,7 +21,7 @@ from exchange.errors import Busy, Denied, HubError, Unknown
 from exchange.hub.evidence import evidence
 from exchange.identity import Actor
 from exchange.plan import Tolerance, tolerance_of
-from exchange.receipts import receipt
+from exchange.receipts import addenda, receipt
 from exchange.settings import Role
 
 if TYPE_CHECKING:
@@ -296,6 +296,7 @@ class Oversight:
             self._may_see(by, session, run.exchange)
             has = session.scalar(select(ReceiptRow.id).where(ReceiptRow.run == run.id))
             document = receipt(session, has, key=hub.keyring.derive("receipt")) if has else None
+            added = addenda(session, document, key=hub.keyring.derive("receipt")) if document else []
             notices = session.scalars(select(NoticeRow).where(NoticeRow.run == run.id).order_by(NoticeRow.id))
             told: dict[str, Any] = {
                 "run": run.id,
@@ -308,6 +309,7 @@ class Oversight:
                 "delivery": run.delivery,
                 "counts": run.counts,
                 "receipt": {"id": document.id, "digest": document.digest, **document.body} if document else None,
+                "answers": [{"number": a.number, "at": a.at, "counts": a.body["counts"]} for a in added],
                 "notices": [{"department": n.department, "text": n.text, "at": n.at} for n in notices],
             }
             grant = run.plan["grant"]

@@ -142,6 +142,9 @@ def test_what_the_recipient_made_of_it(answering_county: County) -> None:
     assert (shown.status, "处理失败" in shown.out, failed in shown.out) == (0, True, False)
     refused = county.run("exchange", "answers", county.share, "--rows", by="police")
     assert (refused.status, "查无此人" in refused.out + refused.err) == (3, False)
+    traced = county.ask("trace", told["run"], by="police")["answers"]
+    assert [each["counts"] for each in traced] == [each["counts"] for each in told["addenda"]]
+    assert "接收方处理结果" in county.run("trace", told["run"], by="police").out
     assert county.run("audit", "verify", by="auditor").status == 0
 
 

@@ -35,6 +35,9 @@ REFERENCE = "_reference"
 PUT = 0
 DELETE = 1
 
+ERROR_CHARACTERS = 1000
+"""How much of a recipient's error text is read."""
+
 Way = Literal["database", "webservice", "file"]
 Capture = Literal["snapshot", "outbox", "batches", "journal", "watermark", "diff"]
 Position = Mapping[str, Any]
@@ -57,6 +60,8 @@ class Capabilities:
     file of changes, and every staged row counts as written."""
     settles: bool = False
     """Outcomes can be written back to the rows they concern."""
+    answers: bool = False
+    """It can say what its recipient's own system made of delivered rows, where the table keeps that."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,6 +198,45 @@ class Acknowledgement:
     """What a person would look for: table, file name."""
     head: str = ""
     """Head of the audit chain that the commit brought, as kept here; empty if the place keeps none."""
+    stamp: str = ""
+    """What every row that the delivery wrote bears until a later one writes it, see :meth:`Sink.answers`; empty:
+    the place keeps no such mark, or no state beside it, and cannot be asked."""
+
+
+@dataclass(frozen=True)
+class FailedRow:
+    """A delivered row that its recipient's own system could not use (处理失败的行).
+
+    Attributes:
+        key: Its business key, as texts.
+        text: The first :data:`ERROR_CHARACTERS` characters of what that system says, in its very words: written by
+            strangers, and personal data, as the key is.
+    """
+
+    key: tuple[str | None, ...]
+    text: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answers:
+    """What became of the rows that bear a stamp, at this moment (接收方处理结果).
+
+    Attributes:
+        new: Rows nobody has read.
+        done: Rows that were read and used.
+        failed: Rows that were read and could not be used; None: the place does not tell them from the others, and
+            ``done`` counts both.
+        other: Rows whose state means nothing to the hub.
+        rows: The first of the failed ones, in the order of their keys.
+        advice: What the department could do to make the question cheaper, in words.
+    """
+
+    new: int
+    done: int
+    failed: int | None
+    other: int
+    rows: tuple[FailedRow, ...] = ()
+    advice: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -347,6 +391,17 @@ class Sink(ABC):
     def holds(self, keys: pa.RecordBatch) -> pa.BooleanArray:
         """For each business key, whether a row of it is here now. Without a merge: never."""
         return pa.array([False] * keys.num_rows, pa.bool_())
+
+    def answers(self, stamp: str, *, rows: int) -> Answers | None:
+        """What the recipient's own system made of the rows that bear the stamp of a delivery; None: it is not known.
+
+        A row belongs to the delivery that wrote it last. Nothing is changed by the look.
+
+        Args:
+            stamp: That of an acknowledgement, not empty.
+            rows: How many failed rows to tell of at most.
+        """
+        return None
 
     def close(self) -> None:
         """Let go of connections and files."""

@@ -7,7 +7,7 @@ Endpoint
 Capabilities
     Reads by snapshot, outbox (a state beside each row), journal (a list of changes), watermark (a column that
     every change raises, named by the option ``watermark``) and diff (against the notebook of the last pass);
-    delivers, merges, transactional, settles.
+    delivers, merges, transactional, settles, answers.
 Failure
     As the port says; never Unavailable, since nothing here is away.
 
@@ -30,15 +30,18 @@ import pyarrow as pa
 
 from adapters.base import (
     DELETE,
+    ERROR_CHARACTERS,
     OPERATION,
     PUT,
     REFERENCE,
     Acknowledgement,
+    Answers,
     Binding,
     Capabilities,
     Claim,
     Delivery,
     Endpoint,
+    FailedRow,
     FoundColumn,
     FoundObject,
     Manifest,
@@ -61,6 +64,7 @@ _CAPABILITIES = Capabilities(
     transactional=True,
     merges=True,
     settles=True,
+    answers=True,
 )
 
 _RESERVED = (pa.field(OPERATION, pa.int8(), nullable=False), pa.field(REFERENCE, pa.string(), nullable=False))
@@ -75,6 +79,8 @@ class Row:
     operation: int = PUT
     state: Literal["new", "done", "failed"] = "new"
     reason: str | None = None
+    stamp: str = ""
+    """Key of the delivery that wrote it last; empty: none did."""
 
 
 @dataclass
@@ -398,6 +404,28 @@ class MemorySink(Sink):
         wanted = [tuple(row[item] for item in self._binding.key) for row in keys.to_pylist()]
         return pa.array([key in present for key in wanted], pa.bool_())
 
+    def answers(self, stamp: str, *, rows: int) -> Answers | None:
+        """Count the rows of the delivery by the state their reader gave them."""
+        with self._store.lock:
+            table = self._store.tables.get(self._binding.object)
+            if table is None:
+                raise Misconfigured(f"没有表 {self._binding.object}", remedy="改正挂接的表名")
+            found = [row for row in table.rows.values() if row.stamp == stamp and row.operation == PUT]
+            columns = [self._binding.columns[item] for item in self._binding.key]
+            failed = sorted(
+                (
+                    FailedRow(
+                        tuple(None if row.values[name] is None else str(row.values[name]) for name in columns),
+                        None if row.reason is None else row.reason[:ERROR_CHARACTERS],
+                    )
+                    for row in found
+                    if row.state == "failed"
+                ),
+                key=lambda row: [part or "" for part in row.key],
+            )
+            new, done = (sum(row.state == state for row in found) for state in ("new", "done"))
+        return Answers(new=new, done=done, failed=len(failed), other=0, rows=tuple(failed[:rows]))
+
 
 class MemoryDelivery(Delivery):
     """Batches kept aside until they are committed under the store's lock."""
@@ -483,7 +511,10 @@ class _Commit:
             winner, losers = _contest(rows, versioned=self._binding.version is not None, overwrite=self._overwrite)
             for row, fate in losers:
                 self._count(row, fate)
-            self._count(winner, self.put(winner) if winner.operation == PUT else self.delete(winner))
+            fate = self.put(winner) if winner.operation == PUT else self.delete(winner)
+            if fate == "written":
+                self._table.rows[self._numbers[winner.key]].stamp = manifest.claim.key
+            self._count(winner, fate)
         return Acknowledgement(
             key=manifest.claim.key,
             manifest=manifest.digest,
@@ -491,6 +522,7 @@ class _Commit:
             at=datetime.now(UTC),
             place=self._binding.object,
             head=manifest.head,
+            stamp=manifest.claim.key,
             **self._counts,
         )
 

@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from exchange.db.tables import ReceiptRow
+from exchange.db.tables import AddendumRow, ReceiptRow
 from exchange.errors import Tampered, Unknown
 from exchange.plan import Plan
 
@@ -111,3 +111,57 @@ def receipt(session: Session, name: str, *, key: bytes) -> ReceiptRow:
     if not hmac.compare_digest(row.digest, seal_of(row.body, key)):
         raise Tampered(f"回执 {row.id} 的内容与签发时不一致", remedy="保全数据库现场，用 shutong audit verify 核对日志")
     return row
+
+
+def append(
+    session: Session, of: ReceiptRow, said: dict[str, Any], *, key: bytes, file: str | None, at: datetime
+) -> AddendumRow:
+    """Add what became known after a delivery to its receipt (回执附录); the receipt itself stays as it was issued.
+
+    Each addendum names the receipt and the addendum before it by their digests, so that one taken out shows.
+
+    Args:
+        session: An open hub transaction that keeps others from adding to the receipt.
+        of: The receipt.
+        said: What became known; no value of a record.
+        key: That of the receipts.
+        file: Encrypted file that belongs to it.
+        at: When it became known.
+
+    Raises:
+        Tampered: The addenda before it are not as they were written.
+    """
+    before = addenda(session, of, key=key)
+    about = {
+        "receipt": of.id,
+        "receipt_digest": of.digest,
+        "number": len(before) + 1,
+        "previous": before[-1].digest if before else "",
+        "at": at.isoformat(),
+    }
+    body = {**said, **about}
+    row = AddendumRow(
+        receipt=of.id, run=of.run, number=len(before) + 1, body=body, digest=seal_of(body, key), file=file, at=at
+    )
+    session.add(row)
+    return row
+
+
+def addenda(session: Session, of: ReceiptRow, *, key: bytes) -> list[AddendumRow]:
+    """The addenda of a receipt, in their order.
+
+    Raises:
+        Tampered: One is not as it was written, or is missing between two.
+    """
+    rows = list(session.scalars(select(AddendumRow).where(AddendumRow.receipt == of.id).order_by(AddendumRow.number)))
+    previous = ""
+    for number, row in enumerate(rows, 1):
+        told = row.body.get("receipt"), row.body.get("receipt_digest"), row.body.get("number"), row.body.get("previous")
+        whole = hmac.compare_digest(row.digest, seal_of(row.body, key))
+        if not whole or row.number != number or told != (of.id, of.digest, number, previous):
+            raise Tampered(
+                f"回执 {of.id} 的附录 {number} 与写入时不一致",
+                remedy="保全数据库现场，用 shutong audit verify 核对日志",
+            )
+        previous = row.digest
+    return rows

@@ -62,3 +62,9 @@ def table_options(binding: Binding) -> TableOptions:
             remedy="在 options 中写 watermark: 列名，列是每次改动都会变大的时间或整数；或改用其他读取方式",
         )
     return options
+
+
+def answerable(binding: Binding) -> bool:
+    """Whether a target's family has a state for its reader, and a time by which deliveries are told apart."""
+    profile = binding.profile
+    return profile is not None and profile.state is not None and profile.written_at is not None

@@ -253,14 +253,20 @@ def drop_stages(connection: sa.Connection, namespace: str | None, claim: Claim) 
             connection.execute(sa.schema.DropTable(table, if_exists=True))
 
 
-def stamps(binding: Binding, shape: TableShape, dialect: Dialect, zone: str, *, new: bool) -> dict[str, Expression]:
+def stamp(binding: Binding, shape: TableShape, dialect: Dialect, zone: str) -> str:
+    """The time that all rows of one delivery bear; empty where their family has no place for one."""
+    named = binding.profile.written_at if binding.profile else None
+    return "" if named is None else now_text(shape.columns[named], dialect, zone)
+
+
+def stamps(binding: Binding, shape: TableShape, dialect: Dialect, time: str, *, new: bool) -> dict[str, Expression]:
     """What the family of the target's table wants written beside the items: state, time, marks, constants.
 
     Args:
         binding: The target.
         shape: Its table.
         dialect: The product.
-        zone: Zone of its zone-less times.
+        time: What :func:`stamp` said once for the whole delivery.
         new: For rows that are inserted, not for rows that are replaced.
     """
     profile = binding.profile
@@ -273,7 +279,7 @@ def stamps(binding: Binding, shape: TableShape, dialect: Dialect, zone: str, *, 
     if profile.state is not None:
         texts[profile.state.column] = profile.state.fresh
     if profile.written_at is not None:
-        texts[profile.written_at] = now_text(shape.columns[profile.written_at], dialect, zone)
+        texts[profile.written_at] = time
     return {name: dialect.constant(text, shape.columns[name]) for name, text in texts.items()}
 
 

@@ -179,7 +179,9 @@ class Ledger:
         values = {"epoch": manifest.claim.epoch, "manifest_digest": manifest.digest, "head": manifest.head}
         connection.execute(sa.update(self.ledger).where(mine).values(values))
 
-    def settle(self, connection: sa.Connection, manifest: Manifest, counts: Counts, place: str) -> None:
+    def settle(
+        self, connection: sa.Connection, manifest: Manifest, counts: Counts, place: str, stamp: str = ""
+    ) -> None:
         """Complete the ledger row."""
         text = json.dumps(
             {
@@ -189,6 +191,7 @@ class Ledger:
                 "superseded": counts.superseded,
                 "refused": counts.refused,
                 "place": place,
+                "stamp": stamp,
             },
             ensure_ascii=False,
         )
@@ -216,6 +219,7 @@ class Ledger:
             at=datetime.fromisoformat(row.committed_at),
             place=counts["place"],
             head=row.head,
+            stamp=counts.get("stamp", ""),  # rows of earlier versions have none
         )
 
     def answered(self, connection: sa.Connection, manifest: Manifest) -> Acknowledgement:

@@ -14,7 +14,7 @@ from adapters.base import DELETE, PUT
 from adapters.database.dialects import Dialect
 from adapters.database.errors import diagnosed
 from adapters.database.keys import scope_text
-from adapters.database.layout import KEY, OPERATION_COLUMN, ROW, Stage, stamps
+from adapters.database.layout import KEY, OPERATION_COLUMN, ROW, Stage, stamp, stamps
 from adapters.database.ledger import SERIAL, Counts, Ledger
 from adapters.database.shapes import Expression
 from adapters.errors import StageLost, Unavailable
@@ -53,6 +53,8 @@ class Merge:
         self._place = dialect.place(self._target)
         self._verdict = sa.table("shutong_verdict", sa.column(ROW), sa.column("decision"), sa.column("place"))
         self._rows = rows
+        self.stamp = ""
+        """The time that every row written bears, when they are; empty where their family has no place for one."""
         self._graves = False
         self._beaten = False
         self._many: Mapping[int, int] = {}
@@ -84,8 +86,9 @@ class Merge:
         )
         self._many = self._decisions(connection)
         self._remove(connection)
-        self._replace(connection, stamps(self._binding, shape, self._dialect, zone, new=False) | counted)
-        self._insert(connection, stamps(self._binding, shape, self._dialect, zone, new=True) | counted)
+        self.stamp = stamp(self._binding, shape, self._dialect, zone)
+        self._replace(connection, stamps(self._binding, shape, self._dialect, self.stamp, new=False) | counted)
+        self._insert(connection, stamps(self._binding, shape, self._dialect, self.stamp, new=True) | counted)
         self._bury(connection, serial)
         names = ["delivery_key", "row_number", "rule", "reason"]
         if self._any(CONFLICT):

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.schema import CreateIndex, CreateTable, SetColumnComment, SetTableComment
 
 from adapters.base import Binding
-from adapters.database.binding import table_options
+from adapters.database.binding import answerable, table_options
 from adapters.database.dialects import Dialect
 from adapters.database.dialects.alterations import AddColumn
 from adapters.database.dialects.types import item_label
@@ -20,10 +20,13 @@ from adapters.database.fit import fields_of
 from adapters.database.ledger import PREFIX, SERIAL, Ledger
 from adapters.database.place import Place
 from adapters.database.shapes import TableShape
+from adapters.database.watermark import TIMES
 from adapters.database.widening import widenings
 from adapters.errors import Misconfigured, Unsupported
 
 _STATE_LENGTH = 16
+_INDEXED_LENGTH = 256
+_TIME = pa.field("time", pa.timestamp("us", tz="UTC"))
 
 
 def script(place: Place, binding: Binding, schema: pa.Schema) -> str:
@@ -142,6 +145,9 @@ def _target(place: Place, binding: Binding, schema: pa.Schema) -> sa.Table:
     if table_options(binding).journal:
         table.append_column(_serial_column())
         sa.Index(_index_name(binding, "serial"), table.c[SERIAL])
+    if binding.profile is not None and answerable(binding):
+        # By it the rows of one delivery are found again.
+        sa.Index(_index_name(binding, "answer"), table.c[binding.profile.written_at or ""])
     return table
 
 
@@ -149,7 +155,7 @@ def _state_columns(dialect: Dialect, binding: Binding) -> Mapping[str, sa.Column
     profile = binding.profile
     if profile is None:
         return {}
-    time = dialect.type_for(pa.field("time", pa.timestamp("us", tz="UTC")))
+    time = dialect.type_for(_TIME)
     texts: dict[str, tuple[str, int]] = {
         name: ("表族常量", max(_STATE_LENGTH, len(text))) for name, text in profile.constants.items()
     }
@@ -191,6 +197,17 @@ def _additions(
         yield CreateIndex(index, if_not_exists=True)
     if table_options(binding).journal:
         yield CreateIndex(sa.Index(_index_name(binding, "serial"), table.c[SERIAL]), if_not_exists=True)
+    written_at = binding.profile.written_at if binding.profile and answerable(binding) else None
+    if written_at is not None and written_at not in found.leading and _indexable(place.dialect, found, written_at):
+        yield CreateIndex(sa.Index(_index_name(binding, "answer"), table.c[written_at]), if_not_exists=True)
+
+
+def _indexable(dialect: Dialect, found: TableShape, name: str) -> bool:
+    """Whether a time column can be indexed: not every product does that with a text of any length."""
+    column, own = found.columns.get(name), type(dialect.type_for(_TIME))
+    if column is None or column.family in TIMES or isinstance(column.type, own):
+        return True
+    return column.family == "text" and column.length is not None and column.length < _INDEXED_LENGTH
 
 
 def _error_table(place: Place, binding: Binding, found: TableShape | None) -> Iterator[sa.schema.ExecutableDDLElement]:

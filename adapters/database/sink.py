@@ -10,7 +10,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import sqlalchemy as sa
 
-from adapters.base import DELETE, OPERATION, Acknowledgement, Binding, Claim, Delivery, Manifest, Sink
+from adapters.base import DELETE, OPERATION, Acknowledgement, Answers, Binding, Claim, Delivery, Manifest, Sink
+from adapters.database.answers import StateReader
+from adapters.database.binding import answerable
 from adapters.database.check import sink_misfits
 from adapters.database.errors import translating
 from adapters.database.first import FirstDelivery
@@ -99,6 +101,10 @@ class DatabaseSink(Sink):
             ]
             found = set(connection.execute(sa.select(copy.table.c[ROW]).where(*same, *fixed)).scalars())
         return pa.array([number in found for number in range(keys.num_rows)], pa.bool_())
+
+    def answers(self, stamp: str, *, rows: int) -> Answers | None:
+        """Read the state columns of the rows that bear the delivery's time; None: their family has none."""
+        return StateReader(self._place, self._binding).answers(stamp, rows) if answerable(self._binding) else None
 
     @contextmanager
     def _asking(self) -> Iterator[sa.Connection]:
@@ -234,7 +240,7 @@ class DatabaseDelivery(Delivery):
                 raise Unbalanced(
                     f"{place.name}：暂存 {manifest.rows} 行，只判定了 {counts.rows} 行", remedy="放弃此次暂存，重新读取"
                 )
-            ledger.settle(connection, manifest, counts, table)
+            ledger.settle(connection, manifest, counts, table, merge.stamp if answerable(self._binding) else "")
             return ledger.answered(connection, manifest)
 
     def abort(self) -> None:

@@ -390,6 +390,40 @@ class KeysRevealed(Event):
 
 
 @dataclass(frozen=True)
+class AnswersReceived(Event):
+    """What a recipient made of delivered rows was added to their receipt (处理结果回执)."""
+
+    receipt: str
+    """The receipt."""
+    number: int
+    """Place of the addendum among those of the receipt, from 1."""
+    digest: str
+    """Digest of the addendum."""
+    counts: dict[str, int]
+    """Rows by what became of them: new (unread), done, failed if the place tells, other, gone."""
+    rows: int
+    """Of how many failed rows the recipient's words are kept, encrypted."""
+
+
+@dataclass(frozen=True)
+class AnswersRead(Event):
+    """Somebody looked at what a recipient made of delivered rows (查看处理结果)."""
+
+    receipt: str
+    """The receipt."""
+    rows: int
+    """Of how many failed rows the recipient's words were shown; 0: the counts alone."""
+
+
+@dataclass(frozen=True)
+class AnswersExpired(Event):
+    """The recipients' words about failed rows were removed after the time of retention (处理结果到期清除)."""
+
+    rows: int
+    """How many rows."""
+
+
+@dataclass(frozen=True)
 class QuarantineRead(Event):
     """Somebody looked at refused rows (查看隔离数据)."""
 

@@ -1,19 +1,21 @@
-"""``exchange``: what the tables of an exchange look like now, and approving a change that holds it."""
+"""``exchange``: how its tables look now, approving a change that holds it, what its recipient made of the rows."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
 
-from exchange.cli.answers import Answer, Part, Table, Words
+from exchange.cli.answers import Answer, Facts, Part, Table, Words, plain
 from exchange.cli.calling import Call, command, group
 from exchange.cli.messages import _
 from exchange.cli.root import EXCHANGE, app
-from exchange.cli.words import SIDES, word
+from exchange.cli.words import ANSWERS, SIDES, word
 
-exchanges = group("exchange", _("交换任务：两端的表结构变了没有，怎么办。"), panel=EXCHANGE, into=app)
+exchanges = group(
+    "exchange", _("交换任务：两端的表结构变了没有，怎么办；送达的行接收方处理得怎样。"), panel=EXCHANGE, into=app
+)
 
 Exchange = Annotated[str, typer.Argument(metavar="EXCHANGE", help=_("交换的编号，见 shutong status"))]
 
@@ -65,6 +67,69 @@ def approve(
         {"exchange": exchange, "approved": _documents(approved), "by": call.by.name},
         [Words(said, "bold green"), _table(approved)],
     )
+
+
+@command(
+    exchanges,
+    "answers",
+    help=_(
+        "接收方处理结果：送达的行有多少未读、已处理、处理失败。写交换的编号，指它最近一次写入了行的交付。\n"
+        "交换双方和管理员看得到数量；处理失败的行和原因只给接收部门的集成工程师看。查看本身记入日志。"
+    ),
+    example=_("shutong exchange answers share-G0123\nshutong exchange answers R0123456789abcdef01234567 --now --rows"),
+)
+def answers(
+    call: Call,
+    name: Annotated[str, typer.Argument(metavar="NAME", help=_("回执、批次或交换的编号"))],
+    *,
+    ask: Annotated[
+        bool, typer.Option("--now", help=_("现在就去接收方的表中读一次；由集成工程师或系统管理员办理"))
+    ] = False,
+    rows: Annotated[bool, typer.Option("--rows", help=_("列出处理失败的行和原因"))] = False,
+    keys: Annotated[bool, typer.Option("--keys", help=_("连同业务主键的原值，另记入日志"))] = False,
+) -> Answer:
+    """What the recipient made of a delivery's rows."""
+    if ask:
+        call.hub.answers.ask(name, by=call.by)
+    shown = call.hub.answers.show(name, by=call.by, rows=rows, keys=keys)
+    parts: list[Part] = [
+        Facts([
+            (_("回执编号"), shown.receipt),
+            (_("批次"), shown.run),
+            (_("交换"), shown.exchange),
+            (_("接收部门"), call.called(shown.recipient)),
+            (_("送达的行"), None if shown.why else shown.written),
+            (_("下次去问"), shown.due_at),
+        ])
+    ]  # fmt: skip
+    if shown.why:
+        parts.append(Words(shown.why, "yellow"))
+    else:
+        found = [
+            (each.number, each.at, *(_("不详") if count is None else count for count in _counted(each.counts)))
+            for each in shown.addenda
+        ]
+        parts.append(Table((_("附录"), _("时间"), *ANSWERS.values()), found, _("还没有读回过。")))
+    if shown.failures:
+        told = [(each.number, each.key_hash, *_key(each.key), each.text) for each in shown.failures]
+        columns = (_("行号"), _("主键散列"), *((_("业务主键"),) if keys else ()), _("原因"))
+        parts.append(Table(columns, told, "", title=_("处理失败的行")))
+    elif rows or keys:
+        parts.append(Words(_("没有保存处理失败的行。")))
+    last = shown.addenda[-1] if shown.addenda else None
+    notes = [*last.advice] if last else []
+    if last and last.shared_with:
+        notes.append(_("与同一秒内的其他交付合计：{runs}").format(runs=_("、").join(last.shared_with)))
+    notes += [_("上一次没有读成：{error}").format(error=shown.error)] if shown.error else []
+    return Answer({"answers": plain(shown)}, parts, notes=notes)
+
+
+def _counted(counts: Mapping[str, int | None]) -> list[int | None]:
+    return [counts[name] for name in ANSWERS]
+
+
+def _key(key: Mapping[str, str | None] | None) -> list[str]:
+    return [] if key is None else [_("，").join(f"{name}={value}" for name, value in key.items())]
 
 
 def _documents(compared: Iterable[Any]) -> list[dict[str, Any]]:

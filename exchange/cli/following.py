@@ -11,7 +11,7 @@ from exchange.cli.answers import Answer, Facts, Part, Table, Words, cell
 from exchange.cli.calling import Call, command
 from exchange.cli.messages import _
 from exchange.cli.root import EXCHANGE, OVERSEE, app
-from exchange.cli.words import BOOKS, EVENTS, RUN_STATES, tolerance_words, word
+from exchange.cli.words import ANSWERS, BOOKS, EVENTS, RUN_STATES, tolerance_words, word
 
 
 @command(
@@ -65,6 +65,12 @@ def _followed(call: Call, told: dict[str, Any]) -> list[Part]:
             (_("保证"), receipt["guarantee"]),
             (_("日志链头"), receipt["audit_head"]),
         ], title=_("回执")))  # fmt: skip
+    if told["answers"]:
+        answers = [
+            (each["at"], *(_("不详") if count is None else count for count in map(each["counts"].get, ANSWERS)))
+            for each in told["answers"]
+        ]
+        parts.append(Table((_("时间"), *ANSWERS.values()), answers, "", title=_("接收方处理结果")))
     rows = [(event.at, word(EVENTS, event.type), event.actor) for event in reversed(told["events"])]
     parts.append(Table((_("时间"), _("事件"), _("操作人")), rows, _("没有事件。"), title=_("经过")))
     for notice in told["notices"]:

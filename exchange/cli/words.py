@@ -50,6 +50,14 @@ STEPS: Mapping[str, str] = {
 """Steps of a run as the engine tells them."""
 HELD: Mapping[str, str] = {"held": _("对方持有")}
 """What a reconciliation counts beside the books."""
+ANSWERS: Mapping[str, str] = {
+    "new": _("未读"),
+    "done": _("已处理"),
+    "failed": _("处理失败"),
+    "other": _("其他状态"),
+    "gone": _("已改写或不在"),
+}
+"""What became of delivered rows at their recipient (处理结果)."""
 DIFFERENCES: Mapping[str, str] = {
     "missing": _("对方缺少"),
     "surplus": _("对方多出"),
@@ -124,6 +132,9 @@ EVENTS: Mapping[str, str] = {
     "RevocationAfterDelivery": _("撤销晚于放行"),
     "ExchangeReconciled": _("交换对账"),
     "KeysRevealed": _("查看业务主键"),
+    "AnswersReceived": _("处理结果回执"),
+    "AnswersRead": _("查看处理结果"),
+    "AnswersExpired": _("处理结果到期清除"),
     "QuarantineRead": _("查看隔离数据"),
     "QuarantineRowRead": _("查看隔离行"),
     "QuarantineRepaired": _("更正隔离行"),

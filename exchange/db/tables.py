@@ -197,6 +197,43 @@ class ReceiptRow(Base):
     issued_at: Mapped[datetime]
 
 
+class AnswerRow(Base):
+    """A delivery whose recipient is asked what became of its rows (处理结果), and when next; owed as ``answers``."""
+
+    __tablename__ = "answer"
+    __table_args__ = (Index("answer_stamp", "endpoint", "stamp"),)
+
+    run: Mapped[str] = mapped_column(ForeignKey("run.id"), primary_key=True)
+    endpoint: Mapped[str] = mapped_column(String(64))
+    object: Mapped[str] = mapped_column(Text)
+    stamp: Mapped[str] = mapped_column(String(64))
+    """What its rows bear at the target until they are written again."""
+    rows: Mapped[int] = mapped_column(BigInteger)
+    """How many bore it at the commit."""
+    delivered_at: Mapped[datetime]
+    due_at: Mapped[datetime] = mapped_column(index=True)
+    noticed_at: Mapped[datetime | None]
+    """When the recipient was told that rows of it are unread; null: it was not."""
+
+
+class AddendumRow(Base):
+    """What the recipient had made of a delivery's rows at one time (回执附录), added to its receipt."""
+
+    __tablename__ = "addendum"
+    __table_args__ = (UniqueConstraint("receipt", "number"),)
+
+    id: Mapped[int] = mapped_column(Serial, primary_key=True)
+    receipt: Mapped[str] = mapped_column(ForeignKey("receipt.id"))
+    run: Mapped[str] = mapped_column(ForeignKey("run.id"), index=True)
+    number: Mapped[int]
+    """Place among those of the receipt, from 1."""
+    body: Mapped[dict[str, Any]]
+    digest: Mapped[str] = mapped_column(String(64))
+    file: Mapped[str | None] = mapped_column(String(128), index=True)
+    """Encrypted file with the failed rows; null: there are none, or a later addendum or retention removed it."""
+    at: Mapped[datetime]
+
+
 class OwedRow(Base):
     """What follows a commit and is still owed (待办): status back, notification, error rows."""
 
@@ -206,7 +243,7 @@ class OwedRow(Base):
     id: Mapped[int] = mapped_column(Serial, primary_key=True)
     run: Mapped[str] = mapped_column(ForeignKey("run.id"), index=True)
     kind: Mapped[str] = mapped_column(String(16))
-    """``settle``, ``notify``, ``tidy``, ``expire``."""
+    """``settle``, ``notify``, ``tidy``, ``answers``, ``expire``."""
     attempts: Mapped[int] = mapped_column(default=0)
     error: Mapped[str | None] = mapped_column(Text)
     done_at: Mapped[datetime | None]

@@ -54,7 +54,10 @@ CORRECTED = 6
 
 
 def people() -> dict[str, ActorEntry]:
-    """Who works in the city, by user name: in each department a clerk and a reviewer, at the centre the rest."""
+    """Who works in the city, by user name: in each department a clerk and a reviewer, at the centre the rest.
+
+    The insurance office, whose own system reads what it is given, has an integrator too.
+    """
     entries = {
         "integrator": ActorEntry(name="集成工程师", department=APPROVAL, roles={Role.INTEGRATOR, Role.SYSTEM}),
         "centre": ActorEntry(name="平台审核员", department=APPROVAL, roles={Role.REVIEWER}),
@@ -64,6 +67,8 @@ def people() -> dict[str, ActorEntry]:
     for code, user in USERS.items():
         entries[user] = ActorEntry(name=f"{NAMES[code]}经办员", department=code, roles={Role.CLERK})
         entries[f"{user}-chief"] = ActorEntry(name=f"{NAMES[code]}审核员", department=code, roles={Role.REVIEWER})
+    name = f"{NAMES[INSURANCE]}集成员"
+    entries[f"{USERS[INSURANCE]}-tech"] = ActorEntry(name=name, department=INSURANCE, roles={Role.INTEGRATOR})
     return entries
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from exchange.engine.answering import KIND as ASKED
+from exchange.engine.answering import FailedRow
 from exchange.engine.endpoints import Endpoints
 from exchange.engine.opening import problems_of_endpoint, problems_of_options
 from exchange.engine.quarantine import RowState, ShownItem, ShownRow
@@ -12,12 +14,14 @@ from exchange.engine.structures import Change, Comparison, held
 from exchange.engine.subject import plan_exchange
 
 __all__ = [
+    "ASKED",
     "UNFINISHED",
     "Change",
     "Comparison",
     "Difference",
     "Endpoints",
     "Engine",
+    "FailedRow",
     "Observer",
     "Reconciler",
     "Reconciliation",

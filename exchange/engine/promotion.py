@@ -18,6 +18,7 @@ from exchange.audit import AuditLog, events
 from exchange.authorisation import Authorisation
 from exchange.db import now
 from exchange.db.tables import ExchangeRow, GrantRow, OwedRow, QuarantineRow, RunRow
+from exchange.engine.answering import owe
 from exchange.engine.manifest import Header, Manifest
 from exchange.engine.quarantine import RowState
 from exchange.engine.replay import Replays, origin
@@ -102,6 +103,7 @@ class Promotion:
         self._replays.settled(session, run, plan, manifest, [reference for reference, *_ in refused.values()], by)
         for kind in ("settle", "notify", "tidy"):
             session.add(OwedRow(run=run.id, kind=kind))
+        owe(session, run, plan, acknowledged, moment)
         about = {"resource": plan.resource, "exchange": plan.exchange, "run": run.id, "department": plan.recipient}
         committed = events.RunCommitted(counts=counts, receipt=receipt.id, digest=header.content)
         self._audit.record(session, committed, by=by, **about)

@@ -51,7 +51,8 @@ from exchange.authorisation.gate import standing
 from exchange.checks import Digest
 from exchange.db import HubDatabase, now
 from exchange.db.tables import ExchangeRow, GrantRow, OwedRow, ReceiptRow, RunRow
-from exchange.engine import lease
+from exchange.engine import answering, lease
+from exchange.engine.answering import Answering
 from exchange.engine.manifest import Header, Manifest, ManifestWriter
 from exchange.engine.notes import NOTES, NoteKeeper
 from exchange.engine.opening import binding, open_registered, translated
@@ -167,6 +168,15 @@ class Engine:
         self._notes = NoteKeeper(self.vault, database)
         self._settlement = Settlement(database, audit, catalog)
         self._tidying = Tidying(database, self._endpoint)
+        self.answering = Answering(
+            settings=settings,
+            database=database,
+            keyring=keyring,
+            audit=audit,
+            catalog=catalog,
+            vault=self.vault,
+            endpoint=self._endpoint,
+        )
         self.structures = Structures(settings, database, audit)
 
     # --- the run -------------------------------------------------------------------------------
@@ -718,7 +728,8 @@ class Engine:
         with self._database.reading() as session:
             run = session.get_one(RunRow, work.run)
             receipt = session.scalar(select(ReceiptRow.id).where(ReceiptRow.run == run.id))
-            owed = session.scalars(select(OwedRow.kind).where(OwedRow.run == run.id, OwedRow.done_at.is_(None)))
+            unpaid = select(OwedRow.kind).where(OwedRow.run == run.id, OwedRow.done_at.is_(None))
+            owed = session.scalars(unpaid.where(OwedRow.kind != answering.KIND))  # the recipient takes its time
             zero = dict.fromkeys(("read", *BALANCE, "deleted"), 0)
             return RunResult(
                 id=run.id,

@@ -13,6 +13,7 @@ from exchange.authorisation import Authorisation
 from exchange.db import HubDatabase
 from exchange.engine import Endpoints, Engine, Reconciler
 from exchange.errors import Denied, Invalid, Misplaced, Problem, Unknown
+from exchange.hub.answers import AnswerBook
 from exchange.hub.configuration import Configuration
 from exchange.hub.directory import Directory
 from exchange.hub.mending import Mending
@@ -39,6 +40,7 @@ class Hub:
         sharing: Applications, decisions, grants and exchanges (共享).
         oversight: Runs, receipts, quarantine and the log (监管).
         mending: Refused rows looked at, corrected and replayed by their provider (隔离处理).
+        answers: What recipients made of what was delivered to them (处理结果).
         configuration: All of it described in files (配置文件).
         structures: What the tables of an exchange look like, and changes to approve (表结构).
         directory: Looking things up, each to those who may see it (查阅).
@@ -68,6 +70,7 @@ class Hub:
         self.sharing = Sharing(self)
         self.oversight = Oversight(self)
         self.mending = Mending(self)
+        self.answers = AnswerBook(self)
         self.structures = Structures(self)
         self.configuration = Configuration(self)
         self.directory = Directory(self)

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from exchange.audit import Fault
 from exchange.audit.chain import Stored, stored
 from exchange.audit.events import (
+    AnswersReceived,
     Event,
     GrantExpired,
     GrantIssued,
@@ -23,7 +24,7 @@ from exchange.audit.events import (
     RunCommitted,
     RunStarted,
 )
-from exchange.db.tables import EventRow, ExchangeRow, GrantRow, ReceiptRow, RunRow
+from exchange.db.tables import AddendumRow, EventRow, ExchangeRow, GrantRow, ReceiptRow, RunRow
 from exchange.engine import RunState
 from exchange.errors import Tampered
 from exchange.receipts import seal_of
@@ -81,6 +82,7 @@ def _heard(hub: Hub) -> Evidence:
                 heads.append((f"回执 {row.id}", str(row.body["audit_head"])))
             else:
                 faults.append(Fault("edited", f"回执 {row.id}", "内容与签发时不一致"))
+        faults += _addenda(session, key)
         kept, warnings = hub.endpoints.ledger_heads(session)
     for place, head in kept:
         # A ledger lies in a department's hands: what is no head there says nothing about the log.
@@ -89,6 +91,27 @@ def _heard(hub: Hub) -> Evidence:
         elif head:
             warnings.append(f"{place}中的链头写法不对，没有采用")
     return Evidence(tuple(heads), tuple(faults), tuple(warnings))
+
+
+def _addenda(session: Session, key: bytes) -> list[Fault]:
+    """Addenda to receipts that are not as they were written, and such as the log knows more of or fewer."""
+    faults = []
+    told: dict[str, dict[str, str]] = {}
+    for event in stored(session, _is(AnswersReceived), order=EventRow.id.asc()):
+        if isinstance(event, Stored):
+            body = event.body
+            told.setdefault(str(body.get("receipt")), {})[str(body.get("number"))] = str(body.get("digest"))
+    for row in session.scalars(select(AddendumRow).order_by(AddendumRow.receipt, AddendumRow.number)):
+        place = f"回执 {row.receipt} 的附录 {row.number}"
+        if not hmac.compare_digest(row.digest, seal_of(row.body, key)):
+            faults.append(Fault("edited", place, "内容与写入时不一致"))
+        if told.get(row.receipt, {}).pop(str(row.number), None) != row.digest:
+            faults.append(Fault("removed", place, "日志中没有它的事件"))
+    for receipt, numbers in sorted(told.items()):
+        faults += [
+            Fault("removed", f"回执 {receipt} 的附录 {number}", "日志中有它的事件") for number in sorted(numbers)
+        ]
+    return faults
 
 
 def _without_events(session: Session) -> list[Fault]:

@@ -21,7 +21,7 @@ from exchange.errors import Busy, Denied, HubError, Unknown
 from exchange.hub.evidence import evidence
 from exchange.identity import Actor
 from exchange.plan import Tolerance, tolerance_of
-from exchange.receipts import receipt
+from exchange.receipts import addenda, receipt
 from exchange.settings import Role
 
 if TYPE_CHECKING:
@@ -198,7 +198,8 @@ class Oversight:
         """Run everything that is due, each with its result or with what kept it.
 
         One that fails does not keep the others, and one in other hands is left to them. Before that, grants
-        whose time is over expire, and so do the contents of rows refused too long ago.
+        whose time is over expire, and so do the contents of rows refused too long ago, and recipients are asked what
+        they made of earlier deliveries.
 
         Args:
             by: Who asks.
@@ -208,6 +209,7 @@ class Oversight:
         with hub.told(), hub.database.transaction() as session:
             hub.authorisation.expire_due(session)
         hub.engine.retention.expire(by=by)
+        hub.engine.answering.collect(by=by)
         for exchange in self.due():
             try:
                 with watch(exchange) if watch else nullcontext() as observe:
@@ -294,6 +296,7 @@ class Oversight:
             self._may_see(by, session, run.exchange)
             has = session.scalar(select(ReceiptRow.id).where(ReceiptRow.run == run.id))
             document = receipt(session, has, key=hub.keyring.derive("receipt")) if has else None
+            added = addenda(session, document, key=hub.keyring.derive("receipt")) if document else []
             notices = session.scalars(select(NoticeRow).where(NoticeRow.run == run.id).order_by(NoticeRow.id))
             told: dict[str, Any] = {
                 "run": run.id,
@@ -306,6 +309,7 @@ class Oversight:
                 "delivery": run.delivery,
                 "counts": run.counts,
                 "receipt": {"id": document.id, "digest": document.digest, **document.body} if document else None,
+                "answers": [{"number": a.number, "at": a.at, "counts": a.body["counts"]} for a in added],
                 "notices": [{"department": n.department, "text": n.text, "at": n.at} for n in notices],
             }
             grant = run.plan["grant"]

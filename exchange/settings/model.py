@@ -145,6 +145,17 @@ class Retention(_Part):
     """Days after which the content of refused rows is removed; rule, reason and keyed hash stay."""
 
 
+class Answering(_Part):
+    """How what recipients made of delivered rows is read back (处理结果)."""
+
+    rows: int = Field(default=1000, ge=1)
+    """Failed rows of one delivery whose error texts are read at most; all are counted."""
+    days: int = Field(default=30, ge=1)
+    """Days after which a delivery is asked about on demand only, though rows of it are unread."""
+    unread_hours: float = Field(default=24.0, gt=0)
+    """Hours after which the recipient is notified of rows nobody has read."""
+
+
 _D809 = "《政务数据共享条例》（国务院令第809号）"
 NATIONAL = "national"
 NATIONAL_DEADLINES: Mapping[Step, Deadline] = {
@@ -214,6 +225,7 @@ class Settings(BaseSettings):
     deadlines: dict[str, dict[Step, Deadline]] = Field(default_factory=dict)
     """By six-digit division or ``national``, then by step."""
     retention: Retention = Retention()
+    answers: Answering = Answering()
 
     @classmethod
     def settings_customise_sources(

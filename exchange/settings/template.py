@@ -59,6 +59,12 @@ demo = {demo}
 # 被拒收的行，内容保留多少天；到期清除内容，规则、原因和散列仍在
 # quarantine_days = 90
 
+# 接收方处理结果：每次交付最多读多少个处理失败的行；多少天后不再自动去问；多少小时没有读取就通知接收方
+# [answers]
+# rows = 1000
+# days = 30
+# unread_hours = 24
+
 # 各地时限（工作日），按六位行政区划代码或 national。内置数值未经核对，对外展示为法定期限之前须核对原文
 # [deadlines.370000.answer_conditional]
 # days = 10

@@ -13,7 +13,7 @@ from tests.conformance.cases import CASES, Case
 from tests.conformance.places import PLACES, Place
 from tests.support.servers import Server
 
-CAPABILITIES = ("delivers", "merges", "transactional", "settles")
+CAPABILITIES = ("delivers", "merges", "transactional", "settles", "answers")
 
 
 def enrolled(registered: Iterable[str]) -> dict[str, type[Place]]:
@@ -31,7 +31,7 @@ def enrolled(registered: Iterable[str]) -> dict[str, type[Place]]:
 def lacking(place: type[Place]) -> set[str]:
     """The capabilities that a place says it has not; what delivers nothing merges nothing either."""
     gaps = {name for name in CAPABILITIES if name in place.gaps}
-    return gaps | {"merges", "transactional"} if "delivers" in gaps else gaps
+    return gaps | {"merges", "transactional", "answers"} if "delivers" in gaps else gaps
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -91,6 +91,13 @@ class Place(ABC):
         """The binding that reads what was delivered under another."""
         return binding
 
+    def answering(self, items: tuple[Item, ...]) -> Binding:
+        """A target whose recipient says of each row what became of it."""
+        return self.target(items)
+
+    def answer(self, binding: Binding, number: str, reason: str | None) -> None:
+        """What the recipient's own system does with a delivered row: used, or not, with a reason."""
+
     def rows(self, binding: Binding, items: tuple[Item, ...]) -> list[dict[str, Any]]:
         """What can be read there now, typed by the hub's own hand, in the order of the keys."""
         with self.endpoint.source(self.reading(binding)) as source:
@@ -152,6 +159,10 @@ class MemoryPlace(Place):
         stage = self._store.stages[claim.key, claim.epoch]
         stage[-1] = stage[-1].slice(1)
 
+    def answer(self, binding: Binding, number: str, reason: str | None) -> None:
+        (row,) = [row for row in self._store.tables[binding.object].rows.values() if row.values["number"] == number]
+        row.state, row.reason = "done" if reason is None else "failed", reason
+
 
 class FilesPlace(Place):
     """A directory of this machine."""
@@ -159,6 +170,7 @@ class FilesPlace(Place):
     kind = "files"
     gaps: ClassVar[Mapping[str, Gap]] = {
         "merges": Gap(AssertionError, "a file of changes compares nothing: every staged row counts as written"),
+        "answers": Gap(AssertionError, "a file has no place where its reader could say anything"),
     }
 
     def open(self) -> Endpoint:
@@ -281,6 +293,20 @@ class DatabasePlace(Place):
             connection.execute(sa.insert(table), list(case.rows))
         columns = {item.name: item.name for item in case.items}
         return Binding(object=table.name, columns=columns, key=("number",), capture="outbox", profile=family)
+
+    def answering(self, items: tuple[Item, ...]) -> Binding:
+        return self.target(items, profile=profile("jiangsu"))
+
+    def answer(self, binding: Binding, number: str, reason: str | None) -> None:
+        family = profile("jiangsu")
+        assert family.state
+        assert family.error_text
+        said = sa.table(
+            binding.object, sa.column("number"), sa.column(family.state.column), sa.column(family.error_text)
+        )
+        values = {family.state.column: "1" if reason is None else "2", family.error_text: reason}
+        with sa.create_engine(self.url(), poolclass=sa.NullPool).begin() as connection:
+            connection.execute(sa.update(said).where(said.c.number == number).values(values))
 
     def steal(self, claim: Claim) -> None:
         engine = sa.create_engine(self.url(), poolclass=sa.NullPool)

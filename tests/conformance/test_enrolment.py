@@ -6,7 +6,7 @@ from typing import get_args
 
 import pytest
 
-from adapters.base import REFERENCE, Capture, Outcome, Selection
+from adapters.base import ERROR_CHARACTERS, REFERENCE, Answers, Capture, Outcome, Selection
 from adapters.errors import Unsupported
 from adapters.registry import kinds
 from tests.conformance.cases import CASES, NUMBER, REMARK, Case
@@ -63,6 +63,25 @@ def test_what_settles_and_what_does_not(place: Place) -> None:
             assert source.settle(outcomes) == marked
     with place.endpoint.source(binding) as source:
         assert list(source.batches(Selection())) == []
+
+
+@pytest.mark.needs("delivers")
+@pytest.mark.shows("answers")
+def test_what_can_be_asked_and_what_cannot(place: Place) -> None:
+    two = Case("two", (NUMBER, REMARK), ({"number": "1", "remark": "x"}, {"number": "2", "remark": "x"}))
+    binding = place.answering(two.items)
+    run = Run(place.endpoint.sink(binding), two.schema)
+    stamp = run.deliver(two.batch).stamp
+    assert run.sink.answers(stamp, rows=9) == Answers(new=2, done=0, failed=0, other=0)
+    place.answer(binding, "1", None)
+    place.answer(binding, "2", "不对" * ERROR_CHARACTERS if place.kind == "memory" else "不对")
+    found = run.sink.answers(stamp, rows=9)
+    assert found is not None
+    assert (found.new, found.done, found.failed) == (0, 1, 1)
+    (failed,) = found.rows
+    assert (failed.key, (failed.text or "")[:2]) == (("2",), "不对")
+    assert len(failed.text or "") <= ERROR_CHARACTERS
+    assert run.sink.answers(stamp, rows=0).rows == ()
 
 
 @pytest.mark.parametrize("capture", get_args(Capture))

@@ -17,7 +17,7 @@ from sqlalchemy.exc import IntegrityError
 from exchange.db import HubDatabase
 from exchange.db.tables import ExchangeRow, GrantRow, ReceiptRow, RunRow
 from exchange.errors import Tampered, Unknown
-from exchange.receipts import BALANCE, balanced, issue, receipt, receipt_body, seal_of
+from exchange.receipts import BALANCE, addenda, append, balanced, issue, receipt, receipt_body, seal_of
 from tests.exchange.test_plan import planned
 
 KEY = b"k" * 32
@@ -135,3 +135,44 @@ def test_a_seal_recomputed_without_the_key_shows(database: HubDatabase) -> None:
 def test_the_books_balance_only_exactly(parts: dict[str, int], off: int) -> None:
     counts = {**dict.fromkeys(BALANCE, 0), **parts, "deleted": 0}
     assert balanced({**counts, "read": sum(parts.values()) + off}) is (off == 0)
+
+
+def added(database: HubDatabase, *, failed: int = 0) -> None:
+    with database.transaction() as session:
+        of = receipt(session, "run1", key=KEY)
+        append(session, of, {"counts": {"failed": failed}}, key=KEY, file=None, at=AT)
+
+
+def test_what_became_known_later_is_added_and_the_receipt_stays(database: HubDatabase) -> None:
+    with database.transaction() as session:
+        before = issue(session, body(), key=KEY, at=AT).digest
+    added(database)
+    added(database, failed=3)
+    with database.reading() as session:
+        of = receipt(session, "run1", key=KEY)
+        one, other = addenda(session, of, key=KEY)
+        assert (of.digest, of.body) == (before, body())
+        assert [(row.number, row.body["counts"]["failed"]) for row in (one, other)] == [(1, 0), (2, 3)]
+        assert (one.body["previous"], other.body["previous"]) == ("", one.digest)
+        assert one.body["receipt_digest"] == before
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda one, _other: setattr(one, "body", {**one.body, "counts": {"failed": 9}}),
+        lambda one, _other: setattr(one, "digest", "0" * 64),
+        lambda one, other: (setattr(one, "number", 7), setattr(other, "number", 1)),
+        lambda one, _other: setattr(one, "number", 7),
+        lambda one, other: (setattr(one, "body", other.body), setattr(one, "digest", other.digest)),
+    ],
+)
+def test_an_addendum_that_was_changed_moved_or_taken_out_shows(database: HubDatabase, change: Any) -> None:
+    with database.transaction() as session:
+        issue(session, body(), key=KEY, at=AT)
+    added(database)
+    added(database, failed=3)
+    with database.transaction() as session:
+        change(*addenda(session, receipt(session, "run1", key=KEY), key=KEY))
+    with database.reading() as session, pytest.raises(Tampered):
+        addenda(session, receipt(session, "run1", key=KEY), key=KEY)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.exchange.cli.county import SYNC, County, exchanged, founded, granted, published
+from tests.exchange.cli.county import SYNC, County, application, exchanged, founded, granted, published
 
 
 @pytest.fixture
@@ -87,3 +87,70 @@ def test_an_unknown_exchange(county: County) -> None:
     outcome = county.run("exchange", "diff", "sync-none")
     assert outcome.status == 4
     assert "Traceback" not in outcome.err
+
+
+TAXMAN = """
+[actors.taxtech]
+name = "税务集成员"
+department = "11321200TE0000037U"
+roles = ["integrator"]
+"""
+
+
+@pytest.fixture
+def answering_county(tmp_path: Path) -> County:
+    """The tax office's table has the state columns of a family, and its integrator is known."""
+    county = published(founded(tmp_path))
+    target = {"endpoint": "tax", "object": "person", "profile": "jiangsu"}
+    file = county.file("answering.yaml", application(target=target))
+    made = county.ask("application", "submit", file, by="tax")["applications"][0]
+    county.ask("application", "decide", made["id"], "--approve", "--reason", "依法履职所需", by="chief")
+    script = county.ask("endpoint", "prepare", county.share, "--sql", by="tax")["script"]
+    with county.database("tax").begin() as connection:
+        for statement in filter(str.strip, script.split(";\n")):
+            connection.exec_driver_sql(statement.strip().rstrip(";"))
+    settings = county.home / "shutong.toml"
+    settings.write_text(settings.read_text(encoding="utf-8") + TAXMAN, encoding="utf-8")
+    return exchanged(county)
+
+
+def test_what_the_recipient_made_of_it(answering_county: County) -> None:
+    county = answering_county
+    shown = county.run("exchange", "answers", county.share, by="tax")
+    assert shown.status == 0
+    assert "还没有读回过" in shown.out
+    with county.database("tax").begin() as connection:
+        connection.exec_driver_sql("UPDATE person SET sync_sign = '1'")
+        failed = connection.exec_driver_sql("SELECT min(id_no) FROM person").scalar_one()
+        text = "\x1b[31m查无此人"
+        connection.exec_driver_sql(
+            "UPDATE person SET sync_sign = '2', sync_error_desc = ? WHERE id_no = ?", (text, failed)
+        )
+    assert county.run("exchange", "answers", county.share, "--now", by="tax").status == 3
+    assert county.run("exchange", "answers", county.share, "--now", "--rows").status == 3
+    told = county.ask("exchange", "answers", county.share, "--now", "--rows", by="taxtech")["answers"]
+    written = told["written"]
+    assert told["addenda"][-1]["counts"] == {"new": 0, "done": written - 1, "failed": 1, "other": 0, "gone": 0}
+    (row,) = told["failures"]
+    assert (row["number"], row["key"], row["text"]) == (1, None, "\ufffd[31m查无此人")
+    assert (told["open"], told["due_at"], told["why"]) == (False, None, None)
+    shown = county.run("exchange", "answers", told["receipt"], "--keys", by="taxtech")
+    assert "查无此人" in shown.out
+    assert f"id_no={failed}" in shown.out
+    assert "\x1b" not in shown.out
+    shown = county.run("exchange", "answers", told["run"], by="police")
+    assert (shown.status, "处理失败" in shown.out, failed in shown.out) == (0, True, False)
+    refused = county.run("exchange", "answers", county.share, "--rows", by="police")
+    assert (refused.status, "查无此人" in refused.out + refused.err) == (3, False)
+    traced = county.ask("trace", told["run"], by="police")["answers"]
+    assert [each["counts"] for each in traced] == [each["counts"] for each in told["addenda"]]
+    assert "接收方处理结果" in county.run("trace", told["run"], by="police").out
+    assert county.run("audit", "verify", by="auditor").status == 0
+
+
+def test_answers_that_cannot_be_known(county: County) -> None:
+    shown = county.run("exchange", "answers", SYNC, by="police")
+    assert shown.status == 0
+    assert "没有能读回的状态" in shown.out
+    assert county.run("exchange", "answers", SYNC, "--now").status == 5
+    assert county.run("exchange", "answers", "nothing").status == 4

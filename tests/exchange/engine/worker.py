@@ -124,7 +124,11 @@ def work(order: dict[str, Any]) -> int:
         sa.event.listen(sa.Engine, "after_cursor_execute", counter.executed)
     by = current_actor(hub.settings, "integrator")
     try:
-        hub.oversight.run(order["exchange"], by=by, observe=observe, **order["options"])
+        if order["asks"]:
+            counter.step("8.promoted")
+            hub.answers.ask(order["asks"], by=by)
+        else:
+            hub.oversight.run(order["exchange"], by=by, observe=observe, **order["options"])
     except HubError as error:
         print(f"{type(error).__name__}: {error.message}", file=sys.stderr, flush=True)
         return error.status
@@ -206,10 +210,13 @@ class Workers:
     def run(
         self, home: Path, exchange: str, point: str = "", occurrence: int = 1, strike: str = "SIGKILL", **options: Any
     ) -> int | None:
-        """Let a worker run an exchange; its exit status, negative for a signal, None if it stopped itself."""
+        """Let a worker run an exchange; its exit status, negative for a signal, None if it stopped itself.
+
+        With ``asks`` it asks what became of that delivery instead; its points are those of ``settle``.
+        """
         answer = self._ask(
             do="start", home=str(home), exchange=exchange, point=point, occurrence=occurrence, strike=strike,
-            options=options,
+            asks=options.pop("asks", ""), options=options,
         )  # fmt: skip
         status: int | None = answer["status"]
         self.stopped = self.stopped if status is not None else answer["pid"]

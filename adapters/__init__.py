@@ -34,6 +34,8 @@ from adapters.base import (
     Position,
     Probe,
     Proposal,
+    Refresh,
+    Refreshing,
     RefusedRow,
     Selection,
     Sink,
@@ -42,6 +44,7 @@ from adapters.base import (
 )
 from adapters.errors import (
     AdapterError,
+    Diminished,
     Malformed,
     Misconfigured,
     Overtaken,
@@ -68,6 +71,7 @@ __all__ = [
     "Claim",
     "Delivery",
     "Difference",
+    "Diminished",
     "Endpoint",
     "FoundColumn",
     "FoundObject",
@@ -81,6 +85,8 @@ __all__ = [
     "Position",
     "Probe",
     "Proposal",
+    "Refresh",
+    "Refreshing",
     "Refused",
     "RefusedRow",
     "Restored",

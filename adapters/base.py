@@ -57,6 +57,8 @@ class Capabilities:
     file of changes, and every staged row counts as written."""
     settles: bool = False
     """Outcomes can be written back to the rows they concern."""
+    refreshes: bool = False
+    """A delivery can replace everything that lies there."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,6 +144,31 @@ class Claim:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Refresh:
+    """The delivery is everything there is: what is not in it goes (全量刷新).
+
+    Attributes:
+        may_fall: By which share of what the target holds the number of its rows may fall.
+        accepted: So few rows may be left this once; None: nobody has accepted a fall. A target that holds rows is
+            never emptied without it, whatever the share.
+    """
+
+    may_fall: float
+    accepted: int | None = None
+
+
+@dataclass(frozen=True)
+class Refreshing:
+    """How everything that lies at a target is, or was, replaced (刷新方式), and in words why so.
+
+    ``swap`` puts a new table in the place of the old one, ``reload`` changes the rows of the table that is there.
+    """
+
+    how: Literal["swap", "reload"]
+    why: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Manifest:
     """What was staged, durable at the hub before it is committed at the target.
 
@@ -154,6 +181,7 @@ class Manifest:
             being refused as a conflict: the shape of the grant changed, or no version exists.
         previous: Delivery key of the exchange's previous delivery here, None for the first.
         head: Head of the audit chain, copied into the ledger row.
+        refresh: The rows staged are all that is to be there; None: they are merged into what is there.
     """
 
     claim: Claim
@@ -162,6 +190,7 @@ class Manifest:
     overwrite: bool = False
     previous: str | None = None
     head: str = ""
+    refresh: Refresh | None = None
 
 
 @dataclass(frozen=True)
@@ -178,7 +207,8 @@ class Acknowledgement:
     """The target's answer to a commit; the same key always gets the same answer.
 
     ``written`` counts rows inserted, replaced and removed; ``deleted`` says how many of them were
-    removed. ``written + unchanged + superseded + len(refused)`` is the number of rows staged.
+    removed, and ``gone`` how many of those were not staged at all, but missing from a refresh.
+    ``written + unchanged + superseded + len(refused)`` is the number of rows staged, and of those gone.
     """
 
     key: str
@@ -193,6 +223,9 @@ class Acknowledgement:
     """What a person would look for: table, file name."""
     head: str = ""
     """Head of the audit chain that the commit brought, as kept here; empty if the place keeps none."""
+    gone: int = 0
+    refreshing: Refreshing | None = None
+    """How a refresh was carried out; None: it was a merge."""
 
 
 @dataclass(frozen=True)
@@ -307,6 +340,7 @@ class Delivery(ABC):
             Restored: the ledger row of ``manifest.previous`` is gone.
             Unbalanced: the stage does not hold ``manifest.rows`` rows, or the counts do not add up.
             StageLost: nothing is staged any more; nothing was committed under the key.
+            Diminished: a refresh would leave too few rows; nothing was changed.
         """
 
     @abstractmethod
@@ -396,6 +430,10 @@ class Endpoint(ABC):
 
     def structure(self, object: str) -> Structure | None:
         """The structure of an object, which may be that it is not there; None: places of this kind do not tell any."""
+        return None
+
+    def refreshing(self, binding: Binding) -> Refreshing | None:
+        """How a refresh of the bound object would be carried out now; None: places of this kind do not refresh."""
         return None
 
     def prepare(self, binding: Binding, schema: pa.Schema) -> str:

@@ -491,6 +491,7 @@ class _Commit:
             at=datetime.now(UTC),
             place=self._binding.object,
             head=manifest.head,
+            refreshing=None,
             **self._counts,
         )
 

@@ -1,4 +1,4 @@
-"""``exchange``: what the tables of an exchange look like now, and approving a change that holds it."""
+"""``exchange``: what an exchange will do, what its tables look like now, and approving a change that holds it."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Annotated, Any
 
 import typer
 
-from exchange.cli.answers import Answer, Part, Table, Words
+from exchange.cli.answers import Answer, Facts, Part, Table, Words
 from exchange.cli.calling import Call, command, group
 from exchange.cli.messages import _
 from exchange.cli.root import EXCHANGE, app
-from exchange.cli.words import SIDES, word
+from exchange.cli.words import SIDES, refresh_words, tolerance_words, word
 
-exchanges = group("exchange", _("交换任务：两端的表结构变了没有，怎么办。"), panel=EXCHANGE, into=app)
+exchanges = group("exchange", _("交换任务：下一次怎样执行，两端的表结构变了没有、怎么办。"), panel=EXCHANGE, into=app)
 
 Exchange = Annotated[str, typer.Argument(metavar="EXCHANGE", help=_("交换的编号，见 shutong status"))]
 
@@ -65,6 +65,48 @@ def approve(
         {"exchange": exchange, "approved": _documents(approved), "by": call.by.name},
         [Words(said, "bold green"), _table(approved)],
     )
+
+
+@command(
+    exchanges,
+    "plan",
+    help=_(
+        "说明交换下一次怎样执行：怎样读、怎样写、容许拒收多少；不读数据，不改动什么。\n"
+        "全量刷新的，还看目标表能不能换表，不能的说明为什么。"
+    ),
+    example=_("shutong exchange plan sync-101001001-0001\nshutong exchange plan share-G0123 --json"),
+)
+def plan(call: Call, exchange: Exchange) -> Answer:
+    """What the next run will do."""
+    planned, refreshing = call.hub.sharing.outlook(exchange, by=call.by)
+    refresh = None if planned.refresh is None else planned.refresh.model_dump(mode="json")
+    told = None if refreshing is None else {"how": refreshing.how, "why": list(refreshing.why)}
+    document = {
+        "exchange": exchange,
+        "plan": planned.digest(),
+        "resource": planned.resource,
+        "grant": planned.grant,
+        "source": {"endpoint": planned.source.endpoint, "object": planned.source.object},
+        "target": {"endpoint": planned.target.endpoint, "object": planned.target.object},
+        "capture": planned.source.capture,
+        "full": planned.full,
+        "guarantee": planned.guarantee,
+        "tolerance": planned.tolerance.model_dump(mode="json"),
+        "refresh": None if refresh is None else {**refresh, **(told or {})},
+        "remarks": list(planned.remarks),
+    }
+    facts = Facts([
+        (_("交换"), exchange),
+        (_("授权编号"), planned.grant),
+        (_("来源"), f"{planned.source.endpoint} › {planned.source.object}"),
+        (_("目标"), f"{planned.target.endpoint} › {planned.target.object}"),
+        (_("读取方式"), planned.source.capture),
+        (_("保证"), planned.guarantee),
+        (_("容错"), tolerance_words(document["tolerance"])),
+        (_("全量刷新"), refresh_words(told)),
+        (_("方案"), planned.digest()),
+    ])  # fmt: skip
+    return Answer(document, [facts, *(Words(f"  • {remark}") for remark in planned.remarks)])
 
 
 def _documents(compared: Iterable[Any]) -> list[dict[str, Any]]:

@@ -112,6 +112,7 @@ def document(result: Any) -> dict[str, Any]:
         "guarantee": plan.guarantee,
         "state": result.state,
         "counts": dict(result.counts),
+        "refresh": plan.refresh.model_dump(mode="json") if plan.refresh else None,
         "replayed": plan.replay.size if plan.replay else 0,
         "seconds": round(result.seconds, 3),
         "receipt": result.receipt,

@@ -158,6 +158,18 @@ def tolerance_words(tolerance: Mapping[str, Any]) -> str:
     return _("，").join(bounds) or _("不限")
 
 
+REFRESHING: Mapping[str, str] = {"swap": _("换表"), "reload": _("就地更新")}
+"""How a target is refreshed (刷新方式)."""
+
+
+def refresh_words(refreshing: Mapping[str, Any] | None) -> str | None:
+    """How a target is or was refreshed, and why so."""
+    if refreshing is None:
+        return None
+    how, why = word(REFRESHING, refreshing["how"]), _("；").join(refreshing["why"])
+    return _("{how}（{why}）").format(how=how, why=why) if why else how
+
+
 def event_type(text: str) -> str:
     """The type of an event somebody wrote, by its name or in words."""
     return next((name for name, words in EVENTS.items() if text == words), text)

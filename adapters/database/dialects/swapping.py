@@ -57,8 +57,8 @@ _AGAINST: tuple[tuple[str, str, str], ...] = (
     ("有排他约束或约束触发器", "pg_constraint", "conrelid = :table AND contype IN ('x', 't')"),
     ("有触发器", "pg_trigger", "tgrelid = :table AND NOT tgisinternal"),
     ("有规则", "pg_rewrite", "ev_class = :table"),
-    ("有行级安全策略", "pg_class",
-     "oid = :table AND (relrowsecurity OR relforcerowsecurity OR EXISTS (SELECT FROM pg_policy WHERE polrelid = oid))"),
+    ("有行级安全策略", "pg_class", "oid = :table AND (relrowsecurity OR relforcerowsecurity)"),
+    ("有行级安全策略", "pg_policy", "polrelid = :table"),
     ("表在逻辑复制的发布中", "pg_publication_tables", _PUBLISHED),
     ("有扩展统计信息", "pg_statistic_ext", "stxrelid = :table"),
     ("有安全标签", "pg_seclabel", "classoid = 'pg_class'::regclass AND objoid = :table"),
@@ -82,7 +82,8 @@ _GRANTS = """SELECT a.attname AS column, e.privilege_type AS privilege, e.is_gra
     FROM (SELECT NULL::name AS attname, coalesce(relacl, acldefault('r', relowner)) AS acl
         FROM pg_class WHERE oid = :table
         UNION ALL SELECT attname, attacl FROM pg_attribute WHERE attrelid = :table AND attacl IS NOT NULL) a,
-    aclexplode(a.acl) e ORDER BY 1, 4, 2"""
+    aclexplode(a.acl) WITH ORDINALITY e(grantor, grantee, privilege_type, is_grantable, place)
+    ORDER BY a.attname NULLS FIRST, e.place"""
 
 _PORTRAIT = (
     """SELECT relowner, relpersistence, relkind, relam, relreplident, relrowsecurity,

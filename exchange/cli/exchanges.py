@@ -102,7 +102,7 @@ def plan(call: Call, exchange: Exchange) -> Answer:
         (_("目标"), f"{planned.target.endpoint} › {planned.target.object}"),
         (_("读取方式"), planned.source.capture),
         (_("保证"), planned.guarantee),
-        (_("容错"), tolerance_words(document["tolerance"])),
+        (_("容错"), tolerance_words(planned.tolerance.model_dump())),
         (_("全量刷新"), refresh_words(told)),
         (_("方案"), planned.digest()),
     ])  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +13,31 @@ from adapters.base import DELETE, Acknowledgement, Claim, Refresh, Refreshing
 from adapters.database import DatabaseEndpoint
 from adapters.errors import Diminished, Misconfigured, Unavailable
 from tests.adapters.database.conftest import PERSON, SCHEMA, Deliverer, Hands, batch, counts, person
+from tests.support.servers import Server
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql", "mariadb"])
+def server_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path_factory.mktemp('refresh') / 'front.db'}"
+        return
+    server: Server = request.getfixturevalue(f"{request.param}_server")
+    url = server.new_database()
+    yield url
+    server.drop_database(url)
+
+
+@pytest.fixture
+def database_url(server_url: str) -> Iterator[str]:
+    """One database for all tests, which each of them leaves empty."""
+    yield server_url
+    engine = sa.create_engine(server_url, poolclass=sa.NullPool)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("DROP VIEW IF EXISTS person_view")
+        for name in sa.inspect(connection).get_table_names():
+            connection.exec_driver_sql(f"DROP TABLE {name}")
+    engine.dispose()
+
 
 ANY = Refresh(may_fall=1.0)
 TENTH = Refresh(may_fall=0.1)

@@ -24,11 +24,22 @@ NUMBER = "SELECT CAST(CAST('person' AS regclass) AS oid)"
 KEY = f"{'0' * 64}-{'1' * 16}"
 
 
-@pytest.fixture
-def database_url(postgresql_server: Server) -> Iterator[str]:
+@pytest.fixture(scope="module")
+def server_url(postgresql_server: Server) -> Iterator[str]:
     url = postgresql_server.new_database()
     yield url
     postgresql_server.drop_database(url)
+
+
+@pytest.fixture
+def database_url(server_url: str) -> Iterator[str]:
+    """One database for all tests, which each of them leaves empty."""
+    yield server_url
+    engine = sa.create_engine(server_url, poolclass=sa.NullPool)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("DROP SCHEMA public CASCADE")
+        connection.exec_driver_sql("CREATE SCHEMA public")
+    engine.dispose()
 
 
 @pytest.fixture
@@ -62,7 +73,8 @@ def definition(hands: Hands) -> list[Any]:
     indexes = "SELECT indexname, indexdef, obj_description(to_regclass(indexname), 'pg_class') FROM pg_indexes "
     about = "SELECT tableowner FROM pg_tables WHERE tablename = 'person'"
     acl = "SELECT relacl::text, reloptions::text FROM pg_class WHERE relname = 'person'"
-    of_columns = "SELECT attname, attacl::text FROM pg_attribute WHERE attrelid = 'person'::regclass AND attnum > 0 AND NOT attisdropped "
+    of_columns = "SELECT attname, attacl::text FROM pg_attribute WHERE NOT attisdropped AND attnum > 0 "
+    of_columns += "AND attrelid = 'person'::regclass "
     return [
         columns,
         inspector.get_pk_constraint("person"),

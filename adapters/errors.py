@@ -72,12 +72,13 @@ class Diminished(AdapterError):
 
     Args:
         message: What happened and where, without any value of a record.
+        remedy: What the reader can do about it.
         held: Rows that the target holds.
         left: Rows that would be left.
     """
 
-    def __init__(self, message: str, *, held: int, left: int) -> None:
-        super().__init__(message, remedy="与提供方核实后，接受一次，或请提供方补齐数据")
+    def __init__(self, message: str, *, remedy: str = "", held: int = 0, left: int = 0) -> None:
+        super().__init__(message, remedy=remedy)
         self.held = held
         self.left = left
 

@@ -124,6 +124,7 @@ class Refreshment(Merge):
                 f"{self._where} 现有 {held} 行，刷新后只剩 {left} 行，降幅超过容许的 {bounds.may_fall * 100:.6g}%"
                 if not emptied
                 else f"{self._where} 现有 {held} 行，刷新后一行不剩",
+                remedy="与提供方核实后，接受一次，或请提供方补齐数据",
                 held=held,
                 left=left,
             )

@@ -131,7 +131,7 @@ EVENTS: Mapping[str, str] = {
     "QuarantineReplayed": _("隔离重送"),
     "QuarantineExpired": _("隔离数据到期清除"),
     "ToleranceConfigured": _("容错设定"),
-    "RefreshConfigured": _("刷新设定"),
+    "RefreshConfigured": _("全量刷新设定"),
     "FallAccepted": _("接受行数下降"),
     "TargetRefreshed": _("全量刷新"),
     "LogRead": _("检索日志"),

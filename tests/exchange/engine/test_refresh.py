@@ -230,11 +230,33 @@ def test_whoever_dies_wherever(request: pytest.FixtureRequest, tmp_path: Path, w
         deaths = Deaths(town, workers)
         died = [deaths.die(step) for step in STEPS]
         assert all(died)
-        inside = [number for number in range(1, 100) if deaths.die(f"target:{number}")]
+        inside = [number for number in (1, 9, 21, 33) if deaths.die(f"target:{number}")]
         assert deaths.faults == []
         assert len(inside) >= 3
         assert deaths.hows == {"swap" if product == "postgresql" else "reload"}
         assert town.faults() == []
+
+
+def test_it_is_described_exported_and_taken_back(town: Town, tmp_path: Path) -> None:
+    configure(town, refresh="full", may_fall="20%", tolerance={"rows": 3})
+    by = town.actor("integrator")
+    with town.hub() as hub:
+        plan = hub.sharing.plan(town.share)
+        assert plan.refresh is not None
+        assert (plan.refresh.may_fall, plan.tolerance.rows) == (0.2, 3)
+        file = tmp_path / "export.yaml"
+        file.write_text(hub.configuration.export(), encoding="utf-8")
+        assert {each.action for each in hub.configuration.apply([file], by=by)} == {"same"}
+        planned, told = hub.sharing.outlook(town.share, by=town.actor("tax"))
+        assert planned == plan
+        assert told is not None
+        assert told.how == "reload"
+    configure(town, tolerance={"rows": 3})
+    with town.hub() as hub:
+        assert hub.sharing.plan(town.share).refresh is None
+        assert hub.sharing.outlook(town.share, by=by)[1] is None
+    events = town.all(sa.select(EventRow.body).where(EventRow.type == "RefreshConfigured").order_by(EventRow.id))
+    assert events[-2:] == [{"full": True, "may_fall": "0.2"}, {"full": False, "may_fall": None}]
 
 
 def test_the_plan_and_what_was_accepted_go_with_the_run(town: Town) -> None:

@@ -7,6 +7,8 @@ Then either a new table takes the place of the old one (换表), or the rows of 
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 
 from adapters.base import PUT, Binding, Manifest, Refresh, Refreshing
@@ -21,7 +23,7 @@ from adapters.errors import Diminished, Misconfigured, Unavailable, Unsupported
 _GONE = "shutong_gone"
 _FEW = 10
 """Below one row in so many that changes, the rows are changed where they are: the work follows the change."""
-SWAPS = f"换表：有变化的行不足 {_FEW} 分之一时就地更新"
+SWAPS = "有变化的行不足一成时就地更新"
 
 
 def obstacles(connection: sa.Connection, dialect: Dialect, binding: Binding, shape: TableShape) -> tuple[str, ...]:
@@ -71,7 +73,7 @@ class Refreshment(Merge):
         if changed == 0:
             why: tuple[str, ...] = ("内容没有变化",)
         elif changed * _FEW < held:
-            why = (f"有变化的行不足 {_FEW} 分之一",)
+            why = ("有变化的行不足一成",)
         else:
             why = obstacles(connection, self._dialect, self._binding, self._layout.shape)
         if not why:
@@ -85,6 +87,9 @@ class Refreshment(Merge):
         counts = self.carry_out(connection, zone, serial, self._key)
         gone += self._drop_broken(connection)
         return self._checked(connection, counts, held, gone), Refreshing("reload", why)
+
+    def _locking(self, query: sa.Select[*tuple[Any, ...]], there: sa.FromClause) -> sa.Select[*tuple[Any, ...]]:
+        return query  # everything is locked already
 
     # Decisions: of a present row nothing is asked but whether it is the same
 

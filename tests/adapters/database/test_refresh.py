@@ -125,7 +125,7 @@ def test_few_changes_are_made_where_the_rows_are(deliver: Deliverer, hands: Hand
     answer = refresh(deliver.endpoint, *persons(*range(39)), *persons(50), key="b")
     assert counts(answer) == (2, 1, 39, 0, 0)
     assert answer.refreshing is not None
-    assert answer.refreshing == Refreshing("reload", ("有变化的行不足 10 分之一",))
+    assert answer.refreshing == Refreshing("reload", ("有变化的行不足一成",))
     assert ids(hands)[-1] == "050"
 
 

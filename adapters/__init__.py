@@ -37,6 +37,8 @@ from adapters.base import (
     Position,
     Probe,
     Proposal,
+    Refresh,
+    Refreshing,
     RefusedRow,
     Selection,
     Sink,
@@ -45,6 +47,7 @@ from adapters.base import (
 )
 from adapters.errors import (
     AdapterError,
+    Diminished,
     Malformed,
     Misconfigured,
     Overtaken,
@@ -73,6 +76,7 @@ __all__ = [
     "Claim",
     "Delivery",
     "Difference",
+    "Diminished",
     "Endpoint",
     "FailedRow",
     "FoundColumn",
@@ -87,6 +91,8 @@ __all__ = [
     "Position",
     "Probe",
     "Proposal",
+    "Refresh",
+    "Refreshing",
     "Refused",
     "RefusedRow",
     "Restored",

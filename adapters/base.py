@@ -62,6 +62,8 @@ class Capabilities:
     """Outcomes can be written back to the rows they concern."""
     answers: bool = False
     """It can say what its recipient's own system made of delivered rows, where the table keeps that."""
+    refreshes: bool = False
+    """A delivery can replace everything that lies there."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,6 +149,31 @@ class Claim:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Refresh:
+    """The delivery is everything there is: what is not in it goes (全量刷新).
+
+    Attributes:
+        may_fall: By which share of what the target holds the number of its rows may fall.
+        accepted: So few rows may be left this once; None: nobody has accepted a fall. A target that holds rows is
+            never emptied without it, whatever the share.
+    """
+
+    may_fall: float
+    accepted: int | None = None
+
+
+@dataclass(frozen=True)
+class Refreshing:
+    """How everything that lies at a target is, or was, replaced (刷新方式), and in words why so.
+
+    ``swap`` puts a new table in the place of the old one, ``reload`` changes the rows of the table that is there.
+    """
+
+    how: Literal["swap", "reload"]
+    why: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Manifest:
     """What was staged, durable at the hub before it is committed at the target.
 
@@ -159,6 +186,7 @@ class Manifest:
             being refused as a conflict: the shape of the grant changed, or no version exists.
         previous: Delivery key of the exchange's previous delivery here, None for the first.
         head: Head of the audit chain, copied into the ledger row.
+        refresh: The rows staged are all that is to be there; None: they are merged into what is there.
     """
 
     claim: Claim
@@ -167,6 +195,7 @@ class Manifest:
     overwrite: bool = False
     previous: str | None = None
     head: str = ""
+    refresh: Refresh | None = None
 
 
 @dataclass(frozen=True)
@@ -183,7 +212,8 @@ class Acknowledgement:
     """The target's answer to a commit; the same key always gets the same answer.
 
     ``written`` counts rows inserted, replaced and removed; ``deleted`` says how many of them were
-    removed. ``written + unchanged + superseded + len(refused)`` is the number of rows staged.
+    removed, and ``gone`` how many of those were not staged at all, but missing from a refresh.
+    ``written + unchanged + superseded + len(refused)`` is the number of rows staged, and of those gone.
     """
 
     key: str
@@ -201,6 +231,9 @@ class Acknowledgement:
     stamp: str = ""
     """What every row that the delivery wrote bears until a later one writes it, see :meth:`Sink.answers`; empty:
     the place keeps no such mark, or no state beside it, and cannot be asked."""
+    gone: int = 0
+    refreshing: Refreshing | None = None
+    """How a refresh was carried out; None: it was a merge."""
 
 
 @dataclass(frozen=True)
@@ -351,6 +384,7 @@ class Delivery(ABC):
             Restored: the ledger row of ``manifest.previous`` is gone.
             Unbalanced: the stage does not hold ``manifest.rows`` rows, or the counts do not add up.
             StageLost: nothing is staged any more; nothing was committed under the key.
+            Diminished: a refresh would leave too few rows; nothing was changed.
         """
 
     @abstractmethod
@@ -451,6 +485,10 @@ class Endpoint(ABC):
 
     def structure(self, object: str) -> Structure | None:
         """The structure of an object, which may be that it is not there; None: places of this kind do not tell any."""
+        return None
+
+    def refreshing(self, binding: Binding) -> Refreshing | None:
+        """How a refresh of the bound object would be carried out now; None: places of this kind do not refresh."""
         return None
 
     def prepare(self, binding: Binding, schema: pa.Schema) -> str:

@@ -9,6 +9,7 @@
     ├── Misconfigured   the registration is wrong; the integrator must change it
     ├── Unsupported     the adapter cannot do what was planned; planning must refuse it
     ├── Overtaken       a newer owner of the exchange has been here; this one must stop
+    ├── Diminished      a refresh would leave too few rows; a person must decide
     ├── Restored        the target no longer holds what it acknowledged; a person must decide
     └── Unbalanced      what is staged is not what was sent; nothing is committed
         └── StageLost   nothing is staged any more, nothing is committed: read and stage again
@@ -64,6 +65,22 @@ class Overtaken(AdapterError):
 
 class Restored(AdapterError):
     """The target has lost a delivery that it had acknowledged."""
+
+
+class Diminished(AdapterError):
+    """A refresh would leave the target with too few rows; nothing was changed.
+
+    Args:
+        message: What happened and where, without any value of a record.
+        remedy: What the reader can do about it.
+        held: Rows that the target holds.
+        left: Rows that would be left.
+    """
+
+    def __init__(self, message: str, *, remedy: str = "", held: int = 0, left: int = 0) -> None:
+        super().__init__(message, remedy=remedy)
+        self.held = held
+        self.left = left
 
 
 class Unbalanced(AdapterError):

@@ -523,6 +523,7 @@ class _Commit:
             place=self._binding.object,
             head=manifest.head,
             stamp=manifest.claim.key,
+            refreshing=None,
             **self._counts,
         )
 

@@ -46,6 +46,10 @@ class Able(Protocol):
     def merges(self) -> bool:
         """Whether it compares with what is already there."""
 
+    @property
+    def refreshes(self) -> bool:
+        """Whether a delivery can replace everything that is there."""
+
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -96,6 +100,39 @@ def tolerance_of(settings: Mapping[str, Any], default: Tolerance) -> Tolerance:
     return Tolerance(**own) if own else default
 
 
+class Refresh(_Frozen):
+    """Each delivery is everything the recipient holds: what is not in it goes (全量刷新).
+
+    Attributes:
+        may_fall: By which share of what the target holds the number of its rows may fall before nothing is delivered.
+        accepted: So few rows may be left in this run, as somebody has accepted; None: nobody has.
+    """
+
+    may_fall: float = Field(default=0.1, ge=0, le=1, strict=True)
+    accepted: int | None = Field(default=None, ge=0, strict=True)
+
+
+def refresh_of(settings: Mapping[str, Any]) -> Refresh | None:
+    """Whether an exchange refreshes its target instead of merging into it."""
+    own = settings.get("refresh")
+    return None if own is None else Refresh(**own)
+
+
+def reasons_against_refresh(kind: str, source: End, target: End) -> list[str]:
+    """Why an exchange cannot refresh its target, as far as its ends tell."""
+    found = []
+    if kind != "sharing" or target.endpoint == LIBRARY:
+        found.append("基础库的表由多方共用，不能全量刷新")
+    elif target.fixed:
+        found.append(f"{target.object} 里有其他固定值的行，不是整张表归这一份授权，不能全量刷新")
+    if source.capture != "snapshot":
+        found.append(
+            f"全量刷新要求每次全部读取（snapshot），来源以 {source.capture} 方式读取；"
+            "资源须以 snapshot 挂接并写 served: provider"
+        )
+    return found
+
+
 class Replay(_Frozen):
     """Refused rows that a run takes from quarantine instead of reading its source (隔离重送).
 
@@ -129,6 +166,7 @@ class Plan(_Frozen):
         guarantee: What the target makes possible.
         remarks: What the reader of the plan must know, in words.
         replay: The rows come from quarantine; None: from the source.
+        refresh: The target is to hold what is read and nothing else; None: what is read is merged into it.
     """
 
     exchange: str
@@ -158,6 +196,7 @@ class Plan(_Frozen):
     digest_algorithm: str
     remarks: tuple[str, ...]
     replay: Replay | None = None
+    refresh: Refresh | None = None
 
     def digest(self) -> str:
         """Hex SHA-256 of the plan's canonical JSON."""
@@ -212,8 +251,10 @@ def make_plan(
     *,
     rival_readers: Sequence[str] = (),
     rival_writers: Sequence[str] = (),
+    tenants: Sequence[str] = (),
     redeliver: bool = False,
     forgotten: bool = False,
+    accepted: int | None = None,
     batch_rows: int,
     tolerance: Tolerance,
     digest_algorithm: str,
@@ -226,8 +267,10 @@ def make_plan(
         target: Capabilities of the endpoint delivered to.
         rival_readers: Other exchanges that read the same object by its status column.
         rival_writers: Other exchanges that deliver into the same rows: each would take the other's away.
+        tenants: Other exchanges that deliver into the same object, whichever rows of it.
         redeliver: Deliver everything again: the target lost what it had.
         forgotten: What the last pass was remembered by is lost or was tampered with: read everything again.
+        accepted: So few rows may be left by a refresh this once.
         batch_rows: Rows in a batch.
         tolerance: Refused rows that stop a run, where the exchange has no own figure.
         digest_algorithm: ``sha256`` or ``sm3``.
@@ -242,6 +285,7 @@ def make_plan(
     found = [
         *_problems_of_items(subject, items, granted, needed),
         *_problems_of_ends(subject, source, target, rival_readers, rival_writers),
+        *_problems_of_refresh(subject, target, tenants, accepted),
     ]
     if expression:
         found += [("过滤条件", text) for text in problems(parse(expression), subject.resource_items)]
@@ -250,6 +294,7 @@ def make_plan(
             f"交换 {subject.exchange} 不能执行",
             [Problem(where=f"交换 {subject.exchange} › {where}", message=text) for where, text in found],
         )
+    refresh = refresh_of(subject.settings)
     plan = Plan(
         exchange=subject.exchange,
         kind=subject.kind,
@@ -277,6 +322,7 @@ def make_plan(
         batch_rows=int(subject.settings.get("batch_rows") or batch_rows),
         digest_algorithm=digest_algorithm,
         remarks=tuple(_remarks(subject, target, forgotten=forgotten)),
+        refresh=None if refresh is None else refresh.model_copy(update={"accepted": accepted}),
     )
     if not (redeliver or forgotten) and subject.previous_shape == plan.shape():
         return plan.model_copy(update={"full": False, "overwrite": False})
@@ -337,6 +383,19 @@ def _problems_of_ends(
     return found
 
 
+def _problems_of_refresh(
+    subject: Subject, target: Able, tenants: Sequence[str], accepted: int | None
+) -> list[tuple[str, str]]:
+    if refresh_of(subject.settings) is None:
+        return [("全量刷新", "不是全量刷新，没有行数下降可接受")] if accepted is not None else []
+    found = reasons_against_refresh(subject.kind, subject.source, subject.target)
+    if not target.refreshes or not target.transactional:
+        found.append(f"端点 {subject.target.endpoint} 不能整体替换，全量刷新只用于数据库")
+    if tenants:
+        found.append(f"{subject.target.object} 也由 {'、'.join(tenants)} 送达，全量刷新会收回其送达的行")
+    return [("全量刷新", text) for text in found]
+
+
 _CAPTURED = {
     "snapshot": "全量比对读取：看不到提供方的物理删除",
     "watermark": "按水位列读取：看不到提供方的物理删除；没有水位的行和晚于来源时钟的行每次都读；"
@@ -346,7 +405,11 @@ _CAPTURED = {
 
 
 def _remarks(subject: Subject, target: Able, *, forgotten: bool) -> list[str]:
+    refresh = refresh_of(subject.settings)
     remarks = [_CAPTURED[subject.source.capture]] if subject.source.capture in _CAPTURED else []
+    if refresh is not None:
+        fall = f"行数下降超过 {refresh.may_fall * 100:.6g}% 或一行不剩时不交付"
+        remarks = [f"全量刷新：目标表只留这次读到、授权范围内、没有被拒收的行，其余删除，不看版本；{fall}"]
     if forgotten:
         remarks.append(
             "上次读取的记录缺失或被改动：本次全量读取；那次读取之后提供方物理删除的行无从得知，"

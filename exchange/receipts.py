@@ -10,8 +10,9 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -19,6 +20,19 @@ from sqlalchemy.orm import Session
 from exchange.db.tables import AddendumRow, ReceiptRow
 from exchange.errors import Tampered, Unknown
 from exchange.plan import Plan
+
+
+class Refreshed(Protocol):
+    """How a target was refreshed (see the adapters)."""
+
+    @property
+    def how(self) -> str:
+        """By ``swap`` or ``reload``."""
+
+    @property
+    def why(self) -> Sequence[str]:
+        """In words."""
+
 
 BALANCE = ("filtered", "refused", "unchanged", "superseded", "written")
 """What rows read can have become: ``read`` is their sum, each counted where it happens."""
@@ -41,6 +55,7 @@ def receipt_body(
     acknowledged_at: datetime,
     place: str,
     head: str,
+    refreshing: Refreshed | None = None,
 ) -> dict[str, Any]:
     """What a receipt says.
 
@@ -55,7 +70,9 @@ def receipt_body(
         acknowledged_at: The target's time of commit.
         place: Where the target put it.
         head: Head of the audit log.
+        refreshing: How everything at the target was replaced; None: it was merged.
     """
+    refresh = {"refresh": {"how": refreshing.how, "why": list(refreshing.why)}} if refreshing else {}
     return {
         "run": run,
         "exchange": plan.exchange,
@@ -79,6 +96,7 @@ def receipt_body(
         "content": {"algorithm": plan.digest_algorithm, "digest": content},
         "acknowledgement": {"at": acknowledged_at.isoformat(), "place": place},
         "audit_head": head,
+        **refresh,
     }
 
 

@@ -21,6 +21,7 @@ from adapters.base import (
     FoundObject,
     Options,
     Probe,
+    Refreshing,
     Sink,
     Source,
 )
@@ -31,6 +32,7 @@ from adapters.database.encoding import encoding_misfits
 from adapters.database.ledger import PREFIX, SERIAL, Ledger
 from adapters.database.place import Place
 from adapters.database.proposal import proposals
+from adapters.database.refresh import SWAPS, obstacles
 from adapters.database.script import definitions, error_table_name, script
 from adapters.database.shapes import FAMILIES, TableShape
 from adapters.database.sink import DatabaseSink
@@ -47,6 +49,7 @@ _CAPABILITIES = Capabilities(
     merges=True,
     settles=True,
     answers=True,
+    refreshes=True,
 )
 _CLOCK_SECONDS = 60.0
 _USUAL_SCHEMA = "public"
@@ -205,6 +208,13 @@ class DatabaseEndpoint(Endpoint):
         if name in shape.leading or name not in shape.columns:
             return []
         return [f"水位列 {name} 没有索引，每次读取都要扫描表 {shape.name}：请提供方在该列上建索引"]
+
+    def refreshing(self, binding: Binding) -> Refreshing | None:
+        """By swap, if nothing about the table stands against it."""
+        place = self._place
+        with place.translating(), place.engine.connect() as connection:
+            why = obstacles(connection, place.dialect, binding, place.shape(connection, binding.object))
+        return Refreshing("reload", why) if why else Refreshing("swap", (SWAPS,))
 
     def source(self, binding: Binding) -> Source:
         """Read a table."""

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import sqlalchemy as sa
 
-from adapters.base import DELETE, OPERATION, Acknowledgement, Binding, Claim, Delivery, Manifest
+from adapters.base import DELETE, OPERATION, Acknowledgement, Binding, Claim, Delivery, Manifest, Refreshing
 from adapters.database.check import sink_misfits
 from adapters.database.errors import translating
 from adapters.database.fit import fields_of, fitted
@@ -23,6 +23,7 @@ from adapters.database.place import Place
 from adapters.errors import Refused, StageLost
 
 _AGAIN = "将自动改为先暂存、再合并"
+_REFRESHED = Refreshing("reload", ("表是空的",))
 
 
 class FirstDelivery(Delivery):
@@ -120,7 +121,8 @@ class FirstDelivery(Delivery):
                 ledger.next_serial(connection, table)
                 counts = Counts(written=found, deleted=0, unchanged=0, superseded=0, refused=0)
                 ledger.sign(connection, manifest)
-                ledger.settle(connection, manifest, counts, table)
+                refreshing = _REFRESHED if manifest.refresh else None
+                ledger.settle(connection, manifest, counts, table, refreshing=refreshing)
                 answer = ledger.answered(connection, manifest)
                 connection.commit()
         finally:

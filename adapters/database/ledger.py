@@ -14,7 +14,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from adapters.base import Acknowledgement, Manifest, RefusedRow
+from adapters.base import Acknowledgement, Manifest, Refreshing, RefusedRow
 from adapters.database.dialects import Dialect
 from adapters.database.keys import KEY_LENGTH, SCOPE_LENGTH
 from adapters.errors import Misconfigured, Overtaken, Restored, Unavailable, Unbalanced
@@ -28,17 +28,18 @@ _PREPARE = "先由对方管理员执行 endpoint prepare --sql 打印的脚本"
 
 @dataclass(frozen=True)
 class Counts:
-    """What became of the rows of one delivery."""
+    """What became of the rows of one delivery; ``gone`` are rows of the target that were not in it."""
 
     written: int
     deleted: int
     unchanged: int
     superseded: int
     refused: int
+    gone: int = 0
 
     @property
     def rows(self) -> int:
-        """All of them."""
+        """All that were staged."""
         return self.written + self.unchanged + self.superseded + self.refused
 
 
@@ -180,18 +181,27 @@ class Ledger:
         connection.execute(sa.update(self.ledger).where(mine).values(values))
 
     def settle(
-        self, connection: sa.Connection, manifest: Manifest, counts: Counts, place: str, stamp: str = ""
+        self,
+        connection: sa.Connection,
+        manifest: Manifest,
+        counts: Counts,
+        place: str,
+        *,
+        stamp: str = "",
+        refreshing: Refreshing | None = None,
     ) -> None:
         """Complete the ledger row."""
+        refreshed = {"how": refreshing.how, "why": refreshing.why, "gone": counts.gone} if refreshing else None
         text = json.dumps(
             {
-                "written": counts.written,
-                "deleted": counts.deleted,
+                "written": counts.written + counts.gone,
+                "deleted": counts.deleted + counts.gone,
                 "unchanged": counts.unchanged,
                 "superseded": counts.superseded,
                 "refused": counts.refused,
                 "place": place,
                 "stamp": stamp,
+                **({"refreshed": refreshed} if refreshed else {}),
             },
             ensure_ascii=False,
         )
@@ -205,6 +215,7 @@ class Ledger:
         if row is None:
             return None
         counts = json.loads(row.counts)
+        refreshed = counts.get("refreshed")
         refused: Iterable[Any] = connection.execute(
             sa.select(self.refusals).where(self.refusals.c.delivery_key == key).order_by(self.refusals.c.row_number)
         )
@@ -220,6 +231,8 @@ class Ledger:
             place=counts["place"],
             head=row.head,
             stamp=counts.get("stamp", ""),  # rows of earlier versions have none
+            gone=refreshed["gone"] if refreshed else 0,
+            refreshing=Refreshing(refreshed["how"], tuple(refreshed["why"])) if refreshed else None,
         )
 
     def answered(self, connection: sa.Connection, manifest: Manifest) -> Acknowledgement:

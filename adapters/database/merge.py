@@ -7,6 +7,7 @@ every count is a count of decisions and every statement that changes the target 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -141,7 +142,7 @@ class Merge:
             .select_from(rows.join(there, self._joined(there, rows)))
             .where(*self._not_beaten(rows))
         )
-        found = self._dialect.locking(query, there)
+        found = self._locking(query, there)
         connection.execute(sa.insert(self._verdict).from_select([ROW, "decision", "place"], found))
 
     def _judge_absent(self, connection: sa.Connection) -> None:
@@ -362,6 +363,9 @@ class Merge:
         connection.execute(sa.insert(grave).from_select(names, query))
 
     # Parts of conditions
+
+    def _locking(self, query: sa.Select[*tuple[Any, ...]], there: sa.FromClause) -> sa.Select[*tuple[Any, ...]]:
+        return self._dialect.locking(query, there)
 
     def _any(self, *decisions: int) -> bool:
         return any(self._many.get(each) for each in decisions)

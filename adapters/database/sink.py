@@ -22,6 +22,7 @@ from adapters.database.layout import ROW, Layout, Stage, copy_of, drop_stages
 from adapters.database.ledger import Ledger
 from adapters.database.merge import Merge
 from adapters.database.place import Place
+from adapters.database.refresh import Refreshment
 from adapters.database.refusal import load_all_but
 from adapters.database.shapes import TableShape
 from adapters.errors import Misconfigured, Overtaken, StageLost, Unbalanced
@@ -232,15 +233,22 @@ class DatabaseDelivery(Delivery):
             self._demand_stage(connection, stage, manifest)
             serial = ledger.next_serial(connection, table)
             refused = stage.give_up_refused(connection, ledger.refusals, manifest.claim.key)
-            merge = Merge(place.dialect, stage, ledger, manifest.rows, overwrite=manifest.overwrite)
-            merge.decide(connection)
-            counts = merge.carry_out(connection, place.zone, serial, manifest.claim.key)
+            refreshing = None
+            merge: Merge
+            if manifest.refresh is not None:
+                merge = refreshment = Refreshment(place.dialect, stage, ledger, manifest, place.name)
+                counts, refreshing = refreshment.replace_all(connection, place.zone, serial)
+            else:
+                merge = Merge(place.dialect, stage, ledger, manifest.rows, overwrite=manifest.overwrite)
+                merge.decide(connection)
+                counts = merge.carry_out(connection, place.zone, serial, manifest.claim.key)
             counts = replace(counts, refused=counts.refused + refused)
             if counts.rows != manifest.rows:
                 raise Unbalanced(
                     f"{place.name}：暂存 {manifest.rows} 行，只判定了 {counts.rows} 行", remedy="放弃此次暂存，重新读取"
                 )
-            ledger.settle(connection, manifest, counts, table, merge.stamp if answerable(self._binding) else "")
+            stamp = merge.stamp if answerable(self._binding) else ""
+            ledger.settle(connection, manifest, counts, table, stamp=stamp, refreshing=refreshing)
             return ledger.answered(connection, manifest)
 
     def abort(self) -> None:

@@ -492,6 +492,36 @@ class ToleranceConfigured(Event):
 
 
 @dataclass(frozen=True)
+class RefreshConfigured(Event):
+    """It was set whether deliveries of an exchange replace everything its target holds (全量刷新设定)."""
+
+    full: bool
+    """Whether they do; otherwise they are merged."""
+    may_fall: str | None
+    """By which share the number of rows may fall."""
+
+
+@dataclass(frozen=True)
+class FallAccepted(Event):
+    """Somebody accepted that a refresh leaves fewer rows than it may, in this run (接受行数下降)."""
+
+    rows: int
+    """So few rows may be left."""
+
+
+@dataclass(frozen=True)
+class TargetRefreshed(Event):
+    """A delivery replaced everything its target held (全量刷新)."""
+
+    how: str
+    """By ``swap``, with a new table, or by ``reload``, row by row."""
+    why: tuple[str, ...]
+    """Why so, in words."""
+    gone: int
+    """Rows that were there and not in the delivery."""
+
+
+@dataclass(frozen=True)
 class LogRead(Event):
     """Somebody searched the log (检索日志)."""
 

@@ -1,4 +1,4 @@
-"""``exchange``: how its tables look now, approving a change that holds it, what its recipient made of the rows."""
+"""``exchange``: what it will do, how its tables changed, approving that, and what its recipient made of the rows."""
 
 from __future__ import annotations
 
@@ -11,10 +11,13 @@ from exchange.cli.answers import Answer, Facts, Part, Table, Words, plain
 from exchange.cli.calling import Call, command, group
 from exchange.cli.messages import _
 from exchange.cli.root import EXCHANGE, app
-from exchange.cli.words import ANSWERS, SIDES, word
+from exchange.cli.words import ANSWERS, SIDES, refresh_words, tolerance_words, word
 
 exchanges = group(
-    "exchange", _("交换任务：两端的表结构变了没有，怎么办；送达的行接收方处理得怎样。"), panel=EXCHANGE, into=app
+    "exchange",
+    _("交换任务：下一次怎样执行；两端的表结构变了没有，怎么办；送达的行接收方处理得怎样。"),
+    panel=EXCHANGE,
+    into=app,
 )
 
 Exchange = Annotated[str, typer.Argument(metavar="EXCHANGE", help=_("交换的编号，见 shutong status"))]
@@ -130,6 +133,48 @@ def _counted(counts: Mapping[str, int | None]) -> list[int | None]:
 
 def _key(key: Mapping[str, str | None] | None) -> list[str]:
     return [] if key is None else [_("，").join(f"{name}={value}" for name, value in key.items())]
+
+
+@command(
+    exchanges,
+    "plan",
+    help=_(
+        "说明交换下一次怎样执行：怎样读、怎样写、容许拒收多少；不读数据，不改动什么。\n"
+        "全量刷新的，还看目标表能不能换表，不能的说明为什么。"
+    ),
+    example=_("shutong exchange plan sync-101001001-0001\nshutong exchange plan share-G0123 --json"),
+)
+def plan(call: Call, exchange: Exchange) -> Answer:
+    """What the next run will do."""
+    planned, refreshing = call.hub.sharing.outlook(exchange, by=call.by)
+    refresh = None if planned.refresh is None else planned.refresh.model_dump(mode="json")
+    told = None if refreshing is None else {"how": refreshing.how, "why": list(refreshing.why)}
+    document = {
+        "exchange": exchange,
+        "plan": planned.digest(),
+        "resource": planned.resource,
+        "grant": planned.grant,
+        "source": {"endpoint": planned.source.endpoint, "object": planned.source.object},
+        "target": {"endpoint": planned.target.endpoint, "object": planned.target.object},
+        "capture": planned.source.capture,
+        "full": planned.full,
+        "guarantee": planned.guarantee,
+        "tolerance": planned.tolerance.model_dump(mode="json"),
+        "refresh": None if refresh is None else {**refresh, **(told or {})},
+        "remarks": list(planned.remarks),
+    }
+    facts = Facts([
+        (_("交换"), exchange),
+        (_("授权编号"), planned.grant),
+        (_("来源"), f"{planned.source.endpoint} › {planned.source.object}"),
+        (_("目标"), f"{planned.target.endpoint} › {planned.target.object}"),
+        (_("读取方式"), planned.source.capture),
+        (_("保证"), planned.guarantee),
+        (_("容错"), tolerance_words(planned.tolerance.model_dump())),
+        (_("全量刷新"), refresh_words(told)),
+        (_("方案"), planned.digest()),
+    ])  # fmt: skip
+    return Answer(document, [facts, *(Words(f"  • {remark}") for remark in planned.remarks)])
 
 
 def _documents(compared: Iterable[Any]) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from exchange.cli.answers import Answer, Facts, Part, Table, Words, cell
 from exchange.cli.calling import Call, command
 from exchange.cli.messages import _
 from exchange.cli.root import EXCHANGE, OVERSEE, app
-from exchange.cli.words import ANSWERS, BOOKS, EVENTS, RUN_STATES, tolerance_words, word
+from exchange.cli.words import ANSWERS, BOOKS, EVENTS, RUN_STATES, refresh_words, tolerance_words, word
 
 
 @command(
@@ -63,6 +63,7 @@ def _followed(call: Call, told: dict[str, Any]) -> list[Part]:
             (_("内容摘要"), f"{receipt['content']['algorithm']}:{receipt['content']['digest']}"),
             (_("目标端确认"), _("{at}，{place}").format(at=cell(at), place=place)),
             (_("保证"), receipt["guarantee"]),
+            (_("全量刷新"), refresh_words(receipt.get("refresh"))),
             (_("日志链头"), receipt["audit_head"]),
         ], title=_("回执")))  # fmt: skip
     if told["answers"]:

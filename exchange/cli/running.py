@@ -36,20 +36,26 @@ def run(
     after_restore: Annotated[
         bool, typer.Option("--after-restore", help=_("平台恢复过备份：放弃没有办完的批次，从目标端已有的之后继续"))
     ] = False,
+    accept_fall: Annotated[
+        int | None,
+        typer.Option("--accept-fall", metavar="ROWS", min=0, help=_("全量刷新：接受这一次刷新后至少剩这么多行")),
+    ] = None,
 ) -> Answer:
     """Run one exchange, or all that are due."""
     if due == (id is not None):
         raise Invalid(
             _("不知道执行哪个交换"), remedy=_("写交换的编号，或写 --due 执行全部到期的；编号见 shutong status")
         )
-    if due and (redeliver or after_restore):
+    if due and (redeliver or after_restore or accept_fall is not None):
         raise Invalid(
-            _("--due 不能与 --redeliver 或 --after-restore 同用"),
-            remedy=_("备份恢复后逐个交换确认，写交换的编号执行；编号见 shutong status"),
+            _("--due 不能与 --redeliver、--after-restore 或 --accept-fall 同用"),
+            remedy=_("逐个交换确认，写交换的编号执行；编号见 shutong status"),
         )
     options: dict[str, Any] = {
         name: True for name, wanted in (("redeliver", redeliver), ("after_restore", after_restore)) if wanted
     }
+    if accept_fall is not None:
+        options["accept_fall"] = accept_fall
     if id is not None:
         result = _run(call, id, options)
         return Answer({"run": document(result)}, parts_of(result), status=RUN_STATUS.get(result.state, 1))
@@ -106,6 +112,7 @@ def document(result: Any) -> dict[str, Any]:
         "guarantee": plan.guarantee,
         "state": result.state,
         "counts": dict(result.counts),
+        "refresh": plan.refresh.model_dump(mode="json") if plan.refresh else None,
         "replayed": plan.replay.size if plan.replay else 0,
         "seconds": round(result.seconds, 3),
         "receipt": result.receipt,

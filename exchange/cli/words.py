@@ -142,6 +142,9 @@ EVENTS: Mapping[str, str] = {
     "QuarantineReplayed": _("隔离重送"),
     "QuarantineExpired": _("隔离数据到期清除"),
     "ToleranceConfigured": _("容错设定"),
+    "RefreshConfigured": _("全量刷新设定"),
+    "FallAccepted": _("接受行数下降"),
+    "TargetRefreshed": _("全量刷新"),
     "LogRead": _("检索日志"),
     "LogExported": _("导出日志"),
     "LogVerified": _("核验日志"),
@@ -164,6 +167,18 @@ def tolerance_words(tolerance: Mapping[str, Any]) -> str:
     bounds = [] if rows is None else [_("{rows} 行").format(rows=rows)]
     bounds += [] if share is None else [_("{percent:.6g}%").format(percent=share * 100)]
     return _("，").join(bounds) or _("不限")
+
+
+REFRESHING: Mapping[str, str] = {"swap": _("换表"), "reload": _("就地更新")}
+"""How a target is refreshed (刷新方式)."""
+
+
+def refresh_words(refreshing: Mapping[str, Any] | None) -> str | None:
+    """How a target is or was refreshed, and why so."""
+    if refreshing is None:
+        return None
+    how, why = word(REFRESHING, refreshing["how"]), _("；").join(refreshing["why"])
+    return _("{how}（{why}）").format(how=how, why=why) if why else how
 
 
 def event_type(text: str) -> str:

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from adapters import Endpoint, FoundObject, Probe
+from adapters import Endpoint, FoundObject, Probe, Refreshing
 from catalog import Catalog
 from catalog.errors import CatalogError
 from exchange.db.tables import ExchangeRow, RunRow
@@ -97,6 +97,13 @@ class Endpoints:
         with translated(f"端点 {end.endpoint}"):
             found = self.open(session, end.endpoint).check(binding(end, tuple(key), version), schema, sink=True)
         return [Problem(where=f"端点 {end.endpoint} › {end.object}", message=text) for text in found]
+
+    def refreshing(self, session: Session, plan: Plan) -> Refreshing | None:
+        """How the target of a plan would be refreshed now, and why so; None: it is merged into."""
+        if plan.refresh is None:
+            return None
+        with translated(f"端点 {plan.target.endpoint}"):
+            return self.open(session, plan.target.endpoint).refreshing(binding(plan.target, plan.key, plan.version))
 
     def ledger_heads(self, session: Session) -> tuple[list[tuple[str, str]], list[str]]:
         """The head of the log that each exchange's last delivery left in its target's ledger (台账).

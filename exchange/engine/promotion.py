@@ -89,6 +89,7 @@ class Promotion:
             acknowledged_at=acknowledged.at,
             place=acknowledged.place,
             head=head,
+            refreshing=acknowledged.refreshing,
         )
         receipt = issue(session, body, key=self._keyring.derive("receipt"), at=moment)
         run.counts = counts
@@ -98,7 +99,7 @@ class Promotion:
             exchange.position = run.after
             exchange.shape = plan.shape()
         exchange.last_delivery = run.delivery
-        self._authorisation.settle_usage(session, run.delivery, counts["written"])
+        self._authorisation.settle_usage(session, run.delivery, counts["written"] - acknowledged.gone)
         self.quarantine(session, run, manifest, refused)
         self._replays.settled(session, run, plan, manifest, [reference for reference, *_ in refused.values()], by)
         for kind in ("settle", "notify", "tidy"):
@@ -107,6 +108,9 @@ class Promotion:
         about = {"resource": plan.resource, "exchange": plan.exchange, "run": run.id, "department": plan.recipient}
         committed = events.RunCommitted(counts=counts, receipt=receipt.id, digest=header.content)
         self._audit.record(session, committed, by=by, **about)
+        if (how := acknowledged.refreshing) is not None:
+            refreshed = events.TargetRefreshed(how=how.how, why=how.why, gone=acknowledged.gone)
+            self._audit.record(session, refreshed, by=by, **about)
         grant = session.get_one(GrantRow, plan.grant)
         if grant.state == "revoked":
             late = events.RevocationAfterDelivery(grant=grant.id, delivery=run.delivery)

@@ -140,6 +140,11 @@ class Replays:
         Raises:
             Misplaced: There is nothing to replay, or everything is going to be delivered anew anyway.
         """
+        if plan.refresh is not None:
+            raise Misplaced(
+                f"交换 {row.id} 按全量刷新交付，重送的行下一次刷新又会收回",
+                remedy=f"请提供方在来源更正，再执行 shutong run {row.id}",
+            )
         if plan.full:
             raise Misplaced(
                 f"交换 {row.id} 下一次要全量交付，现在不能重送",

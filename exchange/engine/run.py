@@ -33,8 +33,10 @@ from adapters import (
     AdapterError,
     Claim,
     Delivery,
+    Diminished,
     Endpoint,
     Overtaken,
+    Refresh,
     Restored,
     Selection,
     Sink,
@@ -190,6 +192,7 @@ class Engine:
         redeliver: bool = False,
         after_restore: bool = False,
         replay: bool = False,
+        accept_fall: int | None = None,
     ) -> RunResult:
         """Run an exchange now; an unfinished run of it is carried to its end instead.
 
@@ -203,6 +206,8 @@ class Engine:
                 above the epoch the target has seen, comparing everything with what is there.
             replay: Deliver what waits in quarantine and passes the checks now, instead of reading the source.
                 An unfinished run is carried to its end first.
+            accept_fall: A refresh may leave so few rows this once, however many there were. An unfinished run is
+                carried to its end first, under what was accepted for it.
 
         Raises:
             Busy: Somebody else is at it.
@@ -214,7 +219,7 @@ class Engine:
         while True:
             self._tidying.tidy(exchange)
             options = {"redeliver": redeliver, "after_restore": after_restore, "replay": replay}
-            work, ends = self._begin(exchange, by, observe, **options)
+            work, ends = self._begin(exchange, by, observe, accepted=accept_fall, **options)
             observe("2.leased", {"run": work.run, "epoch": work.epoch})
             try:
                 with self._heartbeat(work) as beat:
@@ -226,7 +231,7 @@ class Engine:
                 if work.plan.replay is None and (work.plan.source.capture == "diff" or NOTES in (work.position or {})):
                     self._notes.sweep(exchange, work.epoch)
                 self._audit.seal()
-            if work.asked or not (redeliver or replay):
+            if work.asked or not (redeliver or replay or accept_fall is not None):
                 return self._result(work)
 
     def _heartbeat(self, work: _Work) -> lease.Heartbeat:
@@ -311,6 +316,7 @@ class Engine:
         redeliver: bool,
         after_restore: bool,
         replay: bool,
+        accepted: int | None,
     ) -> tuple[_Work, tuple[Endpoint, Endpoint]]:
         """Plan, take the lease and make run and delivery key durable, before the first read."""
         anew = redeliver or after_restore
@@ -330,7 +336,8 @@ class Engine:
                 ends = self._endpoint(session, End(**row.source)), self._endpoint(session, End(**row.target))
                 able = ends[0].capabilities, ends[1].capabilities
                 lost = not self._notes.intact(row.position)
-                plan = plan_exchange(session, row, *able, self._settings, self._catalog, redeliver=anew, forgotten=lost)
+                args = session, row, *able, self._settings, self._catalog
+                plan = plan_exchange(*args, redeliver=anew, forgotten=lost, accepted=accepted)
                 plan = self._replays.planned(session, row, plan) if replay else plan
             known = row.last_delivery is not None or row.shape is not None
             delivered = known or bool(predecessors(session, row, Places(session, self._settings, self._catalog)))
@@ -435,6 +442,8 @@ class Engine:
         session.add(run)
         session.flush()
         self._event(session, events.RunStarted(plan=digest, delivery=run.delivery), by, run)
+        if plan.refresh is not None and plan.refresh.accepted is not None:
+            self._event(session, events.FallAccepted(rows=plan.refresh.accepted), by, run)
         return run
 
     def _abandon(self, session: Session, run: RunRow, by: Actor, *, restored: bool) -> None:
@@ -617,6 +626,7 @@ class Engine:
                     overwrite=plan.overwrite,
                     previous=work.previous,
                     head=head,
+                    refresh=Refresh(**plan.refresh.model_dump()) if plan.refresh else None,
                 )
             )
         except StageLost:
@@ -624,10 +634,15 @@ class Engine:
         except AdapterError as error:
             # Unless the target's own books say no, an answer that was lost may have been a yes: then only
             # committing again under the same key can tell, and the state says so already.
-            if not isinstance(error, Overtaken | Restored | Unbalanced) and (error.retry or work.in_doubt):
+            if not isinstance(error, Overtaken | Restored | Unbalanced | Diminished) and (error.retry or work.in_doubt):
                 with translated(f"目标端 {plan.target.endpoint}"):
                     raise
-            failure = Red(f"目标端 {plan.target.endpoint}: {error.message}", remedy=error.remedy)
+            remedy = error.remedy
+            if isinstance(error, Diminished):
+                remedy = (
+                    f"与提供方核实；确认无误的，执行 shutong run {plan.exchange} --accept-fall {error.left} 接受一次"
+                )
+            failure = Red(f"目标端 {plan.target.endpoint}: {error.message}", remedy=remedy)
             self._redden(work, failure, release=True)
             raise failure from error
         work.observe("7.committed", {})
@@ -638,7 +653,7 @@ class Engine:
         self, work: _Work, manifest: Manifest, header: Header, acknowledged: Acknowledgement, head: str
     ) -> None:
         counts = {
-            "read": header.read,
+            "read": header.read + acknowledged.gone,  # and deletes found by comparing what is there
             "filtered": header.filtered,
             "refused": header.refused + len(acknowledged.refused),
             "unchanged": acknowledged.unchanged,

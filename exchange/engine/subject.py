@@ -31,8 +31,9 @@ def plan_exchange(
     *,
     redeliver: bool = False,
     forgotten: bool = False,
+    accepted: int | None = None,
 ) -> Plan:
-    """Plan the next run of an exchange; ``redeliver`` and ``forgotten`` as in :func:`exchange.plan.make_plan`.
+    """Plan the next run of an exchange; ``redeliver`` and what follows as in :func:`exchange.plan.make_plan`.
 
     Raises:
         Misplaced: The exchange is paused or ended.
@@ -74,8 +75,10 @@ def plan_exchange(
         target,
         rival_readers=_rivals(session, row, places),
         rival_writers=_rival_writers(session, row, places),
+        tenants=tenants(session, row, places),
         redeliver=redeliver,
         forgotten=forgotten,
+        accepted=accepted,
         batch_rows=settings.batch_rows,
         tolerance=Tolerance(rows=settings.tolerance_rows, share=settings.tolerance_share),
         digest_algorithm=settings.digest,
@@ -135,15 +138,23 @@ def predecessors(session: Session, row: ExchangeRow, places: Places) -> list[Exc
 
 def _rival_writers(session: Session, row: ExchangeRow, places: Places) -> list[str]:
     """Other living exchanges whose grants still hold and that deliver into the same rows."""
-    others = session.execute(
-        select(ExchangeRow, GrantRow.state)
-        .join(GrantRow, GrantRow.id == ExchangeRow.grant)
-        .where(ExchangeRow.id != row.id, ExchangeRow.state != "ended")
-    )
     here = places.rows(row.target)
-    return [
-        other.id for other, state in others if state in ("active", "suspended") and places.rows(other.target) == here
-    ]
+    return [other.id for other in _living(session, row) if places.rows(other.target) == here]
+
+
+def tenants(session: Session, row: ExchangeRow, places: Places) -> list[str]:
+    """Other living exchanges whose grants still hold and that deliver into the same object, whichever rows of it."""
+    here = places.whereabouts(row.target)
+    return [other.id for other in _living(session, row) if places.whereabouts(other.target) == here]
+
+
+def _living(session: Session, row: ExchangeRow) -> list[ExchangeRow]:
+    others = (
+        select(ExchangeRow)
+        .join(GrantRow, GrantRow.id == ExchangeRow.grant)
+        .where(ExchangeRow.id != row.id, ExchangeRow.state != "ended", GrantRow.state.in_(("active", "suspended")))
+    )
+    return list(session.scalars(others))
 
 
 def _refuse_mixed_pseudonyms(

@@ -31,7 +31,7 @@ from exchange.db.tables import ApplicationRow, ExchangeRow
 from exchange.engine import problems_of_endpoint
 from exchange.errors import Denied, Invalid, Problem
 from exchange.identity import Actor
-from exchange.plan import Tolerance
+from exchange.plan import End, Refresh, Tolerance, reasons_against_refresh
 from exchange.settings import Role
 from schemas import SchemaError
 from schemas.errors import did_you_mean
@@ -97,11 +97,32 @@ class _Exchange(BaseModel):
     id: str
     tolerance: _Tolerance | None = None
     """Refused rows that stop a run, in place of the hub's figures; None: the hub's."""
+    refresh: Literal["full"] | None = None
+    """Each delivery replaces everything its target holds; None: it is merged."""
+    may_fall: Annotated[float | None, Field(ge=0, le=1, strict=True), BeforeValidator(_share)] = None
+    """By which share the number of rows may fall in a refresh; None: as :class:`exchange.plan.Refresh` has it."""
 
     def settings(self) -> dict[str, Any]:
         """What differs from the hub's settings."""
         own = self.tolerance.model_dump(exclude_none=True) if self.tolerance else {}
-        return {"tolerance": own} if own else {}
+        refreshed = Refresh() if self.may_fall is None else Refresh(may_fall=self.may_fall)
+        refresh = {"refresh": refreshed.model_dump(exclude_none=True)} if self.refresh else {}
+        return {**({"tolerance": own} if own else {}), **refresh}
+
+
+_OWN = ("tolerance", "refresh")
+"""Settings of an exchange that can be described."""
+
+
+def _own(settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: settings[name] for name in _OWN if settings.get(name)}
+
+
+def _exchange_document(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """An exchange's own settings as a file has them."""
+    own = _own(settings)
+    refresh = own.pop("refresh", None)
+    return own if refresh is None else {**own, "refresh": "full", **refresh}
 
 
 class _Compared(Exception):
@@ -152,9 +173,9 @@ class Configuration:
                     for row in session.query(ApplicationRow).order_by(ApplicationRow.submitted_at)
                 ],
                 "exchanges": [
-                    {"id": row.id, "tolerance": row.settings["tolerance"]}
+                    {"id": row.id, **_exchange_document(row.settings)}
                     for row in session.scalars(select(ExchangeRow).order_by(ExchangeRow.id))
-                    if row.settings.get("tolerance")
+                    if _own(row.settings)
                 ],
             }
         return yaml.dump(content, Dumper=_Plain, allow_unicode=True, sort_keys=False, width=120)
@@ -284,15 +305,37 @@ class Configuration:
             raise Invalid("", [Problem(where="id", message=f"没有交换 {entry.name}", remedy=remedy)])
         # How incomplete a delivery may be is for those who receive it to say.
         self._of(by, row.recipient)
-        before = {"tolerance": row.settings["tolerance"]} if row.settings.get("tolerance") else {}
-        after = described.settings()
+        before, after = _own(row.settings), described.settings()
+        self._demand_refreshable(row, described)
+        about = {"resource": row.resource, "exchange": row.id, "department": row.recipient}
         if before != after:
-            row.settings = {name: value for name, value in row.settings.items() if name != "tolerance"} | after
+            row.settings = {name: value for name, value in row.settings.items() if name not in _OWN} | after
+        if before.get("tolerance") != after.get("tolerance"):
             figures = {name: str(value) for name, value in after.get("tolerance", {}).items()}
-            event = events.ToleranceConfigured(**{"rows": None, "share": None, **figures})
-            about = {"resource": row.resource, "exchange": row.id, "department": row.recipient}
-            hub.audit.record(session, event, by=by, **about)
+            tolerated = events.ToleranceConfigured(**{"rows": None, "share": None, **figures})
+            hub.audit.record(session, tolerated, by=by, **about)
+        if before.get("refresh") != after.get("refresh"):
+            refresh = after.get("refresh")
+            fall = None if refresh is None else str(refresh["may_fall"])
+            configured = events.RefreshConfigured(full=refresh is not None, may_fall=fall)
+            hub.audit.record(session, configured, by=by, **about)
         return _change("交换", entry.name, before, after)
+
+    def _demand_refreshable(self, row: ExchangeRow, described: _Exchange) -> None:
+        """That a refresh can be, as far as can be told without a plan.
+
+        Raises:
+            Invalid: It cannot; says every reason.
+        """
+        reasons: list[str] = []
+        if described.refresh is not None:
+            reasons = reasons_against_refresh(row.kind, End(**row.source), End(**row.target))
+        elif described.may_fall is not None:
+            reasons = ["may_fall 只与 refresh: full 同用"]
+        if reasons:
+            where = "refresh" if described.refresh else "may_fall"
+            remedy = "去掉它，按主键合并"
+            raise Invalid("", [Problem(where=where, message=text, remedy=remedy) for text in reasons])
 
 
 class _Plain(yaml.SafeDumper):

@@ -108,6 +108,8 @@ class Oversight:
             roles.append(Role.CLERK)  # what she corrected of her own department's data she may send again
         with hub.permitted(by, *roles, action=what, of=parties, exchange=exchange):
             try:
+                if options.get("accept_fall") is not None:
+                    self._may_accept(by, exchange, parties)
                 with hub.told(), Sealer(hub.audit):
                     result = hub.engine.run(exchange, by=by, **options)
             except Denied as error:
@@ -119,6 +121,12 @@ class Oversight:
                 raise
             self._schedule(exchange, replay=replay)
         return result
+
+    def _may_accept(self, by: Actor, exchange: str, parties: list[str]) -> None:
+        """How much a recipient may lose is for the recipient and the hub to say, and not for who provides the rows."""
+        if by.department not in (*parties[1:], self._hub.settings.hub_department):
+            reasons = ["接受行数下降由使用部门或平台管理单位的集成工程师办理"]
+            raise Denied(f"不能接受交换 {exchange} 的行数下降", reasons, remedy="请使用部门核实后办理")
 
     def reconcile(self, exchange: str, *, by: Actor, keys: bool = False, **options: Any) -> Reconciliation:
         """Compare what the recipient of an exchange holds with what it should hold (对账); nothing is delivered.

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from adapters import Capabilities
 from exchange.errors import Invalid
-from exchange.plan import End, Plan, Replay, Subject, Tolerance, canonical_digest, make_plan, tolerance_of
+from exchange.plan import End, Plan, Refresh, Replay, Subject, Tolerance, canonical_digest, make_plan, tolerance_of
 from schemas import Item
 
 ITEMS = (
@@ -285,3 +285,40 @@ def test_a_replay_is_part_of_the_plan_and_not_of_the_shape() -> None:
 )
 def test_either_bound_of_the_tolerance_stops(tolerance: Tolerance, refused: int, read: int, exceeded: bool) -> None:
     assert tolerance.exceeded(refused, read) is exceeded
+
+
+SERVED = End(endpoint="police", object="people", columns={i.name: i.name for i in ITEMS}, capture="snapshot")
+REFRESHES = replace(DATABASE, refreshes=True)
+
+
+def test_a_refresh_is_part_of_the_plan_and_says_what_it_does() -> None:
+    about = subject(source=SERVED, settings={"refresh": {"may_fall": 0.25}})
+    plan = planned(about, target=REFRESHES, accepted=7)
+    assert plan.refresh == Refresh(may_fall=0.25, accepted=7)
+    assert any("25%" in remark for remark in plan.remarks)
+    assert not any("看不到" in remark for remark in plan.remarks)
+    assert plan.shape() == planned(subject(source=SERVED), target=REFRESHES).shape()
+    assert planned(subject(source=SERVED), target=REFRESHES).refresh is None
+
+
+def test_what_cannot_be_refreshed_is_refused_with_every_reason() -> None:
+    full = {"refresh": {}}
+    (found_one,) = problems(subject(settings=full), target=REFRESHES)
+    assert found_one.startswith("全量刷新：全量刷新要求每次全部读取（snapshot），来源以 journal 方式读取")
+    shared = End(endpoint="tax", object="person", columns={"name": "xm"}, fixed={"area": "1"})
+    found = problems(subject(source=SERVED, target=shared, settings=full), target=DATABASE, tenants=["share-2"])
+    assert [word in text for word, text in zip(("其他固定值", "不能整体替换", "share-2"), found, strict=True)] == [
+        True
+    ] * 3
+    library = End(endpoint="library", object="person", columns={"name": "xm"})
+    found = problems(subject(source=SERVED, target=library, settings=full), target=REFRESHES)
+    assert ["基础库" in text for text in found] == [True]
+    assert problems(accepted=3) == ["全量刷新：不是全量刷新，没有行数下降可接受"]
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"may_fall": -0.1}, {"may_fall": 1.1}, {"accepted": -1}, {"accepted": 1.5}, {"x": 1}]
+)
+def test_a_refresh_that_is_none(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        Refresh(**wrong)

@@ -19,7 +19,7 @@ from adapters.base import Probe
 from adapters.database.dialects.alterations import Retype
 from adapters.database.dialects.options import DatabaseOptions, Product
 from adapters.database.shapes import Column, Expression, Reading, TableShape
-from adapters.errors import AdapterError
+from adapters.errors import AdapterError, Unsupported
 
 LOCK_SECONDS = 60
 """How long a statement waits for somebody else's lock before it is told to come again later."""
@@ -231,6 +231,28 @@ class Dialect(ABC):
     def place(self, target: sa.TableClause) -> sa.ColumnElement[Any] | None:
         """Where a row of the target stands, by which it is found again while it is locked; None: by its key only."""
         return None
+
+    def lock_all(self, connection: sa.Connection, target: sa.TableClause) -> None:
+        """Lock every row of the target until the transaction ends."""
+        self.lock(connection, target, sa.true())
+
+    def swap_obstacles(self, connection: sa.Connection, shape: TableShape) -> tuple[str, ...]:
+        """Why no new table may take the place of one within a transaction, in words; none: it may."""
+        return ("这种数据库不在事务中换表",)
+
+    def swap(self, connection: sa.Connection, shape: TableShape, key: str, fill: Callable[[str], None]) -> None:
+        """Put a new table in the place of one against which nothing stands, with all that the old one had.
+
+        Args:
+            connection: In the transaction; what it raises leaves nothing that a savepoint does not take back.
+            shape: The old table.
+            key: Delivery key, for the new table's comment.
+            fill: Fills a table of that name in the old one's schema.
+
+        Raises:
+            Unsupported: The new table would not be like the old one.
+        """
+        raise Unsupported(f"表 {shape.name} 不能换", remedy="改为就地更新")
 
     def ease(self, connection: sa.Connection, table: sa.TableClause) -> None:
         """Make a new table of ours that nothing depends on cheap to fill, where the product can."""

@@ -300,6 +300,11 @@ class MariaDB(Dialect):
         """Locks both sides of the join; the stage is ours anyway."""
         connection.execute(self.locking(sa.select(sa.func.count()).where(condition), target)).scalar_one()
 
+    def lock_all(self, connection: sa.Connection, target: sa.TableClause) -> None:
+        """Locks the rows that are there; new ones can still come, as there is no lock of a table in a transaction."""
+        query = sa.select(sa.func.count()).select_from(target)
+        connection.execute(self.locking(query, target)).scalar_one()
+
     def bytewise(self, expression: Expression, column: Column) -> Expression:
         """Code points without padding, which is the order of the bytes in UTF-8."""
         if column.family != "text" or column.exact:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -18,11 +18,11 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql.base import PGDialect
 
 from adapters.base import Probe
-from adapters.database.dialects import lines, wire
+from adapters.database.dialects import lines, swapping, wire
 from adapters.database.dialects.base import CONNECT_SECONDS, ENGINE, LOCK_SECONDS, Diagnosis, Dialect, Rows
 from adapters.database.dialects.options import DatabaseOptions, Product
 from adapters.database.dialects.types import arrow_decimal, declared, from_zone, item_length, number_digits, plain
-from adapters.database.shapes import Column, Expression, Family, Reading
+from adapters.database.shapes import Column, Expression, Family, Reading, TableShape
 from adapters.errors import AdapterError, Malformed, Misconfigured, Refused, Unavailable, Unsupported
 
 if TYPE_CHECKING:
@@ -328,6 +328,19 @@ class PostgreSQL(Dialect):
         place = sa.column("ctid", _Place())
         place.table = target
         return place
+
+    def lock_all(self, connection: sa.Connection, target: sa.TableClause) -> None:
+        """By a lock of the table, under which others go on reading."""
+        name = connection.dialect.identifier_preparer.format_table(target)
+        connection.exec_driver_sql(f"LOCK TABLE {name} IN SHARE ROW EXCLUSIVE MODE")
+
+    def swap_obstacles(self, connection: sa.Connection, shape: TableShape) -> tuple[str, ...]:
+        """Whatever depends on the table, or is about it and would not come along."""
+        return swapping.obstacles(connection, shape)
+
+    def swap(self, connection: sa.Connection, shape: TableShape, key: str, fill: Callable[[str], None]) -> None:
+        """Definitions are part of the transaction."""
+        swapping.swap(connection, shape, key, fill)
 
     def ease(self, connection: sa.Connection, table: sa.TableClause) -> None:
         """Without a log of its own: what a crash of the server takes is read again."""

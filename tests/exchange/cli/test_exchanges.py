@@ -154,3 +154,28 @@ def test_answers_that_cannot_be_known(county: County) -> None:
     assert "没有能读回的状态" in shown.out
     assert county.run("exchange", "answers", SYNC, "--now").status == 5
     assert county.run("exchange", "answers", "nothing").status == 4
+
+
+def test_what_the_next_run_will_do(county: County) -> None:
+    outcome = county.run("exchange", "plan", SYNC)
+    assert outcome.status == 0
+    assert "police › people" in outcome.out
+    assert "看不到提供方的物理删除" in outcome.out
+    told = county.ask("exchange", "plan", county.share, by="tax")
+    assert (told["capture"], told["guarantee"], told["refresh"]) == ("journal", "exactly once", None)
+    assert county.run("exchange", "plan", county.share, by="auditor").status == 3
+
+
+def test_what_cannot_be_refreshed_is_told_when_it_is_described(county: County) -> None:
+    for described, reason in (
+        ({"id": county.share, "refresh": "full"}, "来源以 journal 方式读取"),
+        ({"id": SYNC, "refresh": "full"}, "基础库的表由多方共用"),
+        ({"id": county.share, "may_fall": 0.2}, "may_fall 只与 refresh: full 同用"),
+    ):
+        outcome = county.run("apply", county.file("refresh.yaml", {"exchanges": [described]}))
+        assert outcome.status == 2
+        assert reason in outcome.err
+    outcome = county.run("run", county.share, "--accept-fall", "3")
+    assert outcome.status == 2
+    assert "没有行数下降可接受" in outcome.err
+    assert county.run("run", "--due", "--accept-fall", "3").status == 2

@@ -42,3 +42,9 @@ def test_events_by_name_or_in_words() -> None:
     assert words.event_type("授权撤销") == "GrantRevoked"
     assert words.event_type("GrantRevoked") == "GrantRevoked"
     assert words.event_type("别的") == "别的"
+
+
+def test_a_refresh_in_words() -> None:
+    assert words.refresh_words(None) is None
+    assert words.refresh_words({"how": "swap", "why": []}) == "换表"
+    assert words.refresh_words({"how": "reload", "why": ["有触发器", "有外键"]}) == "就地更新（有触发器；有外键）"

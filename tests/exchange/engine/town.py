@@ -340,6 +340,7 @@ def build(
     lease_seconds: float = 30.0,
     hub_url: str | None = None,
     capture: str = "outbox",
+    served: str = "library",
     **changes: Any,
 ) -> Town:
     """Set the town up: everything registered, approved, granted and prepared; nothing has moved.
@@ -350,6 +351,7 @@ def build(
         lease_seconds: How long a dead worker keeps its lease.
         hub_url: Address of the hub's own database, if it is not to be a file.
         capture: How the hub reads the police's table.
+        served: Where the grant is served from.
         changes: To the application.
     """
     file = write_default(home, hub_department=HUB, actors=PEOPLE, demo=True)
@@ -375,7 +377,7 @@ def build(
                 columns = ("id_no", "name", "cd_operation", "cd_time", "cd_batch", "error_remark")
                 returned = (sa.Column(name, sa.String(512)) for name in columns)
                 sa.Table("dn_inf_person_error", sa.MetaData(), *returned, mysql_charset="utf8mb4").create(connection)
-        publish(town, hub, resource(**offered(capture)))
+        publish(town, hub, resource(**offered(capture, served)))
         town.grant = grant(town, hub, **changes)
         prepare(town, hub)
     return town
@@ -477,7 +479,7 @@ def resource(**changes: Any) -> dict[str, Any]:
     return plain
 
 
-def offered(capture: str, **options: Any) -> dict[str, Any]:
+def offered(capture: str, served: str = "library", **options: Any) -> dict[str, Any]:
     """What a clerk writes of a resource that is read in this way."""
     offer: dict[str, Any] = {
         "endpoint": "police",
@@ -490,6 +492,8 @@ def offered(capture: str, **options: Any) -> dict[str, Any]:
     families = {"outbox": "jiangsu", "batches": "national"}
     if capture in families:
         offer["profile"] = families[capture]
+    if served != "library":
+        offer["served"] = served
     return {"offer": offer, "version_item": None if capture == "diff" else "ver"}
 
 

@@ -154,6 +154,7 @@ class Manifest:
             being refused as a conflict: the shape of the grant changed, or no version exists.
         previous: Delivery key of the exchange's previous delivery here, None for the first.
         head: Head of the audit chain, copied into the ledger row.
+        tolerable: How many of the rows the target may refuse before it takes none of them; None: any number.
     """
 
     claim: Claim
@@ -162,6 +163,7 @@ class Manifest:
     overwrite: bool = False
     previous: str | None = None
     head: str = ""
+    tolerable: int | None = None
 
 
 @dataclass(frozen=True)
@@ -305,6 +307,7 @@ class Delivery(ABC):
         Raises:
             Overtaken: the target has seen a higher epoch of the exchange.
             Restored: the ledger row of ``manifest.previous`` is gone.
+            TooManyRefused: the target refuses more rows than ``manifest.tolerable``; it names them.
             Unbalanced: the stage does not hold ``manifest.rows`` rows, or the counts do not add up.
             StageLost: nothing is staged any more; nothing was committed under the key.
         """

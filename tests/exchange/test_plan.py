@@ -285,3 +285,20 @@ def test_a_replay_is_part_of_the_plan_and_not_of_the_shape() -> None:
 )
 def test_either_bound_of_the_tolerance_stops(tolerance: Tolerance, refused: int, read: int, exceeded: bool) -> None:
     assert tolerance.exceeded(refused, read) is exceeded
+
+
+@pytest.mark.parametrize(
+    "tolerance",
+    [Tolerance(), Tolerance(rows=0), Tolerance(rows=7), Tolerance(share=0.07), Tolerance(rows=3, share=0.29)],
+    ids=Tolerance.words,
+)
+def test_what_is_left_of_the_tolerance_is_what_does_not_exceed_it(tolerance: Tolerance) -> None:
+    for read in (0, 1, 7, 100, 300):
+        for refused in range(min(read, 30) + 1):
+            if (left := tolerance.left(refused, read)) is None:
+                assert not tolerance.exceeded(read, read)
+            elif tolerance.exceeded(refused, read):
+                assert left == 0
+            elif read:
+                assert not tolerance.exceeded(refused + left, read)
+                assert tolerance.exceeded(refused + left + 1, read)

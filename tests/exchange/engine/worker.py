@@ -8,7 +8,13 @@ that a death costs no start of Python. Points are the steps the engine tells its
     look tables up,
 ``settle:N``
     after the Nth statement that changes anything, in the hub or outside, once the delivery is promoted; what
-    is only written into the log or told goes with the change it belongs to.
+    is only written into the log or told goes with the change it belongs to,
+``any:N``
+    after the Nth statement of all, in the hub and outside,
+``before:N``
+    before it,
+``after:S``
+    S seconds after its birth, by its parent's hand, wherever it is then.
 
 A worker ends with the exit status of its error, 0 if there was none, or by the signal it died of.
 """
@@ -24,6 +30,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -40,6 +47,8 @@ from exchange.db import HubDatabase
 
 ROOT = Path(__file__).resolve().parents[3]
 CRASHED = 99
+EVERYWHERE = ("any", "before")
+"""Points that count every statement."""
 _LOOKS_UP = re.compile(r"^\s*(PRAGMA|SHOW|DESCRIBE)|pragma_|sqlite_master|pg_catalog|information_schema", re.IGNORECASE)
 _TOLD = re.compile(r"\b(event|notice)\b")
 
@@ -62,11 +71,13 @@ class Counter:
         self._in_commit = name == "7.commit"
 
     def executed(self, _connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        """A statement was carried out."""
+        """A statement was carried out, or is about to be."""
         word = statement.lstrip().partition(" ")[0].upper()
         if self._kind == "target" and self._in_commit and word == "INSERT" and "shutong_ledger" in statement:
             self._armed = True
-        if self._kind == "target":
+        if self._kind in EVERYWHERE:
+            self._armed = changes = True
+        elif self._kind == "target":
             changes = not _LOOKS_UP.search(statement)
         else:
             changes = word in {"INSERT", "UPDATE", "DELETE", "CREATE", "DROP"} and not _TOLD.search(statement)
@@ -110,7 +121,7 @@ def work(order: dict[str, Any]) -> int:
     hub = open_hub(Path(order["home"]))
     strike = _quiet(signal.Signals[order["strike"]])
     kind, _, number = order["point"].partition(":")
-    counter = Counter(kind, int(number or 0), strike)
+    counter = Counter(kind, int(number) if number and kind != "after" else 0, strike)
     seen = 0
 
     def observe(step: str, _figures: dict[str, Any]) -> None:
@@ -120,8 +131,9 @@ def work(order: dict[str, Any]) -> int:
         if step == order["point"] and seen == order["occurrence"]:
             strike()
 
-    if number:
-        sa.event.listen(sa.Engine, "after_cursor_execute", counter.executed)
+    if number and kind != "after":
+        moment = "before_cursor_execute" if kind == "before" else "after_cursor_execute"
+        sa.event.listen(sa.Engine, moment, counter.executed)
     by = current_actor(hub.settings, "integrator")
     try:
         hub.oversight.run(order["exchange"], by=by, observe=observe, **order["options"])
@@ -153,24 +165,54 @@ def serve() -> None:
     gc.disable()
     gc.freeze()
     for line in sys.stdin:
-        order = json.loads(line)
-        if order["do"] == "start":
-            child = os.fork()
-            if child == 0:
-                status = CRASHED
-                try:
-                    status = work(order)
-                except BaseException:
-                    traceback.print_exc()
-                finally:
-                    sys.stderr.flush()
-                    os._exit(status)
+        asked = json.loads(line)
+        if asked["do"] == "start":
+            children = {_born(order): _deadline(order) for order in asked["orders"]}
         else:
-            child = order["pid"]
-            os.kill(child, signal.SIGCONT)
-        _, ended = os.waitpid(child, os.WUNTRACED)
-        stopped = os.WIFSTOPPED(ended)
-        print(json.dumps({"pid": child, "status": None if stopped else os.waitstatus_to_exitcode(ended)}), flush=True)
+            children = {asked["pid"]: None}
+            os.kill(asked["pid"], signal.SIGCONT)
+        ended = _attended(children)
+        answer = [{"pid": child, "status": ended[child]} for child in children]
+        print(json.dumps(answer), flush=True)
+
+
+def _born(order: dict[str, Any]) -> int:
+    """A child that carries an order out."""
+    if child := os.fork():
+        return child
+    status = CRASHED
+    try:
+        status = work(order)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stderr.flush()
+        os._exit(status)
+
+
+def _deadline(order: dict[str, Any]) -> float | None:
+    """When a child is killed, whatever it is at."""
+    kind, _, seconds = order["point"].partition(":")
+    return time.monotonic() + float(seconds) if kind == "after" else None
+
+
+def _attended(children: dict[int, float | None]) -> dict[int, int | None]:
+    """How children end, or that they stop themselves, each killed at its deadline."""
+    ended: dict[int, int | None] = {}
+    waiting = dict(children)
+    while waiting:
+        soon = any(deadline is not None for deadline in waiting.values())
+        child, status = os.waitpid(-1, os.WUNTRACED | (os.WNOHANG if soon else 0))
+        if child == 0:
+            time.sleep(0.001)
+        elif child in waiting:
+            del waiting[child]
+            ended[child] = None if os.WIFSTOPPED(status) else os.waitstatus_to_exitcode(status)
+        for pid, deadline in list(waiting.items()):
+            if deadline is not None and time.monotonic() >= deadline:
+                os.kill(pid, signal.SIGKILL)
+                waiting[pid] = None
+    return ended
 
 
 class Workers:
@@ -207,29 +249,40 @@ class Workers:
         self, home: Path, exchange: str, point: str = "", occurrence: int = 1, strike: str = "SIGKILL", **options: Any
     ) -> int | None:
         """Let a worker run an exchange; its exit status, negative for a signal, None if it stopped itself."""
-        answer = self._ask(
-            do="start", home=str(home), exchange=exchange, point=point, occurrence=occurrence, strike=strike,
-            options=options,
-        )  # fmt: skip
+        [answer] = self._ask(do="start", orders=[_order(home, exchange, point, occurrence, strike, options)])
         status: int | None = answer["status"]
         self.stopped = self.stopped if status is not None else answer["pid"]
-        assert status != CRASHED, self.said
         return status
+
+    def together(self, home: Path, exchange: str, *points: str) -> list[int]:
+        """Let as many workers as points are given run an exchange at once, each to die at its own; how each ended."""
+        orders = [_order(home, exchange, point, 1, "SIGKILL", {}) for point in points]
+        return [answer["status"] for answer in self._ask(do="start", orders=orders)]
 
     def wake(self) -> int:
         """Let the worker that stopped itself last go on to its end; its exit status."""
         woken, self.stopped = self.stopped, 0
-        status: int = self._ask(do="wake", pid=woken)["status"]
-        assert status != CRASHED, self.said
+        [answer] = self._ask(do="wake", pid=woken)
+        status: int = answer["status"]
         return status
 
-    def _ask(self, **order: Any) -> dict[str, Any]:
+    def _ask(self, **order: Any) -> list[dict[str, Any]]:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps(order) + "\n")
         self._process.stdin.flush()
-        answer: dict[str, Any] = json.loads(self._process.stdout.readline())
-        return answer
+        answers: list[dict[str, Any]] = json.loads(self._process.stdout.readline())
+        assert CRASHED not in [answer["status"] for answer in answers], self.said
+        return answers
+
+
+def _order(
+    home: Path, exchange: str, point: str, occurrence: int, strike: str, options: dict[str, Any]
+) -> dict[str, Any]:
+    return {
+        "home": str(home), "exchange": exchange, "point": point, "occurrence": occurrence, "strike": strike,
+        "options": options,
+    }  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -172,7 +172,7 @@ class Killing(Witness):
             self.whole(exchange)
             left = None
         ended = self.state(exchange)
-        self.check(exchange, str(case), left, died=bool(died or paused))
+        self.check(exchange, str(case), left, taken_over=left is not None)
         if paused:
             status = self.workers.wake()
             self.demand(status in (0, Busy.status), f"who woke up ended with {status}")

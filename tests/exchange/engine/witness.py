@@ -78,7 +78,7 @@ class Witness:
             self.lapse(exchange)
         else:
             self.finish(exchange, where)
-        self.check(exchange, where, left, died=bool(died))
+        self.check(exchange, where, left, taken_over=left is not None)
         return died
 
     def lapse(self, exchange: str) -> None:
@@ -95,14 +95,14 @@ class Witness:
         if status != 0:
             self.faults.append(f"{where}: the next worker ended with {status}: {self.workers.said[-500:]}")
 
-    def check(self, exchange: str, where: str, left: dict[str, Any] | None, *, died: bool) -> None:
+    def check(self, exchange: str, where: str, left: dict[str, Any] | None, *, taken_over: bool) -> None:
         """Compare what lies where with what should.
 
         Args:
             exchange: What was run.
             where: What the test calls it.
             left: The run that was found unfinished, if it is to be the last one.
-            died: Whether anybody died.
+            taken_over: Whether the last run had more than one owner.
         """
         town = self.town
         run = self.hub("SELECT * FROM run WHERE exchange = ? ORDER BY started_at DESC, id LIMIT 1", exchange)[0]
@@ -118,7 +118,7 @@ class Witness:
             "quota is reserved for what was not delivered": self.usage(exchange) == self.delivered(exchange),
             "the library holds something else": town.rows("library") == town.good(),
             "not one notice for each who should have one": self.notices(run["id"]) == self.expected_notices(run),
-            "the log does not say what happened": self.told(run["id"], taken_over=died and left is not None),
+            "the log does not say what happened": self.told(run["id"], taken_over=taken_over),
             "a file is left of who died": self.files() == self.manifests(),
         }
         if exchange == SYNC and town.capture == "outbox":

@@ -13,6 +13,9 @@ that a death costs no start of Python. Points are the steps the engine tells its
     after the Nth statement of all, in the hub and outside,
 ``before:N``
     before it,
+``meet``
+    nowhere: all workers that were started together wait for each other when they have planned, and whoever gets the
+    lease for all others to end,
 ``after:S``
     S seconds after its birth, by its parent's hand, wherever it is then.
 
@@ -127,6 +130,8 @@ def work(order: dict[str, Any]) -> int:
     def observe(step: str, _figures: dict[str, Any]) -> None:
         nonlocal seen
         counter.step(step)
+        if order["point"] == "meet":
+            _meet(Path(order["meeting"]), step, order["among"])
         seen += step == order["point"]
         if step == order["point"] and seen == order["occurrence"]:
             strike()
@@ -142,7 +147,26 @@ def work(order: dict[str, Any]) -> int:
         return error.status
     finally:
         hub.close()
+        if order["point"] == "meet":
+            _note(Path(order["meeting"]), "ended")
     return 0
+
+
+def _note(meeting: Path, what: str) -> None:
+    (meeting / f"{what}-{os.getpid()}").touch()
+
+
+def _meet(meeting: Path, step: str, among: int) -> None:
+    """Wait for the others, at the two steps where they are waited for."""
+    if step not in ("1.planned", "2.leased"):
+        return
+    word, many = ("planned", among) if step == "1.planned" else ("ended", among - 1)
+    if step == "1.planned":
+        _note(meeting, word)
+    deadline = time.monotonic() + 30
+    while len(list(meeting.glob(f"{word}-*"))) < many:
+        assert time.monotonic() < deadline, "the others did not come"
+        time.sleep(0.01)
 
 
 def _import_everything() -> None:
@@ -256,8 +280,10 @@ class Workers:
 
     def together(self, home: Path, exchange: str, *points: str) -> list[int]:
         """Let as many workers as points are given run an exchange at once, each to die at its own; how each ended."""
-        orders = [_order(home, exchange, point, 1, "SIGKILL", {}) for point in points]
-        return [answer["status"] for answer in self._ask(do="start", orders=orders)]
+        with TemporaryDirectory() as meeting:
+            orders = [_order(home, exchange, point, 1, "SIGKILL", {}) for point in points]
+            orders = [{**order, "meeting": meeting, "among": len(points)} for order in orders]
+            return [answer["status"] for answer in self._ask(do="start", orders=orders)]
 
     def wake(self) -> int:
         """Let the worker that stopped itself last go on to its end; its exit status."""

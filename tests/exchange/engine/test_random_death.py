@@ -248,7 +248,7 @@ def test_whoever_dies_whenever_nothing_is_lost_and_nothing_comes_twice(
     )
     record_property("told", told)
     faults = [fault for toll in tolls for fault in toll.faults]
-    assert faults == [], told
+    assert not faults, "\n".join([told, *faults])
     assert ALONE or (kills >= KILLS and len(tried) == len(COMBINATIONS)), told
 
 

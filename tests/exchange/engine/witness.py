@@ -39,6 +39,7 @@ class Witness:
     town: Town
     workers: Workers
     faults: list[str] = field(default_factory=list)
+    _reported: int = 0
 
     def report(self, version: int) -> None:
         """One changed, one that leaves or enters the granted district, one wrong, one new, some as they were."""
@@ -49,8 +50,9 @@ class Witness:
             person(100 + version),
             *(person(number, version=1) for number in (4, 5)),
         )
-        if self.town.capture == "diff" and version > 2:
-            self.town.remove(100 + version - 1)
+        if self.town.capture == "diff" and self._reported:
+            self.town.remove(100 + self._reported)
+        self._reported = version
 
     def die(self, exchange: str, *points: tuple[str, int], where: str = "") -> list[str]:
         """Kill one worker after the other, each at its point, let another carry on, and look at everything.

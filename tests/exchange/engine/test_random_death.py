@@ -146,8 +146,8 @@ class Killing(Witness):
         town.report(*(person(1000 + 10 * case.number + each) for each in range(case.more)))
         if case.shared:
             self.whole(SYNC)
-        paused = bool(case.pause) and self.workers.run(town.home, exchange, case.pause, strike="SIGSTOP") is None
-        if paused:
+        if case.pause and self.workers.run(town.home, exchange, case.pause, strike="SIGSTOP") is None:
+            self.paused = True
             self.lapse(exchange)
         died, left = 0, self.unfinished(exchange)
         for point, occurrence in case.points:
@@ -173,10 +173,12 @@ class Killing(Witness):
             left = None
         ended = self.state(exchange)
         self.check(exchange, str(case), left, taken_over=left is not None)
-        if paused:
+        if self.paused:
             status = self.workers.wake()
+            self.paused = False
             self.demand(status in (0, Busy.status), f"who woke up ended with {status}")
             self.demand(self.state(exchange) == ended, "who woke up changed something")
+            self.demand(self.files() == self.manifests(), "who woke up left a file")
 
     def whole(self, exchange: str) -> None:
         """Let a worker run an exchange from wherever it stands to its end."""

@@ -39,6 +39,8 @@ class Witness:
     town: Town
     workers: Workers
     faults: list[str] = field(default_factory=list)
+    paused: bool = False
+    """Whether a worker is alive that was overtaken: what it is still writing is its own to remove."""
     _reported: int = 0
 
     def report(self, version: int) -> None:
@@ -178,7 +180,8 @@ class Witness:
 
     def files(self) -> set[str]:
         """What lies encrypted at the hub."""
-        return {path.name for path in (self.town.home / "payload").iterdir()}
+        names = {path.name for path in (self.town.home / "payload").iterdir()}
+        return {name for name in names if not (self.paused and name.startswith("."))}
 
     def manifests(self) -> set[str]:
         """The manifests of all runs, and the notes in force."""

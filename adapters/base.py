@@ -187,6 +187,7 @@ class Manifest:
         previous: Delivery key of the exchange's previous delivery here, None for the first.
         head: Head of the audit chain, copied into the ledger row.
         refresh: The rows staged are all that is to be there; None: they are merged into what is there.
+        tolerable: How many of the rows the target may refuse before it takes none of them; None: any number.
     """
 
     claim: Claim
@@ -196,6 +197,7 @@ class Manifest:
     previous: str | None = None
     head: str = ""
     refresh: Refresh | None = None
+    tolerable: int | None = None
 
 
 @dataclass(frozen=True)
@@ -382,6 +384,7 @@ class Delivery(ABC):
         Raises:
             Overtaken: the target has seen a higher epoch of the exchange.
             Restored: the ledger row of ``manifest.previous`` is gone.
+            TooManyRefused: the target refuses more rows than ``manifest.tolerable``; it names them.
             Unbalanced: the stage does not hold ``manifest.rows`` rows, or the counts do not add up.
             StageLost: nothing is staged any more; nothing was committed under the key.
             Diminished: a refresh would leave too few rows; nothing was changed.

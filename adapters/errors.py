@@ -11,6 +11,7 @@
     ├── Overtaken       a newer owner of the exchange has been here; this one must stop
     ├── Diminished      a refresh would leave too few rows; a person must decide
     ├── Restored        the target no longer holds what it acknowledged; a person must decide
+    ├── TooManyRefused  the target refuses more rows than are tolerable; nothing is committed
     └── Unbalanced      what is staged is not what was sent; nothing is committed
         └── StageLost   nothing is staged any more, nothing is committed: read and stage again
 
@@ -19,6 +20,12 @@ cause kept. A message names what, where and the remedy, and never carries a valu
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from adapters.base import RefusedRow
 
 
 class AdapterError(Exception):
@@ -81,6 +88,20 @@ class Diminished(AdapterError):
         super().__init__(message, remedy=remedy)
         self.held = held
         self.left = left
+
+
+class TooManyRefused(AdapterError):
+    """The target refuses more of the staged rows than are tolerable (拒收过多): it is as it was before the commit.
+
+    Args:
+        message: What happened and where, without any value of a record.
+        remedy: What the reader can do about it.
+        refused: Every row that the target would have refused.
+    """
+
+    def __init__(self, message: str, *, remedy: str = "", refused: Sequence[RefusedRow] = ()) -> None:
+        super().__init__(message, remedy=remedy)
+        self.refused = tuple(refused)
 
 
 class Unbalanced(AdapterError):

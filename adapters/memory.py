@@ -21,6 +21,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from threading import RLock
@@ -55,7 +56,7 @@ from adapters.base import (
     Sink,
     Source,
 )
-from adapters.errors import Misconfigured, Overtaken, Restored, StageLost, Unbalanced, Unsupported
+from adapters.errors import Misconfigured, Overtaken, Restored, StageLost, TooManyRefused, Unbalanced, Unsupported
 
 _CAPABILITIES = Capabilities(
     way="database",
@@ -131,6 +132,20 @@ class Store:
         table = self.tables[name] = Table(schema)
         table.insert(*rows)
         return table
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All that is done to tables and tombstones here, or nothing of it."""
+        rows = {name: (dict(table.rows), list(table.journal)) for name, table in self.tables.items()}
+        graves = {place: dict(versions) for place, versions in self.tombstones.items()}
+        try:
+            yield
+        except BaseException:
+            self.tables = {name: self.tables[name] for name in rows}
+            for name, table in self.tables.items():
+                table.rows, table.journal = rows[name]
+            self.tombstones = graves
+            raise
 
 
 _STORES: dict[str, Store] = {}
@@ -464,9 +479,16 @@ class MemoryDelivery(Delivery):
                 raise StageLost(f"暂存的 {manifest.rows} 行不在了", remedy="将自动重新读取")
             if len(staged) != manifest.rows:
                 raise Unbalanced(f"暂存 {len(staged)} 行，清单记 {manifest.rows} 行", remedy="放弃此次暂存，重新读取")
-            answer = _Commit(self._store, self._binding, self._schema, overwrite=manifest.overwrite).run(
-                staged, manifest
-            )
+            with self._store.transaction():
+                answer = _Commit(self._store, self._binding, self._schema, overwrite=manifest.overwrite).run(
+                    staged, manifest
+                )
+                if manifest.tolerable is not None and len(answer.refused) > manifest.tolerable:
+                    raise TooManyRefused(
+                        f"目标端拒收 {len(answer.refused)} 行，至多还可容许 {manifest.tolerable} 行",
+                        remedy="核对目标端已有的行，或调整容错",
+                        refused=answer.refused,
+                    )
             self._store.ledger[claim.key] = answer
             self._store.epochs[claim.exchange] = claim.epoch
             return answer

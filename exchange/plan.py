@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Protocol
 
@@ -92,6 +93,12 @@ class Tolerance(_Frozen):
         return (self.rows is not None and refused > self.rows) or (
             self.share is not None and read > 0 and refused > self.share * read
         )
+
+    def left(self, refused: int, read: int) -> int | None:
+        """How many more rows may be refused where so many of so many read are already; None: any number."""
+        bounds = [self.rows] if self.rows is not None else []
+        bounds += [math.floor(self.share * read)] if self.share is not None and read else []
+        return max(0, min(bounds) - refused) if bounds else None
 
 
 def tolerance_of(settings: Mapping[str, Any], default: Tolerance) -> Tolerance:

@@ -6,7 +6,7 @@ stage: until it commits nobody sees a row of it, and if its owner dies the serve
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -138,7 +138,9 @@ class FirstDelivery(Delivery):
     def close(self) -> None:
         """End the transaction; what was not committed is gone."""
         self._connection = None
-        self._open.close()
+        # What went wrong first is what matters; a dead connection has taken everything back by itself.
+        with suppress(sa.exc.SQLAlchemyError):
+            self._open.close()
 
     def _lasting(self) -> tuple[sa.Connection, Layout]:
         if self._connection is None or self._layout is None:

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from adapters.base import Acknowledgement, Manifest, Refreshing, RefusedRow
 from adapters.database.dialects import Dialect
 from adapters.database.keys import KEY_LENGTH, SCOPE_LENGTH
-from adapters.errors import Misconfigured, Overtaken, Restored, Unavailable, Unbalanced
+from adapters.errors import Misconfigured, Overtaken, Restored, TooManyRefused, Unavailable, Unbalanced
 
 PREFIX = "shutong_"
 SERIAL = "shutong_serial"
@@ -216,9 +216,6 @@ class Ledger:
             return None
         counts = json.loads(row.counts)
         refreshed = counts.get("refreshed")
-        refused: Iterable[Any] = connection.execute(
-            sa.select(self.refusals).where(self.refusals.c.delivery_key == key).order_by(self.refusals.c.row_number)
-        )
         return Acknowledgement(
             key=key,
             manifest=row.manifest_digest,
@@ -226,7 +223,7 @@ class Ledger:
             deleted=counts["deleted"],
             unchanged=counts["unchanged"],
             superseded=counts["superseded"],
-            refused=tuple(RefusedRow(each.row_number, each.rule, each.reason) for each in refused),
+            refused=self._refused(connection, key),
             at=datetime.fromisoformat(row.committed_at),
             place=counts["place"],
             head=row.head,
@@ -234,6 +231,26 @@ class Ledger:
             gone=refreshed["gone"] if refreshed else 0,
             refreshing=Refreshing(refreshed["how"], tuple(refreshed["why"])) if refreshed else None,
         )
+
+    def tolerate(self, connection: sa.Connection, manifest: Manifest, counts: Counts, place: str) -> None:
+        """Let no more rows be refused than are tolerable.
+
+        Raises:
+            TooManyRefused: They are more; the transaction is to be taken back.
+        """
+        if manifest.tolerable is None or counts.refused <= manifest.tolerable:
+            return
+        raise TooManyRefused(
+            f"{place}：目标端拒收 {counts.refused} 行，至多还可容许 {manifest.tolerable} 行",
+            remedy="请与对方核对表的约束和已有的行，或调整容错",
+            refused=self._refused(connection, manifest.claim.key),
+        )
+
+    def _refused(self, connection: sa.Connection, key: str) -> tuple[RefusedRow, ...]:
+        found: Iterable[Any] = connection.execute(
+            sa.select(self.refusals).where(self.refusals.c.delivery_key == key).order_by(self.refusals.c.row_number)
+        )
+        return tuple(RefusedRow(each.row_number, each.rule, each.reason) for each in found)
 
     def answered(self, connection: sa.Connection, manifest: Manifest) -> Acknowledgement:
         """The answer to a key that is claimed already.

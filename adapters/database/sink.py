@@ -247,6 +247,7 @@ class DatabaseDelivery(Delivery):
                 raise Unbalanced(
                     f"{place.name}：暂存 {manifest.rows} 行，只判定了 {counts.rows} 行", remedy="放弃此次暂存，重新读取"
                 )
+            ledger.tolerate(connection, manifest, counts, place.name)
             stamp = merge.stamp if answerable(self._binding) else ""
             ledger.settle(connection, manifest, counts, table, stamp=stamp, refreshing=refreshing)
             return ledger.answered(connection, manifest)

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from collections.abc import Iterable
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from sqlalchemy import insert, select, update
 from sqlalchemy.orm import Session
 
-from adapters import Acknowledgement
+from adapters import Acknowledgement, RefusedRow
 from exchange.audit import AuditLog, events
 from exchange.authorisation import Authorisation
 from exchange.db import now
@@ -29,9 +30,9 @@ from exchange.secrets import Keyring
 from exchange.settings import Settings
 
 
-def conflicts(manifest: Manifest, acknowledged: Acknowledgement) -> dict[int, tuple[str, int, str, str]]:
+def conflicts(manifest: Manifest, rows: Iterable[RefusedRow]) -> dict[int, tuple[str, int, str, str]]:
     """Rows the target refused: staged number to (reference, number read, rule, reason)."""
-    refused = {row.row: row for row in acknowledged.refused}
+    refused = {row.row: row for row in rows}
     if not refused:
         return {}
     wanted = pa.array(list(refused), pa.int64())
@@ -74,7 +75,7 @@ class Promotion:
     ) -> None:
         """Write position, receipt, quarantine, usage, event and what is owed."""
         moment = now(session)
-        refused = conflicts(manifest, acknowledged)
+        refused = conflicts(manifest, acknowledged.refused)
         report = dict(header.report)
         for _, _, rule, _ in refused.values():
             report[rule] = report.get(rule, 0) + 1

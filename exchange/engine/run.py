@@ -42,6 +42,7 @@ from adapters import (
     Sink,
     Source,
     StageLost,
+    TooManyRefused,
     Unavailable,
     Unbalanced,
 )
@@ -60,7 +61,7 @@ from exchange.engine.notes import NOTES, NoteKeeper
 from exchange.engine.opening import binding, open_registered, translated
 from exchange.engine.passage import Passage, delivered_schema
 from exchange.engine.pipeline import Behind, ahead
-from exchange.engine.promotion import Promotion
+from exchange.engine.promotion import Promotion, conflicts
 from exchange.engine.quarantine import Quarantine
 from exchange.engine.references import References
 from exchange.engine.replay import Replays
@@ -627,10 +628,14 @@ class Engine:
                     previous=work.previous,
                     head=head,
                     refresh=Refresh(**plan.refresh.model_dump()) if plan.refresh else None,
+                    tolerable=plan.tolerance.left(header.refused, header.read),
                 )
             )
         except StageLost:
             raise
+        except TooManyRefused as error:
+            self._take_back(work, delivery, manifest, header, error)
+            return
         except AdapterError as error:
             # Unless the target's own books say no, an answer that was lost may have been a yes: then only
             # committing again under the same key can tell, and the state says so already.
@@ -648,6 +653,25 @@ class Engine:
         work.observe("7.committed", {})
         self._promote(work, manifest, header, acknowledged, head)
         work.observe("8.promoted", {})
+
+    def _take_back(
+        self, work: _Work, delivery: Delivery, manifest: Manifest, header: Header, error: TooManyRefused
+    ) -> None:
+        """The target refuses more than is tolerated and has taken its transaction back: stop, and name the rows."""
+        # First the stage: an earlier owner that wakes up must not find anything that it could commit after all.
+        with translated(f"目标端 {work.plan.target.endpoint}"):
+            delivery.abort()
+        refused = header.refused + len(error.refused)
+        work.observe("7.refused", {"refused": refused})
+        with self._owned(work) as (session, run):
+            run.state = moved(run.state, RunState.STOPPED)
+            run.counts = {"read": header.read, "filtered": header.filtered, "refused": refused}
+            self._authorisation.release(session, run.delivery)
+            rows = conflicts(manifest, error.refused)
+            self._promotion.quarantine(session, run, manifest, rows, stopped=True)
+            told = f"拒收 {refused} 行，其中目标端提交时拒收 {len(error.refused)} 行，共读 {header.read} 行"
+            self._end(session, run, f"{told}，超过容许（{work.plan.tolerance.words()}）", work.by)
+            work.state = run.state
 
     def _promote(
         self, work: _Work, manifest: Manifest, header: Header, acknowledged: Acknowledgement, head: str

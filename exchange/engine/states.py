@@ -30,7 +30,9 @@ MOVES: dict[RunState, frozenset[RunState]] = {
     RunState.STAGED: frozenset(
         {RunState.PLANNED, RunState.COMMITTING, RunState.BARRED, RunState.RED, RunState.ABANDONED}
     ),
-    RunState.COMMITTING: frozenset({RunState.PLANNED, RunState.COMMITTED, RunState.RED, RunState.ABANDONED}),
+    RunState.COMMITTING: frozenset(
+        {RunState.PLANNED, RunState.COMMITTED, RunState.STOPPED, RunState.RED, RunState.ABANDONED}
+    ),
     RunState.COMMITTED: frozenset({RunState.SETTLED}),
 }
 

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 
 from adapters.base import DELETE, PUT, Acknowledgement, Binding
+from adapters.errors import TooManyRefused
 from tests.conformance.cases import NUMBER, REMARK, VERSION, Case
 from tests.conformance.places import MemoryPlace, Place, Run
 
@@ -155,6 +156,33 @@ AGAINST: dict[str, tuple[Staged, bool, Answer]] = {
     "another": (("2", "b", 1, PUT), False, Answer(1, there=A | {"2": ("b", 1)})),
     "deletes what is not there": (("2", None, 1, DELETE), False, Answer(unchanged=1, there=A)),
 }
+
+
+def test_more_refused_rows_than_are_tolerable_take_everything_back(place: Place) -> None:
+    binding = place.target(ITEMS, version="version")
+    sink = place.endpoint.sink(binding)
+    first = Run(sink, SCHEMA)
+    first.deliver(_batch([("1", "a", 5, PUT), ("2", "a", 5, PUT), ("3", "a", 5, PUT)]))
+    before = place.rows(binding, ITEMS)
+    run = Run(sink, SCHEMA, first.claim.exchange)
+    rows = [("1", "b", 5, PUT), ("2", "b", 5, PUT), ("3", None, 6, DELETE), ("4", "a", 1, PUT)]
+    delivery = sink.begin(run.claim, SCHEMA)
+    delivery.stage(_batch(rows))
+    for tolerable in (0, 1):
+        with pytest.raises(TooManyRefused) as caught:
+            delivery.commit(run.manifest(4, previous=first.claim.key, tolerable=tolerable))
+        assert [(row.row, row.rule) for row in caught.value.refused] == [(0, "conflict"), (1, "conflict")]
+        assert caught.value.remedy
+        assert place.rows(binding, ITEMS) == before
+        assert sink.settled(run.claim.key) is None
+    reading = place.endpoint.source(binding)
+    with reading:
+        assert reading.buried(pa.record_batch([pa.array(["3"])], names=["number"])).to_pylist() == [False]
+    # What is staged is still there, and as many as are tolerable may be refused.
+    answer = delivery.commit(run.manifest(4, previous=first.claim.key, tolerable=2))
+    assert _answer(answer, {}) == Answer(2, 1, refused=(0, 1))
+    # What was answered once is answered again, whatever is tolerable now.
+    assert sink.resume(run.claim, SCHEMA).commit(run.manifest(4, tolerable=0)) == answer
 
 
 @pytest.mark.parametrize("overwrite", [False, True])

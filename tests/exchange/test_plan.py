@@ -322,3 +322,20 @@ def test_what_cannot_be_refreshed_is_refused_with_every_reason() -> None:
 def test_a_refresh_that_is_none(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         Refresh(**wrong)
+
+
+@pytest.mark.parametrize(
+    "tolerance",
+    [Tolerance(), Tolerance(rows=0), Tolerance(rows=7), Tolerance(share=0.07), Tolerance(rows=3, share=0.29)],
+    ids=Tolerance.words,
+)
+def test_what_is_left_of_the_tolerance_is_what_does_not_exceed_it(tolerance: Tolerance) -> None:
+    for read in (0, 1, 7, 100, 300):
+        for refused in range(min(read, 30) + 1):
+            if (left := tolerance.left(refused, read)) is None:
+                assert not tolerance.exceeded(read, read)
+            elif tolerance.exceeded(refused, read):
+                assert left == 0
+            elif read:
+                assert not tolerance.exceeded(refused + left, read)
+                assert tolerance.exceeded(refused + left + 1, read)

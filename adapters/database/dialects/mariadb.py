@@ -112,12 +112,15 @@ class MariaDB(Dialect):
 
     def begin_snapshot(self, connection: sa.Connection) -> None:
         """A snapshot of all tables, taken now."""
-        connection.execution_options(isolation_level="REPEATABLE READ")
+        with _driver_errors(connection):
+            connection.execution_options(isolation_level="REPEATABLE READ")
         connection.exec_driver_sql("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
 
     def begin_write(self, connection: sa.Connection) -> None:
         """Read committed: a statement that waited for a lock sees what it waited for."""
-        connection.execution_options(isolation_level="READ COMMITTED")
+        # It is said with a statement and a commit of its own, past SQLAlchemy's translation of errors.
+        with _driver_errors(connection):
+            connection.execution_options(isolation_level="READ COMMITTED")
 
     def version(self, connection: sa.Connection) -> str:
         """Product and version."""

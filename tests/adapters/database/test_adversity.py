@@ -17,7 +17,7 @@ import sqlalchemy as sa
 
 from adapters.base import Binding, Claim, Selection
 from adapters.database import DatabaseEndpoint
-from adapters.errors import AdapterError, Misconfigured, Refused, Unavailable
+from adapters.errors import AdapterError, Misconfigured, Refused, StageLost, Unavailable
 from schemas import Item, arrow_schema
 from tests.adapters.database.conftest import (
     PERSON,
@@ -30,6 +30,7 @@ from tests.adapters.database.conftest import (
     person,
 )
 from tests.adapters.database.pairs import PAIRS, PRODUCTS, Sides, bind, move
+from tests.support.proxy import CuttingProxy
 from tests.support.servers import MariaDBServer, PostgreSQLServer, Server
 
 CLAIM = Claim(key="key", exchange="exchange", epoch=1)
@@ -310,6 +311,41 @@ def test_a_connection_cut_while_staging_and_while_merging(deliver: Deliverer, ha
             assert sink.settled("key") is None
             assert hands.persons() == []
         assert counts(delivery.commit(Deliverer.manifest(CLAIM, 3))) == (3, 0, 0, 0, 0)
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_a_connection_cut_in_the_middle_of_a_copy(deliver: Deliverer, hands: Hands) -> None:
+    """The server has taken the beginning of the rows and never gets their end."""
+    address = hands.engine.url
+    assert address.port is not None
+    with CuttingProxy(address.port) as proxy:
+        endpoint = DatabaseEndpoint(options_of(address.render_as_string(hide_password=False)) | {"port": proxy.port})
+        with endpoint.sink(PERSON) as sink:
+            delivery = sink.begin(CLAIM, SCHEMA)
+            delivery.stage(batch([person("1")]))
+            many = [person(str(number), photo=secrets.token_bytes(2000)) for number in range(2, 400)]
+            proxy.cut(b"PGCOPY\n\xff\r\n\x00", "before")
+            with pytest.raises(Unavailable) as caught:
+                delivery.stage(batch(many))
+            assert caught.value.retry
+            assert proxy.cuts == 1
+            delivery.stage(batch(many))
+            assert counts(delivery.commit(Deliverer.manifest(CLAIM, 399))) == (399, 0, 0, 0, 0)
+        # A first delivery's stage is the transaction that was cut: all of it is read again.
+        other = replace(PERSON, object="person2")
+        endpoint.install(other, SCHEMA)
+        with endpoint.sink(other) as sink:
+            claim = replace(CLAIM, key="first")
+            first = sink.first(claim, SCHEMA)
+            assert first is not None
+            first.stage(batch([person("1")]))
+            proxy.cut(b"PGCOPY\n\xff\r\n\x00", "before")
+            with pytest.raises((Unavailable, StageLost)):
+                first.stage(batch(many))
+            with pytest.raises(StageLost):
+                first.commit(Deliverer.manifest(claim, 399))
+            assert sink.settled("first") is None
+            assert hands.rows("SELECT count(*) FROM person2") == [(0,)]
 
 
 @pytest.fixture(scope="module", params=[PostgreSQLServer, MariaDBServer], ids=["postgresql", "mariadb"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ import pyarrow as pa
 import pytest
 import sqlalchemy as sa
 
-from adapters import Acknowledgement, RefusedRow
+from adapters import RefusedRow
 from exchange.db.tables import ExchangeRow, OwedRow, QuarantineRow, ReceiptRow, UsageRow
 from exchange.engine import RunState
 from exchange.engine import promotion as promoting
@@ -31,11 +30,8 @@ def test_rows_the_target_refused_are_found_again_by_their_place_in_the_stage(tmp
         manifest.seal(Header(delivery="d"))
     sealed = Manifest(vault, "run.1", vault.digest("run.1"))
 
-    def answer(*rows: RefusedRow) -> Acknowledgement:
-        return Acknowledgement(key="d", manifest="m", written=0, refused=rows, at=datetime.now(UTC))
-
-    assert conflicts(sealed, answer()) == {}
-    assert conflicts(sealed, answer(RefusedRow(1, "conflict", "不同"), RefusedRow(3, "conflict", "也不同"))) == {
+    assert conflicts(sealed, []) == {}
+    assert conflicts(sealed, [RefusedRow(1, "conflict", "不同"), RefusedRow(3, "conflict", "也不同")]) == {
         1: ("r3", 3, "conflict", "不同"),
         3: ("r5", 5, "conflict", "也不同"),
     }

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import sqlite3
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -37,6 +39,7 @@ from tests.exchange.engine.town import (
     resource,
     wrong,
 )
+from tests.exchange.engine.worker import Workers
 
 # --- what moves ------------------------------------------------------------------------------------
 
@@ -109,10 +112,10 @@ def test_a_row_that_leaves_the_grant_is_taken_back_and_may_come_again(town: Town
 def test_other_content_of_the_same_version_is_refused_and_its_provider_told(town: Town) -> None:
     town.report(*(person(number) for number in range(4)))
     town.run_both()
-    town.report({**person(1), "name": "悄悄改名"})
+    town.report({**person(1), "name": "悄悄改名"}, person(4))
     collected, shared = town.run_both()
-    assert collected.counts == counts(read=1, refused=1)
-    assert shared.counts == counts()
+    assert collected.counts == counts(read=2, refused=1, written=1)
+    assert shared.counts == counts(read=1, written=1)
     (row,) = town.quarantined(SYNC)
     assert (row.rule, row.number) == ("conflict", 1)
     state, said = town.told()[person(1)["id_no"]]
@@ -277,6 +280,65 @@ def test_too_many_refused_rows_stop_the_run_and_are_listed(town: Town) -> None:
     town.report(person(2), person(3), *(person(number) for number in range(4, 9)))
     town.execute("police", f"DELETE FROM inf_person WHERE id_no IN ('{wrong(2)['id_no']}', '{wrong(3)['id_no']}')")
     assert town.run(SYNC).counts == counts(read=8, written=8)
+
+
+def forbid(town: Town) -> None:
+    """The tax office's table takes one row of each district from now on."""
+    town.execute("tax", "CREATE UNIQUE INDEX one_each ON person (district)")
+
+
+def permit(town: Town) -> None:
+    on = " ON person" if town.databases["tax"].dialect.name in ("mysql", "mariadb") else ""
+    town.execute("tax", f"DROP INDEX one_each{on}")
+
+
+def test_rows_that_only_the_target_refuses_count_and_nothing_is_delivered(product_town: Town) -> None:
+    town = product_town
+    town.report(*(person(number) for number in range(9)))
+    town.run(SYNC)
+    forbid(town)
+    stopped = town.run(town.share)
+    assert stopped.state == RunState.STOPPED
+    assert "目标端提交时拒收 5 行" in stopped.reasons[0]
+    assert stopped.counts == counts(read=9, filtered=3, refused=5)
+    assert stopped.receipt is None
+    assert town.rows("tax") == {}
+    assert town.ledger(town.share) == town.stages("tax") == town.owed() == []
+    assert town.all(sa.select(UsageRow.rows).where(UsageRow.grant == town.grant)) == []
+    assert [(row.rule, row.state) for row in town.quarantined(town.share)] == [("constraint", "stopped")] * 5
+    assert "RunReddened" in town.events(stopped.id)
+    permit(town)
+    assert town.run(town.share).counts == counts(read=9, filtered=3, written=6)
+    assert town.rows("tax") == town.granted()
+    # Refused by checks and refused by the target come out of one tolerance: half of what is read.
+    town.report(*({**person(number), "name": "改"} for number in (0, 3)), wrong(20), person(21), person(22))
+    stopped = town.run(SYNC)
+    assert stopped.state == RunState.STOPPED
+    assert stopped.counts == counts(read=5, refused=3)
+    assert sorted(row.rule for row in town.quarantined(SYNC)) == ["conflict", "conflict", "identity_number"]
+    assert set(town.flags().values()) == {"0", "1"}
+    town.report(person(23))
+    assert town.run(SYNC).counts == counts(read=6, refused=3, written=3)
+    assert town.faults() == []
+
+
+def test_whoever_dies_while_a_delivery_is_taken_back_leaves_it_to_be_stopped(town: Town, workers: Workers) -> None:
+    town.report(*(person(number) for number in range(9)))
+    town.run(SYNC)
+    town.hold_leases_for(0.3)
+    forbid(town)
+    for step in ("7.commit", "7.refused", "7.commit"):
+        assert workers.run(town.home, town.share, step) == -signal.SIGKILL
+        time.sleep(0.4)
+        assert town.runs(town.share)[-1].state == RunState.COMMITTING
+    stopped = town.run(town.share)
+    assert stopped.state == RunState.STOPPED
+    assert town.rows("tax") == {}
+    assert len(town.runs(town.share)) == 1
+    assert len(town.quarantined(town.share)) == 5
+    assert town.ledger(town.share) == town.stages("tax") == town.owed() == []
+    assert town.all(sa.select(UsageRow.rows).where(UsageRow.grant == town.grant)) == []
+    assert town.faults() == []
 
 
 # --- the gate --------------------------------------------------------------------------------------

@@ -90,7 +90,7 @@ def endpoint_options(url: str, folder: Path) -> dict[str, Any]:
     product = parsed.get_backend_name()
     if product == "sqlite":
         return {"product": product, "path": parsed.database}
-    secret = folder / f"{parsed.database}.password"
+    secret = folder / f"{product}-{parsed.database}.password"
     secret.write_text(parsed.password or "")
     secret.chmod(0o600)
     return {

@@ -8,7 +8,16 @@ that a death costs no start of Python. Points are the steps the engine tells its
     look tables up,
 ``settle:N``
     after the Nth statement that changes anything, in the hub or outside, once the delivery is promoted; what
-    is only written into the log or told goes with the change it belongs to.
+    is only written into the log or told goes with the change it belongs to,
+``any:N``
+    after the Nth statement of all, in the hub and outside,
+``before:N``
+    before it,
+``meet``
+    nowhere: all workers that were started together wait for each other when they have planned, and whoever gets the
+    lease for all others to end,
+``after:S``
+    S seconds after its birth, by its parent's hand, wherever it is then.
 
 A worker ends with the exit status of its error, 0 if there was none, or by the signal it died of.
 """
@@ -24,6 +33,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -36,10 +46,13 @@ from sqlalchemy.orm import configure_mappers
 
 import schemas
 from adapters.database.sink import DatabaseDelivery
+from exchange.audit.heads import Heads
 from exchange.db import HubDatabase
 
 ROOT = Path(__file__).resolve().parents[3]
 CRASHED = 99
+EVERYWHERE = ("any", "before")
+"""Points that count every statement."""
 _LOOKS_UP = re.compile(r"^\s*(PRAGMA|SHOW|DESCRIBE)|pragma_|sqlite_master|pg_catalog|information_schema", re.IGNORECASE)
 _TOLD = re.compile(r"\b(event|notice)\b")
 
@@ -62,11 +75,13 @@ class Counter:
         self._in_commit = name == "7.commit"
 
     def executed(self, _connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        """A statement was carried out."""
+        """A statement was carried out, or is about to be."""
         word = statement.lstrip().partition(" ")[0].upper()
         if self._kind == "target" and self._in_commit and word == "INSERT" and "shutong_ledger" in statement:
             self._armed = True
-        if self._kind == "target":
+        if self._kind in EVERYWHERE:
+            self._armed = changes = True
+        elif self._kind == "target":
             changes = not _LOOKS_UP.search(statement)
         else:
             changes = word in {"INSERT", "UPDATE", "DELETE", "CREATE", "DROP"} and not _TOLD.search(statement)
@@ -78,7 +93,7 @@ class Counter:
 
 
 def _quiet(strike: signal.Signals) -> Callable[[], None]:
-    """A way to strike that does not stop the other threads with the hub's or the target's database in their hands."""
+    """A way to strike that does not stop the other threads with a database or the file of heads in their hands."""
     transaction, lock = HubDatabase.transaction, threading.RLock()
 
     @contextmanager
@@ -90,14 +105,16 @@ def _quiet(strike: signal.Signals) -> Callable[[], None]:
         with lock:
             os.kill(os.getpid(), strike)
 
-    stage = DatabaseDelivery.stage
+    def held(method: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **named: Any) -> Any:
+            with lock:
+                return method(*arguments, **named)
 
-    def staged(self: DatabaseDelivery, batch: Any) -> None:
-        with lock:
-            stage(self, batch)
+        return call
 
     setattr(HubDatabase, "transaction", guarded)  # noqa: B010
-    setattr(DatabaseDelivery, "stage", staged)  # noqa: B010
+    setattr(DatabaseDelivery, "stage", held(DatabaseDelivery.stage))  # noqa: B010
+    setattr(Heads, "append", held(Heads.append))  # noqa: B010
     return stop
 
 
@@ -110,18 +127,21 @@ def work(order: dict[str, Any]) -> int:
     hub = open_hub(Path(order["home"]))
     strike = _quiet(signal.Signals[order["strike"]])
     kind, _, number = order["point"].partition(":")
-    counter = Counter(kind, int(number or 0), strike)
+    counter = Counter(kind, int(number) if number and kind != "after" else 0, strike)
     seen = 0
 
     def observe(step: str, _figures: dict[str, Any]) -> None:
         nonlocal seen
         counter.step(step)
+        if order["point"] == "meet":
+            _meet(Path(order["meeting"]), step, order["among"])
         seen += step == order["point"]
         if step == order["point"] and seen == order["occurrence"]:
             strike()
 
-    if number:
-        sa.event.listen(sa.Engine, "after_cursor_execute", counter.executed)
+    if number and kind != "after":
+        moment = "before_cursor_execute" if kind == "before" else "after_cursor_execute"
+        sa.event.listen(sa.Engine, moment, counter.executed)
     by = current_actor(hub.settings, "integrator")
     try:
         if order["asks"]:
@@ -134,7 +154,26 @@ def work(order: dict[str, Any]) -> int:
         return error.status
     finally:
         hub.close()
+        if order["point"] == "meet":
+            _note(Path(order["meeting"]), "ended")
     return 0
+
+
+def _note(meeting: Path, what: str) -> None:
+    (meeting / f"{what}-{os.getpid()}").touch()
+
+
+def _meet(meeting: Path, step: str, among: int) -> None:
+    """Wait for the others, at the two steps where they are waited for."""
+    if step not in ("1.planned", "2.leased"):
+        return
+    word, many = ("planned", among) if step == "1.planned" else ("ended", among - 1)
+    if step == "1.planned":
+        _note(meeting, word)
+    deadline = time.monotonic() + 30
+    while len(list(meeting.glob(f"{word}-*"))) < many:
+        assert time.monotonic() < deadline, "the others did not come"
+        time.sleep(0.01)
 
 
 def _import_everything() -> None:
@@ -157,24 +196,54 @@ def serve() -> None:
     gc.disable()
     gc.freeze()
     for line in sys.stdin:
-        order = json.loads(line)
-        if order["do"] == "start":
-            child = os.fork()
-            if child == 0:
-                status = CRASHED
-                try:
-                    status = work(order)
-                except BaseException:
-                    traceback.print_exc()
-                finally:
-                    sys.stderr.flush()
-                    os._exit(status)
+        asked = json.loads(line)
+        if asked["do"] == "start":
+            children = {_born(order): _deadline(order) for order in asked["orders"]}
         else:
-            child = order["pid"]
-            os.kill(child, signal.SIGCONT)
-        _, ended = os.waitpid(child, os.WUNTRACED)
-        stopped = os.WIFSTOPPED(ended)
-        print(json.dumps({"pid": child, "status": None if stopped else os.waitstatus_to_exitcode(ended)}), flush=True)
+            children = {asked["pid"]: None}
+            os.kill(asked["pid"], signal.SIGCONT)
+        ended = _attended(children)
+        answer = [{"pid": child, "status": ended[child]} for child in children]
+        print(json.dumps(answer), flush=True)
+
+
+def _born(order: dict[str, Any]) -> int:
+    """A child that carries an order out."""
+    if child := os.fork():
+        return child
+    status = CRASHED
+    try:
+        status = work(order)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stderr.flush()
+        os._exit(status)
+
+
+def _deadline(order: dict[str, Any]) -> float | None:
+    """When a child is killed, whatever it is at."""
+    kind, _, seconds = order["point"].partition(":")
+    return time.monotonic() + float(seconds) if kind == "after" else None
+
+
+def _attended(children: dict[int, float | None]) -> dict[int, int | None]:
+    """How children end, or that they stop themselves, each killed at its deadline."""
+    ended: dict[int, int | None] = {}
+    waiting = dict(children)
+    while waiting:
+        soon = any(deadline is not None for deadline in waiting.values())
+        child, status = os.waitpid(-1, os.WUNTRACED | (os.WNOHANG if soon else 0))
+        if child == 0:
+            time.sleep(0.001)
+        elif child in waiting:
+            del waiting[child]
+            ended[child] = None if os.WIFSTOPPED(status) else os.waitstatus_to_exitcode(status)
+        for pid, deadline in list(waiting.items()):
+            if deadline is not None and time.monotonic() >= deadline:
+                os.kill(pid, signal.SIGKILL)
+                waiting[pid] = None
+    return ended
 
 
 class Workers:
@@ -214,29 +283,42 @@ class Workers:
 
         With ``asks`` it asks what became of that delivery instead; its points are those of ``settle``.
         """
-        answer = self._ask(
-            do="start", home=str(home), exchange=exchange, point=point, occurrence=occurrence, strike=strike,
-            asks=options.pop("asks", ""), options=options,
-        )  # fmt: skip
+        [answer] = self._ask(do="start", orders=[_order(home, exchange, point, occurrence, strike, options)])
         status: int | None = answer["status"]
         self.stopped = self.stopped if status is not None else answer["pid"]
-        assert status != CRASHED, self.said
         return status
+
+    def together(self, home: Path, exchange: str, *points: str) -> list[int]:
+        """Let as many workers as points are given run an exchange at once, each to die at its own; how each ended."""
+        with TemporaryDirectory() as meeting:
+            orders = [_order(home, exchange, point, 1, "SIGKILL", {}) for point in points]
+            orders = [{**order, "meeting": meeting, "among": len(points)} for order in orders]
+            return [answer["status"] for answer in self._ask(do="start", orders=orders)]
 
     def wake(self) -> int:
         """Let the worker that stopped itself last go on to its end; its exit status."""
         woken, self.stopped = self.stopped, 0
-        status: int = self._ask(do="wake", pid=woken)["status"]
-        assert status != CRASHED, self.said
+        [answer] = self._ask(do="wake", pid=woken)
+        status: int = answer["status"]
         return status
 
-    def _ask(self, **order: Any) -> dict[str, Any]:
+    def _ask(self, **order: Any) -> list[dict[str, Any]]:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps(order) + "\n")
         self._process.stdin.flush()
-        answer: dict[str, Any] = json.loads(self._process.stdout.readline())
-        return answer
+        answers: list[dict[str, Any]] = json.loads(self._process.stdout.readline())
+        assert CRASHED not in [answer["status"] for answer in answers], self.said
+        return answers
+
+
+def _order(
+    home: Path, exchange: str, point: str, occurrence: int, strike: str, options: dict[str, Any]
+) -> dict[str, Any]:
+    return {
+        "home": str(home), "exchange": exchange, "point": point, "occurrence": occurrence, "strike": strike,
+        "asks": options.pop("asks", ""), "options": options,
+    }  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -1,0 +1,86 @@
+"""A proxy between the hub and a server, that can cut a connection exactly where a word goes by."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from contextlib import suppress
+from typing import Literal, Self
+
+Moment = Literal["before", "after"]
+
+
+class CuttingProxy:
+    """Passes bytes on between a loopback port of its own and a server's; use as a context manager.
+
+    Args:
+        port: The server's port.
+    """
+
+    def __init__(self, port: int) -> None:
+        self._server = ("127.0.0.1", port)
+        self._word = b""
+        self._moment: Moment = "before"
+        self._skip = 0
+        self.cuts = 0
+        """How many connections were cut."""
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.port = int(self._listening.getsockname()[1])
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with suppress(OSError):
+            self._listening.shutdown(socket.SHUT_RDWR)
+        self._listening.close()
+
+    def cut(self, word: bytes, moment: Moment, *, skip: int = 0) -> None:
+        """Cut the next connection on which a word goes to the server.
+
+        Args:
+            word: What is looked for.
+            skip: How often it may go by before.
+            moment: ``before`` the server gets it, or ``after`` it has answered and before the answer is passed on.
+        """
+        self._moment, self._skip, self._word = moment, skip, word
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = self._listening.accept()
+                server = socket.create_connection(self._server)
+                pair = (client, server, threading.Event())
+                for pump in (self._ask, self._answer):
+                    threading.Thread(target=pump, args=pair, daemon=True).start()
+
+    def _ask(self, client: socket.socket, server: socket.socket, doomed: threading.Event) -> None:
+        with suppress(OSError):
+            while data := client.recv(1 << 16):
+                if self._word and self._word in data:
+                    self._skip -= 1
+                    if self._skip < 0:
+                        self._word = b""
+                        self.cuts += 1
+                        if self._moment == "before":
+                            break
+                        doomed.set()
+                server.sendall(data)
+        if not doomed.is_set():
+            _close(client, server)
+
+    def _answer(self, client: socket.socket, server: socket.socket, doomed: threading.Event) -> None:
+        with suppress(OSError):
+            while data := server.recv(1 << 16):
+                if doomed.is_set():
+                    break
+                client.sendall(data)
+        _close(client, server)
+
+
+def _close(*ends: socket.socket) -> None:
+    for end in ends:
+        with suppress(OSError):
+            end.shutdown(socket.SHUT_RDWR)
+        end.close()

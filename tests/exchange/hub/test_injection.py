@@ -12,7 +12,6 @@ import sqlalchemy as sa
 
 from exchange.authorisation import parse_application
 from exchange.errors import HubError
-from exchange.hub import Hub
 from tests.exchange.engine.town import (
     CODE,
     HUB,
@@ -131,15 +130,11 @@ def test_what_is_taken_is_stored_as_the_text_it_is(town: Town) -> None:
             hub.registration.register(given, by=town.actor("police"))
             entry = hub.directory.resource(given["code"], by=town.actor("police"))
             assert (entry.resource.name, entry.resource.abstract) == (text, text)
-            hub.catalog.search(hub_session(hub), text="人口")
+            with hub.database.reading() as session:
+                hub.catalog.search(session, text="人口")
         found = hub.audit.search(by=town.actor("auditor"), text=SQL[0])
         assert found.events is not None
     assert town.faults() == []
-
-
-def hub_session(hub: Hub) -> Any:
-    """A session of the hub that only reads."""
-    return sa.orm.Session(hub.database._read)
 
 
 @pytest.mark.parametrize("text", SQL)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import sys
 
-from tests.bench import database
+from tests.bench import database, webservice
 from tests.bench.report import document, show, versions
 
 BENCHES = {
-    "database": (database.results, database.PARTS, ("pyarrow", "psycopg", "adbc-driver-postgresql", "sqlalchemy"))
+    "database": (database.results, database.PARTS, ("pyarrow", "psycopg", "adbc-driver-postgresql", "sqlalchemy")),
+    "webservice": (webservice.results, webservice.PARTS, ("lxml", "spyne", "zeep", "granian", "pyarrow")),
 }
 
 

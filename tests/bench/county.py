@@ -108,6 +108,7 @@ class County:
     home: Path
     source: str
     target: str
+    object = "people"
 
     def actor(self, name: str) -> Actor:
         """One of the people, by user name."""
@@ -135,16 +136,21 @@ class County:
         write_default(self.home, hub_department=HUB, actors=ACTORS, demo=True)
         named = Department(code=HUB, name="行政审批局", division="321200")
         create_home(self.home, named, by=self.actor("integrator")).close()
-        with connect(self.source) as connection:
-            connection.execute(_TABLE)
+        self._prepare()
         with closing(open_hub(self.home)) as hub:
             for code, name in ((POLICE, "公安局"), (TAX, "税务局")):
                 department = Department(code=code, name=name, division="321200")
                 hub.registration.put_department(department, by=self.actor("integrator"))
             for name, code, url in (("police", POLICE, self.source), ("tax", TAX, self.target)):
-                spec = EndpointSpec(name=name, department=code, kind="database", options=self._options(name, url))
-                hub.registration.put_endpoint(spec, by=self.actor("integrator"))
+                hub.registration.put_endpoint(self._endpoint(name, code, url), by=self.actor("integrator"))
             self._publish(hub, capture, options or {})
+
+    def _prepare(self) -> None:
+        with connect(self.source) as connection:
+            connection.execute(_TABLE)
+
+    def _endpoint(self, name: str, department: str, url: str) -> EndpointSpec:
+        return EndpointSpec(name=name, department=department, kind="database", options=self._options(name, url))
 
     def _options(self, name: str, url: str) -> dict[str, Any]:
         parsed = sa.make_url(url)
@@ -155,12 +161,14 @@ class County:
         return {"product": "postgresql", **known, "password": f"file:{secret}"}
 
     def _publish(self, hub: Hub, capture: str, options: dict[str, Any]) -> None:
-        offer = {"endpoint": "police", "object": "people", "capture": capture, "options": options, "served": "provider"}
+        offer = {"endpoint": "police", "object": self.object, "capture": capture, "options": options}
+        offer |= {"served": "provider"}
         offer["columns"] = {item["name"]: item["name"] for item in ITEMS}
         resource = {
             "classes": ["101001001"], "name": "人口基本信息", "code": CODE, "provider_code": POLICE,
             "abstract": "姓名、公民身份号码、所在区、出生日期", "formats": ["数据库/PostgreSQL"], "items": ITEMS,
-            "share_type": 2, "share_condition": "依法履职需要", "share_ways": ["database"], "update_cycle": "daily",
+            "share_type": 2, "share_condition": "依法履职需要", "share_ways": ["database", "webservice"],
+            "update_cycle": "daily",
             "key": ["person_id"], "version_item": "ver", "offer": offer,
         }  # fmt: skip
         hub.registration.register(Resource.model_validate(resource), by=self.actor("clerk"))
@@ -179,16 +187,20 @@ class County:
             "filter": {"item": "district", "is": HERE},
             "masks": {"id_no": clear, "name": {"mask": "name"}, "born": clear, "address": clear},
             "until": (date.today() + timedelta(days=300)).isoformat(),  # noqa: DTZ011
-            "target": {"endpoint": "tax", "object": table, "columns": {name: name for name in items}},
+            "target": self._target(table, items),
         }  # fmt: skip
         with closing(open_hub(self.home)) as hub:
             name = hub.sharing.apply(Application.model_validate(asked), by=self.actor("tax"))
             grant = hub.sharing.decide(name, approved=True, reasons=["依法履职所需"], by=self.actor("chief"))
             exchange = f"share-{grant}"
             script = hub.sharing.prepare(exchange)
-        with connect(self.target) as connection:
-            connection.execute(script)
+        if script:
+            with connect(self.target) as connection:
+                connection.execute(script)
         return exchange
+
+    def _target(self, table: str, items: Sequence[str]) -> dict[str, Any]:
+        return {"endpoint": "tax", "object": table, "columns": {name: name for name in items}}
 
     def run(self, hub: Hub, exchange: str) -> RunResult:
         """Run an exchange with a hub that is open."""

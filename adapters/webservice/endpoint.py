@@ -13,9 +13,11 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from adapters.base import Binding, Capabilities, Endpoint, FoundObject, Options, Probe, Sink, Source
 from adapters.errors import AdapterError, Misconfigured, Unsupported
 from adapters.options import read_options
-from adapters.webservice.client import Operation, ServiceClient
+from adapters.webservice.client import ServiceClient
+from adapters.webservice.contract import Operation
 from adapters.webservice.http import Limits, Line
-from adapters.webservice.source import PageOptions, WebServiceSource
+from adapters.webservice.paging import PageOptions
+from adapters.webservice.source import WebServiceSource, shape_of
 
 _CAPABILITIES = Capabilities(way="webservice", captures=frozenset({"snapshot", "batches"}))
 
@@ -116,7 +118,8 @@ class WebServiceEndpoint(Endpoint):
     def source(self, binding: Binding) -> Source:
         """Read an operation page after page."""
         options = self._page_options(binding)
-        return WebServiceSource(self._client(), binding, options)
+        shape_of(binding, options)
+        return WebServiceSource(self._client(), binding, options, self._zone)
 
     def sink(self, binding: Binding) -> Sink:
         """There is no agreed way to write; :class:`Unsupported`."""

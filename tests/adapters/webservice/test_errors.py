@@ -9,7 +9,7 @@ import zeep.exceptions
 
 from adapters.errors import AdapterError, Malformed, Misconfigured, Refused, Unavailable
 from adapters.webservice.client import of_contract
-from adapters.webservice.errors import TRANSPORT, of_fault, of_status, translated
+from adapters.webservice.errors import TRANSPORT, Faulted, of_fault, of_status, translated
 
 
 def _made(kind: type[Exception]) -> Exception:
@@ -86,11 +86,11 @@ def test_status(status: int, expected: type[AdapterError] | None) -> None:
         ("s:Server.Busy", Unavailable),
         ("env:Receiver", Unavailable),
         ("Server", Unavailable),
-        ("soap:Client", Refused),
-        ("env:Sender", Refused),
-        ("soap:MustUnderstand", Refused),
-        ("E1001", Refused),
-        ("", Refused),
+        ("soap:Client", Faulted),
+        ("env:Sender", Faulted),
+        ("soap:MustUnderstand", Faulted),
+        ("E1001", Faulted),
+        ("", Faulted),
     ],
 )
 def test_fault(code: str, expected: type[AdapterError]) -> None:

@@ -67,6 +67,8 @@ class PageOptions(Options):
         start: Argument that takes the number of the first row wanted.
         first: Number of the first page or row.
         total: Element of the reply that says how many rows there are in all.
+        end: Without ``total``, what the last page is: ``empty``, or ``short`` of the rows wanted, which saves a call
+            and is wrong where the service gives fewer rows than it is asked for.
         limit: Argument that takes the number of rows wanted, if there is one.
         rows: Rows wanted on a page.
         pages: Pages after which a service is taken for endless.
@@ -93,6 +95,7 @@ class PageOptions(Options):
     start: str = Field("start", min_length=1)
     first: int | None = Field(None, ge=0)
     total: str | None = None
+    end: Literal["empty", "short"] = "empty"
     limit: str | None = "limit"
     rows: int = Field(1000, ge=1, le=100_000)
     pages: int = Field(100_000, ge=1)
@@ -108,8 +111,8 @@ class PageOptions(Options):
     def _coherent(self) -> PageOptions:
         if self.window is not None and self.since is not None:
             raise ValueError("window 和 since 只能用一种")
-        if self.paging in ("page", "offset") and self.limit is None and self.total is None:
-            raise ValueError("按页号或起始行翻页时，limit 和 total 至少写一个，否则不知道哪一页是最后一页")
+        if self.end == "short" and self.limit is None:
+            raise ValueError("end 为 short 时要写 limit，否则不知道一页该有几行")
         return self
 
     def names(self) -> list[str]:
@@ -145,9 +148,7 @@ class Pages:
         changes: The capture is ``batches``.
     """
 
-    def __init__(
-        self, name: str, options: PageOptions, zone: str, after: Mapping[str, Any], *, changes: bool
-    ) -> None:
+    def __init__(self, name: str, options: PageOptions, zone: str, after: Mapping[str, Any], *, changes: bool) -> None:
         self._name = name
         self._options = options
         self._zone = ZoneInfo(zone)
@@ -252,7 +253,7 @@ class Pages:
             if seen.rows == 0 and rows < int(told):
                 raise self._broken(f"说有 {int(told)} 行，只给出 {rows} 行", "由提供方改正翻页")
             return rows >= int(told)
-        return seen.rows < options.rows
+        return seen.rows < (options.rows if options.end == "short" else 1)
 
     def _told(self, seen: Seen) -> datetime | None:
         """The service's clock."""

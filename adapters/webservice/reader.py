@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 
 from adapters.errors import Malformed, Misconfigured
-from adapters.webservice import payload, xml
+from adapters.webservice import unpacking, xml
 from adapters.webservice.errors import of_fault
 
 ROWS = 4096
@@ -41,7 +41,7 @@ class Shape:
         entry: Where every item is an element of one name: that, and the attribute with the item's name (``item@name``).
         watched: Elements outside of rows whose text is wanted.
         document: Element whose text is an XML document with the rows in it.
-        payload: Element whose text is a payload of rows, see :mod:`adapters.webservice.payload`.
+        payload: Element whose text is a payload of rows, see :mod:`adapters.webservice.unpacking`.
         strict: An element of a row that nobody asked for is refused.
     """
 
@@ -231,7 +231,7 @@ class RowReader:
         inner.close()
 
     def _unpack(self, text: str | None) -> None:
-        for batch in payload.unpacked(text or "", self._shape.columns, self._what):
+        for batch in unpacking.unpacked(text or "", self._shape.columns, self._what):
             self.found.rows += batch.num_rows
             self.found.batches.append(batch)
 
@@ -368,9 +368,7 @@ class RowReader:
 
 
 def _is_nil(attributes: list[str]) -> bool:
-    return any(
-        attributes[at] in _NILS and attributes[at + 1].strip() in _TRUE for at in range(0, len(attributes), 2)
-    )
+    return any(attributes[at] in _NILS and attributes[at + 1].strip() in _TRUE for at in range(0, len(attributes), 2))
 
 
 def _tree(shape: Shape) -> _Place:

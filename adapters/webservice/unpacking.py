@@ -1,7 +1,7 @@
-"""Rows as a payload: an Arrow stream, compressed by zstd, in base64 (压缩载荷); for bulk between hubs.
+"""Rows out of a payload: an Arrow stream, its buffers compressed by zstd, in base64 (压缩载荷); for bulk between hubs.
 
-Every column is text under the item's name, null where there is no value; ``_operation`` is text too, where it is sent.
-The argument ``format`` with the value ``arrow`` asks for it, and the element ``payload`` holds it.
+The columns have the items' names; what they hold becomes text here like everything that is read from a service. What comes
+from outside is counted before it is unpacked: a few bytes may claim to be many.
 """
 
 from __future__ import annotations
@@ -9,31 +9,19 @@ from __future__ import annotations
 import base64
 import binascii
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from adapters.errors import Malformed
+from adapters.webservice.texts import texts
 
-FORMAT = "arrow"
-"""The value of the argument that asks for a payload."""
 INFLATED = 256 << 20
 """Bytes that the rows of one payload may have when they are unpacked."""
-CELL_ROWS = 1_000_000
+ROWS = 1_000_000
 """Rows of one payload at most."""
 
 _REMEDY = "减小每页行数，或由提供方改正"
-
-
-def packed(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> str:
-    """Rows as a payload; every column must be text."""
-    sink = pa.BufferOutputStream()
-    options = pa.ipc.IpcWriteOptions(compression="zstd")
-    with pa.ipc.new_stream(sink, schema, options=options) as writer:
-        for batch in batches:
-            writer.write_batch(batch)
-    return base64.b64encode(sink.getvalue()).decode()
 
 
 def unpacked(text: str, columns: Sequence[str], what: str) -> Iterator[pa.RecordBatch]:
@@ -59,12 +47,12 @@ def unpacked(text: str, columns: Sequence[str], what: str) -> Iterator[pa.Record
         if sum(map(_declared, pa.ipc.MessageReader.open_stream(pa.BufferReader(content)))) > INFLATED:
             raise Malformed(f"{what}的载荷展开后过大", remedy=_REMEDY)
         reader = pa.ipc.open_stream(pa.BufferReader(content))
-        _demand_text(reader.schema, what)
+        _demand_plain(reader.schema, what)
         for batch in reader:
             batch.validate(full=True)
             left -= batch.nbytes
             rows += batch.num_rows
-            if left < 0 or rows > CELL_ROWS:
+            if left < 0 or rows > ROWS:
                 raise Malformed(f"{what}的载荷展开后过大", remedy=_REMEDY)
             yield _fitted(batch, columns)
     except (pa.ArrowException, OSError, ValueError, KeyError, struct.error, IndexError) as error:
@@ -111,18 +99,15 @@ def _field(metadata: bytes, table: int, number: int) -> int | None:
     return table + offset if offset else None
 
 
-def _demand_text(schema: pa.Schema, what: str) -> None:
+def _demand_plain(schema: pa.Schema, what: str) -> None:
     for column in schema:
-        if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
-            raise Malformed(f"{what}的载荷有不是文本的列", remedy=_REMEDY)
+        if pa.types.is_nested(column.type) or pa.types.is_dictionary(column.type):
+            raise Malformed(f"{what}的载荷有不是单个值的列", remedy=_REMEDY)
     if len(set(schema.names)) != len(schema.names):
         raise Malformed(f"{what}的载荷有同名的列", remedy=_REMEDY)
 
 
 def _fitted(batch: pa.RecordBatch, columns: Sequence[str]) -> pa.RecordBatch:
     there = set(batch.schema.names)
-    arrays = [
-        pc.cast(batch.column(name), pa.string()) if name in there else pa.nulls(batch.num_rows, pa.string())
-        for name in columns
-    ]
+    arrays = [texts(batch.column(name)) if name in there else pa.nulls(batch.num_rows, pa.string()) for name in columns]
     return pa.record_batch(arrays, names=[str(place) for place in range(len(columns))])

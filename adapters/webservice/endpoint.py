@@ -26,6 +26,7 @@ from adapters.base import (
 from adapters.errors import AdapterError, Misconfigured, Unsupported
 from adapters.options import read_options
 from adapters.structure import Structure
+from adapters.webservice import xml
 from adapters.webservice.client import ServiceClient
 from adapters.webservice.contract import Operation
 from adapters.webservice.http import Limits, Line
@@ -200,6 +201,11 @@ class WebServiceEndpoint(Endpoint):
     def sink(self, binding: Binding) -> Sink:
         """Push to an operation, message by message."""
         options = self._push_options(binding)
+        names = dict.fromkeys(step.removeprefix("@") for path in binding.columns.values() for step in path.split("/"))
+        if options.entry is None and (unfit := [name for name in names if not xml.fits(name)]):
+            raise Misconfigured(
+                "；".join(f"{name!r} 不能作为元素名" for name in unfit), remedy="元素名不含空格、冒号和生僻字"
+            )
         # A message without an id is not to come twice by our own impatience.
         patience = ONCE if options.message is None else None
         return WebServiceSink(lambda: self._client(patience), binding, options, self.spool)

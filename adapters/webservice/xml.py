@@ -192,6 +192,17 @@ def _charset(head: bytes, charset: str | None) -> str | None:
     return _WIDER.get(name, name) if name in _CHARSETS else None
 
 
+def fits(name: str) -> bool:
+    """Whether schema processors take a name: they keep to the letters of XML 1.0's fourth edition."""
+    schema = etree.Element("{http://www.w3.org/2001/XMLSchema}schema")
+    try:
+        etree.SubElement(schema, "{http://www.w3.org/2001/XMLSchema}element", name=name)
+        etree.XMLSchema(schema)
+    except (ValueError, etree.XMLSchemaParseError):
+        return False
+    return True
+
+
 def local(element: etree._Element) -> str:
     """An element's name without its namespace."""
     return etree.QName(element).localname

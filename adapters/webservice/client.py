@@ -26,7 +26,7 @@ from adapters.webservice import xml
 from adapters.webservice.contract import Element, Operation, columns_of, repeated
 from adapters.webservice.errors import of_fault
 from adapters.webservice.http import Incoming, Line, Reply, place_of
-from adapters.webservice.patience import ONCE, Breaker, Patience
+from adapters.webservice.patience import ONCE, Answer, Breaker, Patience
 from adapters.webservice.patience import repeated as asked
 from adapters.webservice.reader import Found, RowReader, Shape
 from adapters.webservice.signing import Gateway, Signature, signed
@@ -36,6 +36,7 @@ DOCUMENTS = 64
 HELD = 16 << 20
 """Bytes of a page's rows that are held back until it is whole, so that it can be asked for again."""
 ENCODING = "http://schemas.xmlsoap.org/soap/encoding"
+_WSDL = "http://schemas.xmlsoap.org/wsdl/"
 _ELEMENTS = 8
 """Levels of a message that are told; deeper ones are read all the same."""
 
@@ -200,8 +201,8 @@ class ServiceClient:
     def page(self, name: str, arguments: Mapping[str, str | None], shape: Shape) -> Page:
         """Call an operation and read the rows of its reply while it arrives.
 
-        A page is asked for again while all of its rows are still here; of a large one the first are given away before the
-        last have come.
+        A page is asked for again while all of its rows are still here; of a large one the first are given away before
+        the last have come.
 
         Raises:
             AdapterError: As :meth:`call`; of a large page also while it is read.
@@ -259,7 +260,7 @@ class ServiceClient:
             raise Misconfigured(f"操作 {name} 的参数与服务描述不符", remedy="核对挂接选项中的参数名") from error
         return message
 
-    def _asked(self, ask: Callable[[], Any]) -> Any:
+    def _asked(self, ask: Callable[[], Answer]) -> Answer:
         return asked(ask, self._patience, self._breaker, place_of(self.address))
 
     @contextmanager
@@ -332,7 +333,7 @@ class ServiceClient:
             path.rpartition("/")[2],
             columns_of(row),
             style=str(found.style or "document"),
-            use=str(getattr(found.input, "_use", None) or _use_of(found)),
+            use="encoded" if (self._binding.name.localname, name) in self._documents.encoded else "literal",
             request=request,
             reply=reply,
             action=str(found.soapaction or ""),
@@ -348,6 +349,8 @@ class _Documents:
         self._patience = patience
         self._breaker = breaker
         self._loaded = 0
+        self.encoded: set[tuple[str, str]] = set()
+        """Bindings and operations whose messages are ``encoded``: zeep does not keep it."""
 
     def load(self, url: str) -> bytes:
         """A document of the contract."""
@@ -360,7 +363,11 @@ class _Documents:
         if self._loaded > DOCUMENTS:
             raise Malformed(f"服务描述分成了 {DOCUMENTS} 个以上的文件", remedy="由提供方合并")
         reply = asked(lambda: self._line.get(url), self._patience, self._breaker, place_of(url))
-        xml.parse(reply.body, "服务描述（WSDL）", charset=reply.charset)
+        root = xml.parse(reply.body, "服务描述（WSDL）", charset=reply.charset)
+        for binding in root.iter(f"{{{_WSDL}}}binding"):
+            for operation in binding.iter(f"{{{_WSDL}}}operation"):
+                if any(each.get("use") == "encoded" for each in operation.iter("{*}body")):
+                    self.encoded.add((binding.get("name", ""), operation.get("name", "")))
         return reply.body
 
     def post_xml(self, address: str, envelope: etree._Element, headers: Mapping[str, str]) -> Message:
@@ -465,11 +472,6 @@ def _arguments(elements: Iterable[Element], path: str = "") -> Iterator[str]:
             yield from _arguments([each for each in element.elements if not each.many], f"{path}{element.name}/")
         elif not element.many:
             yield f"{path}{element.name}"
-
-
-def _use_of(operation: Any) -> str:
-    """``encoded`` shows in zeep's binding only by the namespace of the encoding."""
-    return "encoded" if getattr(operation.input, "encoding_style", None) else "literal"
 
 
 def _host(url: str) -> str:

@@ -125,8 +125,8 @@ class Operation:
 
     def proposals(self) -> tuple[Proposal, ...]:
         """How it could be read page by page, guessed from the names of its arguments and elements."""
-        if not self.row:
-            return ()
+        if not self.row or repeated(self.request)[1] is not None:
+            return ()  # what takes rows gives none
         options: dict[str, object] = {"row": self.row}
         reasons = [f"应答中重复的元素是 {self.row}"]
         outside = [path.rpartition("/")[2] for path, each in self.reply.leaves() if each.letter]

@@ -1,7 +1,7 @@
 """When to ask again, and when to leave a service alone for a while (重试与熔断).
 
-Only :class:`~adapters.errors.Unavailable` is tried again, and only what may be repeated: reading, and messages that carry
-their own id.
+Only :class:`~adapters.errors.Unavailable` is tried again, and only what may be repeated: reading, and messages that
+carry their own id.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Patience:
 
     def seconds(self, failed: int, error: Unavailable) -> float:
         """How long to wait after so many failures."""
-        wait = self.pause * 2 ** (failed - 1) * random.uniform(0.5, 1.0)  # noqa: S311  # jitter is no secret
+        wait = self.pause * 2.0 ** (failed - 1) * random.uniform(0.5, 1.0)  # noqa: S311  # jitter is no secret
         if isinstance(error, Later):
             wait = max(wait, error.after)
         return min(wait, self.longest)
@@ -47,8 +47,8 @@ ONCE = Patience()
 class Breaker:
     """Knows how a service has been lately, for all threads of this process (熔断器).
 
-    Closed while it answers; open after so many failures in a row: nobody asks it for a while; then one may try, and that
-    one's answer decides.
+    Closed while it answers; open after so many failures in a row: nobody asks it for a while; then one may try, and
+    that one's answer decides.
 
     Args:
         failures: Failures in a row that open it.

@@ -28,8 +28,8 @@ class PushOptions(Options):
     Attributes:
         row: Element of a row in the request, as a path below its body; without it the first that may repeat.
         entry: Where every item of a row is an element of one name: that, and the attribute with the item's name.
-        message: Argument that takes the message's id. Without it a message that got no answer is not sent again at once,
-            and the service cannot recognise one that comes twice.
+        message: Argument that takes the message's id. Without it a message that got no answer is not sent again at
+            once, and the service cannot recognise one that comes twice.
         message_length: Characters that an id may have; a longer one is replaced by its SHA-256.
         arguments: Further arguments, always the same.
         rows: Rows of one message.
@@ -41,7 +41,7 @@ class PushOptions(Options):
         total: Element of the reply with the number of rows that were received, where it counts those.
         success: Element of the reply that says whether all went well.
         successes: Its values that mean yes.
-        duplicate: Element of the reply that is true if the message came before; then its counts may be those of nothing.
+        duplicate: Element of the reply that is true if the message came before; then its counts may be nought.
         refused: Element of the reply that repeats for each row that was not taken.
         refused_row: Element in it with the row's number in the message.
         refused_reason: Element in it that says why.

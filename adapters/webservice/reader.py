@@ -1,7 +1,7 @@
 """Rows out of a reply while it arrives: no tree of it is ever made, and every value stays the text it came as.
 
-expat calls three functions for every element; so what is done in them is kept to a few look-ups. The items wanted make a
-small tree of names (:class:`_Place`), and reading a row walks in it. What nobody wants is counted and left out.
+expat calls three functions for every element; so what is done in them is kept to a few look-ups. The items wanted make
+a small tree of names (:class:`_Place`), and reading a row walks in it. What nobody wants is counted and left out.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ class Shape:
 
     Attributes:
         row: Element of a row, perhaps with elements it lies in (``result/record``).
-        columns: What is wanted of a row: element, path of elements (``owner/name``), attribute (``@id``, ``owner/@id``).
+        columns: What is wanted of a row: element, path of elements (``owner/name``), attribute (``@id``,
+            ``owner/@id``).
         entry: Where every item is an element of one name: that, and the attribute with the item's name (``item@name``).
         watched: Elements outside of rows whose text is wanted.
         document: Element whose text is an XML document with the rows in it.
@@ -188,7 +189,8 @@ class RowReader:
         self._leaf = True
         self._nil = _is_nil(attributes) if attributes else False
         if path[-1] == self._row_path[-1] and tuple(path[-len(self._row_path) :]) == self._row_path:
-            self._enter(attributes)
+            if self._document or path[1] == "Body":
+                self._enter(attributes)
 
     def _demand_soap(self, name: str, depth: int) -> None:
         namespace, _, word = name.rpartition("}")
@@ -406,6 +408,8 @@ def _tree(shape: Shape) -> _Place:
 
 def _steps(column: str) -> tuple[tuple[str, ...], str]:
     *elements, last = column.split("/")
+    if not all((*elements, last.removeprefix("@"))):
+        raise Misconfigured(f"元素路径 {column} 不能指向一个值", remedy="改正挂接的列")
     if last.startswith("@"):
         return tuple(elements), last[1:]
     return (*elements, last), ""

@@ -23,6 +23,7 @@ from typing import Any, Literal
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.padding import PKCS7
 from lxml import etree
+from pydantic import SecretStr
 
 from adapters.errors import Malformed, Misconfigured, Refused
 
@@ -73,8 +74,7 @@ class UsernameToken(Signature):
         now: Callable[[], datetime] = _utc,
     ) -> None:
         self._user = user
-        # Closing over the password keeps it out of every dump of attributes.
-        self._password = lambda: password
+        self._password = SecretStr(password)
         self._kind = kind
         self._lifetime = lifetime
         self._now = now
@@ -99,7 +99,8 @@ class UsernameToken(Signature):
         nonce = secrets.token_bytes(16)
         word = etree.SubElement(token, f"{{{WSSE}}}Password")
         word.set("Type", f"{_PROFILE}#{'PasswordDigest' if self._kind == 'digest' else 'PasswordText'}")
-        word.text = digest(nonce, created, self._password()) if self._kind == "digest" else self._password()
+        password = self._password.get_secret_value()
+        word.text = digest(nonce, created, password) if self._kind == "digest" else password
         found = etree.SubElement(token, f"{{{WSSE}}}Nonce")
         found.set("EncodingType", _BASE64)
         found.text = base64.b64encode(nonce).decode()

@@ -1,8 +1,9 @@
 """Delivering to a service: batches pushed under ids of their own, counted against what it acknowledges.
 
 A service has no transaction and no ledger. Nothing is sent before the commit; from then on the outbox
-(:mod:`adapters.webservice.outbox`) says how far it went, and whoever comes next sends the message that is in doubt again,
-under the same id. What a service then makes of it decides: taken once where it knows its messages, else at least once.
+(:mod:`adapters.webservice.outbox`) says how far it went, and whoever comes next sends the message that is in doubt
+again, under the same id. What a service then makes of it decides: taken once where it knows its messages, else at
+least once.
 """
 
 from __future__ import annotations

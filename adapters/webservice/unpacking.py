@@ -1,7 +1,7 @@
 """Rows out of a payload: an Arrow stream, its buffers compressed by zstd, in base64 (压缩载荷); for bulk between hubs.
 
-The columns have the items' names; what they hold becomes text here like everything that is read from a service. What comes
-from outside is counted before it is unpacked: a few bytes may claim to be many.
+The columns have the items' names; what they hold becomes text here like everything that is read from a service. What
+comes from outside is counted before it is unpacked: a few bytes may claim to be many.
 """
 
 from __future__ import annotations

@@ -29,7 +29,8 @@ class HubSpool(Spool):
     def __init__(self, home: Path, keyring: Keyring, endpoint: str) -> None:
         # Endpoints are called what people like; folders are not.
         self._folder = home / FOLDER / hashlib.sha256(endpoint.encode()).hexdigest()[:16]
-        self._vault = lambda: Vault(self._folder, keyring.derive("spool", endpoint))
+        self._keyring = keyring
+        self._endpoint = endpoint
 
     def write(self, name: str, content: bytes) -> None:
         """Write a file, encrypted."""
@@ -51,6 +52,9 @@ class HubSpool(Spool):
     def names(self, beginning: str) -> tuple[str, ...]:
         """The names that begin so."""
         return tuple(name for name in self._vault().names() if name.startswith(beginning))
+
+    def _vault(self) -> Vault:
+        return Vault(self._folder, self._keyring.derive("spool", self._endpoint))
 
     @contextmanager
     def lock(self, name: str) -> Iterator[None]:

@@ -22,7 +22,7 @@ import sqlalchemy as sa
 
 from adapters.base import OPERATION, REFERENCE, Acknowledgement, Binding, Claim, Endpoint, Manifest, Selection, Sink
 from adapters.database.layout import ROW, stage_prefix
-from adapters.errors import AdapterError, Misconfigured, Unsupported
+from adapters.errors import AdapterError, Misconfigured
 from adapters.files.formats.csv import Layout, encode, header, text_of
 from adapters.memory import forget, store
 from adapters.registry import open_endpoint

@@ -1,4 +1,4 @@
-"""A department's SOAP service that takes rows and gives them back, written by hand: it knows a message that comes twice."""
+"""A department's SOAP service that takes rows and gives them back; it knows a message that comes twice."""
 
 from __future__ import annotations
 
@@ -54,7 +54,9 @@ _OPERATIONS = ("Push", "Remove", "Query")
 def wsdl(elements: Mapping[str, str], address: str) -> str:
     """The contract; ``elements`` are names to types of nullable elements, or whole elements under a name in ``<…>``."""
     inside = "".join(
-        kind if kind.startswith("<") else f'<xs:element name={quoteattr(name)} type="{kind}" minOccurs="0" nillable="true"/>'
+        kind
+        if kind.startswith("<")
+        else f'<xs:element name={quoteattr(name)} type="{kind}" minOccurs="0" nillable="true"/>'
         for name, kind in elements.items()
     )
     messages = "".join(
@@ -119,9 +121,7 @@ class Receiver:
         if name == "Query":
             return "200 OK", self._query(request)
         message = request.findtext(f"{{{NAMESPACE}}}messageId") or ""
-        rows = [
-            {xml.local(each): xml.text(each) for each in row} for row in request.iter(f"{{{NAMESPACE}}}Row")
-        ]
+        rows = [{xml.local(each): xml.text(each) for each in row} for row in request.iter(f"{{{NAMESPACE}}}Row")]
         self.messages.append((message, len(rows)))
         if self.upset is not None and (answer := self.upset(self, message)) is not None:
             return answer

@@ -9,6 +9,7 @@ from pydantic import SecretStr
 from adapters.base import Binding, Capabilities, Selection
 from adapters.errors import AdapterError, Misconfigured, Unsupported
 from adapters.registry import open_endpoint, secret_fields
+from adapters.structure import differences
 from schemas import profile
 from tests.adapters.webservice.conftest import Place, reply
 from tests.adapters.webservice.test_source import OPTIONS
@@ -30,6 +31,12 @@ def _binding(**changes: Any) -> Binding:
         ({"url": "http://x/y", "user": "a"}, "要么都写"),
         ({"url": "http://x/y", "timeout": 0}, "timeout：应大于 0"),
         ({"url": "http://x/y", "adress": "http://z"}, "address？"),
+        ({"url": "http://x/y", "security": "digest"}, "user 和 password"),
+        ({"url": "http://x/y", "security": "text", "user": "a", "password": "secret"}, "https"),
+        ({"url": "http://x/y", "certificate": "/a"}, "certificate 和 key"),
+        ({"url": "http://x/y", "requester": "r"}, "国家网关"),
+        ({"url": "http://x/y", "requester": "r", "gateway_service": "s", "appkey": "secret"}, "key_service"),
+        ({"url": "http://x/y", "attempts": 0}, "attempts"),
     ],
 )
 def test_wrong_options(options: dict[str, Any], word: str) -> None:
@@ -38,18 +45,23 @@ def test_wrong_options(options: dict[str, Any], word: str) -> None:
     assert "secret" not in str(caught.value)
 
 
-def test_it_is_read_and_nothing_else(place: Place) -> None:
+def test_it_is_read_and_pushed_to(place: Place) -> None:
     endpoint = open_endpoint("webservice", {"url": place.url})
-    assert endpoint.capabilities == Capabilities(way="webservice", captures=frozenset({"snapshot", "batches"}))
-    with pytest.raises(Unsupported):
-        endpoint.sink(_binding())
+    captures = frozenset({"snapshot", "batches"})
+    assert endpoint.capabilities == Capabilities(way="webservice", captures=captures, delivers=True)
     with pytest.raises(Unsupported):
         endpoint.source(_binding(capture="outbox"))
+    with pytest.raises(Unsupported, match="暂存处"):
+        endpoint.sink(_binding(options={"accepted": "n"})).settled("x")
+    with pytest.raises(Misconfigured, match="不能作为元素名"):
+        endpoint.sink(_binding(columns={"number": "a b"}, options={"accepted": "n"}))
+    with pytest.raises(Misconfigured, match="accepted"):
+        endpoint.sink(_binding(options={}))
     assert endpoint.prepare(_binding(), SCHEMA) == ""
 
 
 def test_the_password_is_a_secret_and_is_sent(place: Place) -> None:
-    assert secret_fields("webservice") == {"password"}
+    assert secret_fields("webservice") == {"password", "secret", "appkey"}
     endpoint = open_endpoint("webservice", {"url": place.url, "user": "hub", "password": SecretStr("pass")})
     assert endpoint.test()[0].passed
     assert place.archive.headers[-1]["HTTP_AUTHORIZATION"] == "Basic aHViOnBhc3M="
@@ -90,7 +102,7 @@ def test_check_lists_everything(place: Place) -> None:
     ]
     assert "行元素是 record" in endpoint.check(_binding(options=OPTIONS | {"row": "Row"}), SCHEMA, sink=False)[0]
     assert "操作 x" in endpoint.check(_binding(object="x"), SCHEMA, sink=False)[0]
-    assert "不能作为交付目标" in endpoint.check(_binding(), SCHEMA, sink=True)[0]
+    assert "没有可重复的行元素" in endpoint.check(_binding(options={"accepted": "n"}), SCHEMA, sink=True)[0]
 
 
 @pytest.mark.parametrize(
@@ -115,3 +127,23 @@ def test_a_reply_is_bounded_by_the_option(place: Place) -> None:
     endpoint = open_endpoint("webservice", {"url": place.url, "largest": 40_000})
     with pytest.raises(AdapterError, match="40000"):
         list(endpoint.source(_binding()).batches(Selection()))
+
+
+def test_the_structure_of_an_operation_is_told(place: Place) -> None:
+    endpoint = open_endpoint("webservice", {"url": place.url})
+    before = endpoint.structure("getRecords")
+    assert before is not None
+    assert [column.name for column in before.columns] == [
+        "no", "owner", "born", "op", "→ page", "→ size", "→ changedSince", "→ area",
+    ]  # fmt: skip
+    place.archive.wsdl = place.archive.wsdl.replace('name="no" type="xs:long"', 'name="no" type="xs:string"').replace(
+        '<xs:element name="born" type="xs:date" minOccurs="0"/>', '<xs:element name="birthday" type="xs:date"/>'
+    )
+    after = endpoint.structure("getRecords")
+    assert after is not None
+    assert [(each.kind, each.column) for each in differences(before, after)] == [
+        ("type", "no"), ("renamed", "born"), ("not null", "born"),
+    ]  # fmt: skip
+    gone = endpoint.structure("other")
+    assert gone is not None
+    assert gone.lies == "absent"

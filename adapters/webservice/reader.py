@@ -188,9 +188,12 @@ class RowReader:
         self._stream.texts.clear()
         self._leaf = True
         self._nil = _is_nil(attributes) if attributes else False
-        if path[-1] == self._row_path[-1] and tuple(path[-len(self._row_path) :]) == self._row_path:
-            if self._document or path[1] == "Body":
-                self._enter(attributes)
+        if path[-1] == self._row_path[-1] and self._is_row():
+            self._enter(attributes)
+
+    def _is_row(self) -> bool:
+        inside = self._document or self._path[1:2] == ["Body"]
+        return inside and tuple(self._path[-len(self._row_path) :]) == self._row_path
 
     def _demand_soap(self, name: str, depth: int) -> None:
         namespace, _, word = name.rpartition("}")

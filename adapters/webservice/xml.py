@@ -59,7 +59,7 @@ def parse(content: bytes, what: str, *, charset: str | None = None) -> etree._El
     """
     try:
         root = etree.fromstring(content, parser(None if _DECLARED.match(content) else charset))
-    except (etree.XMLSyntaxError, LookupError, ValueError) as error:
+    except (etree.LxmlError, LookupError, ValueError) as error:
         line = getattr(error, "lineno", None)
         where = f"（第 {line} 行）" if line else ""
         raise Malformed(f"{what}不是可读的 XML{where}", remedy="由提供方改正；过大的内容请减小每页行数") from error

@@ -27,22 +27,22 @@ def _binding(**changes: Any) -> Binding:
     [
         ({}, "url：缺少此项"),
         ({"url": "ftp://x/y"}, "http 或 https"),
-        ({"url": "http://user:secret@x/y"}, "不写用户和口令"),
+        ({"url": "http://user:hush@x/y"}, "不写用户和口令"),
         ({"url": "http://x/y", "user": "a"}, "要么都写"),
         ({"url": "http://x/y", "timeout": 0}, "timeout：应大于 0"),
         ({"url": "http://x/y", "adress": "http://z"}, "address？"),
         ({"url": "http://x/y", "security": "digest"}, "user 和 password"),
-        ({"url": "http://x/y", "security": "text", "user": "a", "password": "secret"}, "https"),
+        ({"url": "http://x/y", "security": "text", "user": "a", "password": "hush"}, "https"),
         ({"url": "http://x/y", "certificate": "/a"}, "certificate 和 key"),
         ({"url": "http://x/y", "requester": "r"}, "国家网关"),
-        ({"url": "http://x/y", "requester": "r", "gateway_service": "s", "appkey": "secret"}, "key_service"),
+        ({"url": "http://x/y", "requester": "r", "gateway_service": "s", "appkey": "hush"}, "key_service"),
         ({"url": "http://x/y", "attempts": 0}, "attempts"),
     ],
 )
 def test_wrong_options(options: dict[str, Any], word: str) -> None:
     with pytest.raises(Misconfigured, match=word.replace("？", ".")) as caught:
         open_endpoint("webservice", options)
-    assert "secret" not in str(caught.value)
+    assert "hush" not in str(caught.value)
 
 
 def test_it_is_read_and_pushed_to(place: Place) -> None:

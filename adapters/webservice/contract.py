@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from adapters.base import FoundColumn, Proposal
-from adapters.structure import Structure, StructureColumn
+from adapters.structure import ARGUMENT, Structure, StructureColumn
 
 FAMILIES = {
     "C": "文本", "M": "文本", "L": "逻辑", "N": "定点数", "I": "整数", "F": "浮点数", "B": "浮点数", "D": "日期",
@@ -117,7 +117,7 @@ class Operation:
             known = {column.name for column in columns}
             columns += [_column(path, each) for path, each in inside.leaves() if path not in known]
         columns += [
-            _column(f"→ {path}", each)
+            _column(f"{ARGUMENT}{path}", each)
             for path, each in self.request.leaves()
             if not (pushed and path.startswith(f"{pushed}/"))
         ]

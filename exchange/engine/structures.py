@@ -15,6 +15,7 @@ from typing import Literal
 from sqlalchemy.orm import Session
 
 from adapters import Difference, Endpoint, Structure, StructureColumn, differences
+from adapters.structure import ARGUMENT
 from exchange.audit import AuditLog, events
 from exchange.db import HubDatabase, now
 from exchange.db.tables import ExchangeRow, NoticeRow, StructureRow

@@ -128,7 +128,7 @@ class Operation:
         if not self.row or repeated(self.request)[1] is not None:
             return ()  # what takes rows gives none
         options: dict[str, object] = {"row": self.row}
-        reasons = [f"应答中重复的元素是 {self.row}"]
+        reasons = [self.title(), f"应答中重复的元素是 {self.row}"]
         outside = [path.rpartition("/")[2] for path, each in self.reply.leaves() if each.letter]
         names = {path.rpartition("/")[2].lower(): path for path in self.arguments}
         cursor, following = _first(names, _CURSOR), _first({name.lower(): name for name in outside}, _NEXT)
@@ -191,15 +191,6 @@ def columns_of(row: Element | None) -> tuple[FoundColumn, ...]:
         FoundColumn(path, each.letter or "C", length=each.length, nullable=each.optional or each.nillable)
         for path, each in row.leaves()
     )
-
-
-def same(one: str, other: str) -> bool:
-    """Whether two names are one, whatever their case and signs."""
-    return _plain(one) == _plain(other)
-
-
-def _plain(name: str) -> str:
-    return "".join(sign for sign in name.lower() if sign.isalnum())
 
 
 def _row(reply: Element) -> Element:

@@ -24,7 +24,7 @@ from adapters.base import (
     Source,
 )
 from adapters.errors import AdapterError, Misconfigured, Unsupported
-from adapters.options import read_options
+from adapters.options import nearest, read_options
 from adapters.structure import Structure
 from adapters.webservice import xml
 from adapters.webservice.client import ServiceClient
@@ -289,4 +289,6 @@ def _missing(operation: Operation, binding: Binding, options: PageOptions) -> li
         return [f"操作 {operation.name} 的行元素是 {operation.row}，不是 {options.row}"]
     known = {column.name for column in operation.columns}
     wanted = [*binding.columns.values(), *binding.fixed, *filter(None, [options.operation])]
-    return [f"操作 {operation.name} 的行里没有元素 {name}" for name in wanted if name not in known]
+    return [
+        f"操作 {operation.name} 的行里没有元素 {name}{nearest(name, known)}" for name in wanted if name not in known
+    ]

@@ -112,7 +112,8 @@ def test_the_key_request_is_signed_with_the_appkey() -> None:
     assert headers["gjgxjhpt_sign"] == gateway_sign(APPKEY.encode(), "s_key", "R-0001", "1700000000000")
 
 
-def _key_reply(**changes: object) -> bytes:
+def key_body(**changes: object) -> bytes:
+    """A reply of the key service."""
     padder = PKCS7(128).padder()
     padded = padder.update(b"short-lived") + padder.finalize()
     cipher = Cipher(algorithms.AES(APPKEY.encode()), modes.ECB()).encryptor()
@@ -123,7 +124,7 @@ def _key_reply(**changes: object) -> bytes:
 
 @pytest.mark.parametrize("end", ["2026-01-01 12:00:00", 1_767_240_000_000, "1767240000000"])
 def test_the_key_services_reply_is_opened(end: object) -> None:
-    found = key_reply(_key_reply(secretEndTime=end), APPKEY, SHANGHAI)
+    found = key_reply(key_body(secretEndTime=end), APPKEY, SHANGHAI)
     assert found == ShortLived(b"short-lived", datetime(2026, 1, 1, 4, tzinfo=UTC))
 
 
@@ -135,10 +136,10 @@ def test_the_key_services_reply_is_opened(end: object) -> None:
         (b"[" * 100_000, APPKEY, Malformed),
         (b'{"code": "0"}', APPKEY, Malformed),
         (b'{"code": "1001", "message": "no"}', APPKEY, Refused),
-        (_key_reply(), "fedcba9876543210", Malformed),
-        (_key_reply(), "short", Misconfigured),
-        (_key_reply(secret="not base64"), APPKEY, Malformed),
-        (_key_reply(secretEndTime="tomorrow"), APPKEY, Malformed),
+        (key_body(), "fedcba9876543210", Malformed),
+        (key_body(), "short", Misconfigured),
+        (key_body(secret="not base64"), APPKEY, Malformed),
+        (key_body(secretEndTime="tomorrow"), APPKEY, Malformed),
     ],
     ids=["page", "list", "deep", "no data", "refused", "other key", "no key", "no base64", "no time"],
 )

@@ -8,8 +8,11 @@ from typing import Any
 
 import pytest
 
+from adapters import Structure, StructureColumn
 from catalog import EndpointSpec
+from exchange.engine.structures import Look, judged
 from exchange.errors import Failed, Held, Red
+from exchange.plan import End
 from exchange.service import serve
 from tests.adapters.webservice.receiver import Receiver, fault
 from tests.exchange.engine.town import COLUMNS, TAX, Town, grant, person, publish, resource, wrong
@@ -140,3 +143,34 @@ def test_a_contract_that_has_changed_holds_the_exchange(served: Served) -> None:
     assert "born" in str(held.value.reasons)
     served.receiver.elements = elements
     assert served.share().state == "settled"
+
+
+def test_what_a_changed_argument_means_to_who_reads(served: Served) -> None:
+    town = served.town
+    town.report(person(1))
+    plan = town.run("sync-101001001-0001").plan
+    options = {"cursor": "page", "arguments": {"zone": "1"}, "window": {"from": "since"}}
+    end = End(endpoint="taxws", object="get", columns={"id_no": "no"}, options=options)
+    plan = plan.model_copy(update={"source": end})
+
+    def columns(**nullable: bool) -> Structure:
+        found = (
+            StructureColumn(name=name.replace("arg_", "→ "), family="文本", declared="string", nullable=each)
+            for name, each in nullable.items()
+        )
+        return Structure(name="get", columns=tuple(found))
+
+    def holds(**after: bool) -> list[tuple[str, str]]:
+        before = columns(no=True, arg_page=True, arg_zone=True, arg_since=True, arg_other=True)
+        changes = judged(plan, Look("source", end, columns(**after)), before)
+        return [(change.difference.kind, change.difference.column) for change in changes if change.holds]
+
+    same = {"no": True, "arg_page": True, "arg_zone": True, "arg_since": True, "arg_other": True}
+    assert holds(**same, arg_more=True) == []
+    assert holds(**same, arg_more=False) == [("added", "→ more")]
+    assert holds(**same | {"arg_other": False}) == [("not null", "→ other")]
+    assert holds(**same | {"arg_page": False}) == []
+    for gone in ("arg_page", "arg_zone", "arg_since"):
+        rest = {name: each for name, each in same.items() if name != gone}
+        assert holds(**rest) == [("dropped", gone.replace("arg_", "→ "))]
+    assert holds(**{name: each for name, each in same.items() if name != "arg_other"}) == []

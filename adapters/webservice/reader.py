@@ -187,7 +187,11 @@ class RowReader:
         path.append(local(name))
         self._stream.texts.clear()
         self._leaf = True
-        self._nil = _is_nil(attributes) if attributes else False
+        self._nil = False
+        if attributes:
+            self._nil = _is_nil(attributes)
+            if _refers(attributes):
+                raise self._by_reference(path[-1])
         if path[-1] == self._row_path[-1] and self._is_row():
             self._enter(attributes)
 
@@ -269,10 +273,7 @@ class RowReader:
                 if name in _NILS:
                     nil = place.slot >= 0 and value.strip() in _TRUE
                 elif name == "href" and value.startswith("#"):
-                    raise Malformed(
-                        f"{self._what}第 {count + 1} 行以引用（multiRef href）给出元素 {place.name}，不予解析",
-                        remedy="由提供方关闭 multiRef（Axis：sendMultiRefs=false），或改用 document/literal",
-                    )
+                    raise self._by_reference(place.name)
                 elif (slot := place.attributes.get(local(name))) is not None:
                     put(slot, value, f"@{local(name)}")
 
@@ -360,6 +361,13 @@ class RowReader:
 
         return enter
 
+    def _by_reference(self, name: str) -> Malformed:
+        """The error for a reply of the style rpc/encoded whose parts lie elsewhere in it."""
+        return Malformed(
+            f"{self._what}第 {self.found.rows + 1} 行以引用（multiRef href）给出元素 {name[:64]}，不予解析",
+            remedy="由提供方关闭 multiRef（Axis：sendMultiRefs=false），或改用 document/literal",
+        )
+
     def _broken(self, why: str) -> Malformed:
         number = self.found.rows + 1
         return Malformed(f"{self._what}第 {number} 行{why}", remedy="由提供方改正，或改正挂接")
@@ -370,6 +378,10 @@ class RowReader:
             self.found.batches.append(pa.record_batch(arrays, names=[str(place) for place in range(len(arrays))]))
             for column in self._columns:
                 column.clear()
+
+
+def _refers(attributes: list[str]) -> bool:
+    return any(attributes[at] == "href" and attributes[at + 1].startswith("#") for at in range(0, len(attributes), 2))
 
 
 def _is_nil(attributes: list[str]) -> bool:

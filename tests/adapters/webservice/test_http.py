@@ -165,7 +165,7 @@ def test_an_answer_as_it_comes_and_time_that_is_not_the_peers(peer: Peer) -> Non
     def behave(caller: socket.socket) -> None:
         caller.sendall(b"HTTP/1.1 200 OK\r\nDate: Thu, 01 Jan 2026 00:00:00 GMT\r\n\r\n" + b"x" * 200_000)
 
-    with Line(Limits(seconds=1.0)).open("POST", peer.url(behave), iter([b"a", b"b"]), {}) as incoming:
+    with Line(Limits(seconds=1.0)).open("GET", peer.url(behave), None, {}) as incoming:
         assert incoming.date == "Thu, 01 Jan 2026 00:00:00 GMT"
         chunks = incoming.chunks()
         size = len(next(chunks))
@@ -173,7 +173,6 @@ def test_an_answer_as_it_comes_and_time_that_is_not_the_peers(peer: Peer) -> Non
             time.sleep(1.5)
         size += sum(map(len, chunks))
     assert size == 200_000
-    assert b"Transfer-Encoding: chunked" in peer.heard[0]
 
 
 def test_a_certificate_that_is_not_there(tmp_path: Path) -> None:

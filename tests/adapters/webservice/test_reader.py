@@ -135,6 +135,12 @@ def test_rows_that_are_not_as_bound(record: str, why: str) -> None:
     assert "1101" not in caught.value.message
 
 
+def test_a_reply_that_gives_its_rows_by_reference_is_not_taken_for_empty() -> None:
+    content = envelope('<R><return href="#id0"/></R><multiRef id="id0"><no>1</no></multiRef>')
+    with pytest.raises(Malformed, match="multiRef"):
+        _rows(content)
+
+
 def test_an_element_that_is_called_like_a_row_and_holds_nothing_is_none() -> None:
     assert _rows(envelope("<R><record/><record></record></R>")) == []
 

@@ -27,6 +27,7 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
 from adapters.errors import Unsupported
+from adapters.spool import Spool
 from adapters.structure import Structure
 from schemas import Profile
 
@@ -457,6 +458,8 @@ class Endpoint(ABC):
 
     kind: ClassVar[str]
     options_type: ClassVar[type[Options]]
+    spool: Spool | None = None
+    """Where a sink keeps what its target has no place for; given by the hub after opening."""
 
     @abstractmethod
     def __init__(self, options: Any, *, zone: str = "Asia/Shanghai") -> None:

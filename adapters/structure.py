@@ -15,6 +15,9 @@ from typing import Any, Literal
 Lies = Literal["table", "view", "absent"]
 LIES: dict[str, str] = {"table": "表", "view": "视图", "absent": "没有"}
 
+ARGUMENT = "→ "
+"""What the name of a column begins with that is an argument of a service, and no item of a row."""
+
 Kind = Literal[
     "gone", "lies", "added", "dropped", "renamed", "widened", "narrowed", "type", "spelling",
     "nullable", "not null", "default", "no default", "computed", "characters", "collation", "key", "unique",

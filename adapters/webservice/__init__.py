@@ -1,15 +1,15 @@
-"""Web Service (Web 服务): pages of rows out of a department's SOAP service, and the door for our own.
+"""Web Service (Web 服务): rows out of a department's SOAP service and into it, and the door for our own.
 
 What
-    A :class:`~adapters.webservice.source.WebServiceSource` calls one operation, document/literal wrapped, page
-    after page. :mod:`adapters.webservice.server` offers rows in the same shape to others.
+    A :class:`~adapters.webservice.source.WebServiceSource` calls one operation page after page and reads the replies
+    while they arrive; a :class:`~adapters.webservice.sink.WebServiceSink` pushes rows message by message.
+    :mod:`adapters.webservice.server` offers rows to others.
 Endpoint
-    ``webservice`` with the options ``url`` (the WSDL), ``address``, ``service``, ``port``, ``timeout``, ``largest``,
-    ``user``, ``password`` and ``ca``; a binding names the operation and, among its options, the elements of
-    its request and reply.
+    ``webservice``: ``url`` is the WSDL; credentials, limits and patience are options too. A binding names the operation
+    and, among its options, the elements of its request and reply (``PageOptions``, ``PushOptions``).
 Capabilities
-    Reads by ``snapshot``, or by ``batches`` where the service takes a mark to start from. It delivers nothing
-    and takes nothing back.
+    Reads by ``snapshot``, or by ``batches`` where the service takes a mark or a window of time. Delivers without a
+    transaction: a message that got no answer goes again under the same id. It takes nothing back.
 Failure
     Time, network and Server faults are Unavailable; credentials, certificates and Client faults are Refused; a
     reply that is no SOAP, or has a DTD, or is too large, is Malformed; a contract without the registered

@@ -1,30 +1,44 @@
-"""zeep's only home: the contract of a service, and calls whose replies nobody has typed.
+"""zeep's only home: the contract of a service, and messages made by it.
 
-zeep turns a value it cannot parse into None; so it makes requests only, and replies are read by
-element name in :mod:`adapters.webservice.source`.
+zeep turns a value it cannot parse into None; so it makes requests only, and neither sends them nor reads a reply:
+what it would send is taken from its hands, signed and sent here, and replies are read by element name.
 """
 
 from __future__ import annotations
 
 import logging
+import secrets
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.resources import files
 from typing import Any
 from urllib.parse import urlsplit
 
+import pyarrow as pa
 import zeep
 import zeep.exceptions
 from lxml import etree
 
-from adapters.base import FoundColumn
 from adapters.errors import Malformed, Misconfigured, Refused
 from adapters.webservice import xml
+from adapters.webservice.contract import Element, Operation, columns_of, repeated
 from adapters.webservice.errors import of_fault
-from adapters.webservice.http import Line, Reply
+from adapters.webservice.http import Incoming, Line, Reply, place_of
+from adapters.webservice.patience import ONCE, Answer, Breaker, Patience
+from adapters.webservice.patience import repeated as asked
+from adapters.webservice.reader import Found, RowReader, Shape
+from adapters.webservice.signing import Gateway, Signature, signed
 
 DOCUMENTS = 64
 """How many documents a contract may be spread over."""
+HELD = 16 << 20
+"""Bytes of a page's rows that are held back until it is whole, so that it can be asked for again."""
+ENCODING = "http://schemas.xmlsoap.org/soap/encoding"
+_WSDL = "http://schemas.xmlsoap.org/wsdl/"
+_ELEMENTS = 8
+"""Levels of a message that are told; deeper ones are read all the same."""
 
 # It logs whole messages at DEBUG, and broken values at ERROR.
 logging.getLogger("zeep").setLevel(logging.CRITICAL)
@@ -57,13 +71,40 @@ _LETTERS = {
 
 
 @dataclass(frozen=True)
-class Operation:
-    """An operation: its arguments, the element that repeats in its reply, and what that consists of."""
+class Message:
+    """A message as zeep made it."""
 
-    name: str
-    arguments: tuple[str, ...]
-    row: str
-    columns: tuple[FoundColumn, ...]
+    address: str
+    envelope: etree._Element
+    headers: Mapping[str, str]
+
+
+class Page:
+    """A reply being read: its rows, and when they are through, what else it held."""
+
+    def __init__(self, held: list[pa.RecordBatch], rest: Iterator[pa.RecordBatch] | None, told: Told) -> None:
+        self._held = held
+        self._rest = rest
+        self.told = told
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        yield from self._held
+        self._held = []
+        if self._rest is not None:
+            yield from self._rest
+
+    def close(self) -> None:
+        """Leave the rest unread."""
+        if self._rest is not None:
+            self._rest.close()  # type: ignore[attr-defined]  # it is a generator
+
+
+@dataclass
+class Told:
+    """What a reply told beside its rows."""
+
+    found: Found
+    date: str | None = None
 
 
 class ServiceClient:
@@ -75,6 +116,9 @@ class ServiceClient:
         address: Where to send, if not where the contract says.
         service: Service of the contract, if it has several.
         port: Port of the service, if it has several.
+        signatures: What is put on every message.
+        patience: How often what may be repeated is tried.
+        breaker: Knows how the service has been lately.
 
     Raises:
         Misconfigured: The contract does not fit what is registered.
@@ -82,13 +126,25 @@ class ServiceClient:
     """
 
     def __init__(
-        self, line: Line, url: str, address: str | None = None, service: str | None = None, port: str | None = None
+        self,
+        line: Line,
+        url: str,
+        address: str | None = None,
+        service: str | None = None,
+        port: str | None = None,
+        *,
+        signatures: tuple[Signature, ...] = (),
+        patience: Patience = ONCE,
+        breaker: Breaker | None = None,
     ) -> None:
         self._line = line
+        self._signatures = signatures
+        self._patience = patience
+        self._breaker = breaker or Breaker()
         settings = zeep.Settings(
             strict=True, raw_response=True, forbid_dtd=True, forbid_entities=True, xml_huge_tree=False
         )
-        self._documents = _Documents(line, url)
+        self._documents = _Documents(line, url, patience, self._breaker)
         try:
             # It warns of parts it leaves out; if they are needed, their lack shows below.
             with warnings.catch_warnings():
@@ -123,7 +179,7 @@ class ServiceClient:
         return self._operation(name)
 
     def call(self, name: str, arguments: Mapping[str, str | None]) -> etree._Element:
-        """Call an operation.
+        """Call an operation that may be called again.
 
         Returns:
             The first element of the reply's body, unread.
@@ -134,13 +190,119 @@ class ServiceClient:
             Refused: A fault of the request.
             Malformed: The reply is no SOAP.
         """
+        message = self._message(name, arguments)
+
+        def ask() -> etree._Element:
+            with self._sent(message) as incoming:
+                return _unwrapped(_whole(incoming), f"{_host(self.address)} 的应答")
+
+        return self._asked(ask)
+
+    def page(self, name: str, arguments: Mapping[str, str | None], shape: Shape) -> Page:
+        """Call an operation and read the rows of its reply while it arrives.
+
+        A page is asked for again while all of its rows are still here; of a large one the first are given away before
+        the last have come.
+
+        Raises:
+            AdapterError: As :meth:`call`; of a large page also while it is read.
+        """
+        message = self._message(name, arguments)
+
+        def ask() -> Page:
+            told = Told(Found())
+            rest, held, size = self._rows(message, shape, told), [], 0
+            for batch in rest:
+                held.append(batch)
+                size += batch.nbytes
+                if size > HELD:
+                    return Page(held, rest, told)
+            return Page(held, None, told)
+
+        return self._asked(ask)
+
+    def push(self, operation: Operation, body: Callable[[], Iterable[bytes]], *, chunked: bool) -> etree._Element:
+        """Send a body that was made here under an id of its own, so that it may be sent again.
+
+        Args:
+            operation: What is called.
+            body: Makes the body's bytes.
+            chunked: Send them as they are made, instead of making them all first.
+
+        Returns:
+            The first element of the reply's body.
+
+        Raises:
+            AdapterError: As :meth:`call`.
+        """
+        namespace, kind, headers = self._envelope_of(operation)
+
+        def ask() -> etree._Element:
+            mark = secrets.token_hex(16)
+            envelope = etree.Element(f"{{{namespace}}}Envelope", nsmap={"soap": namespace})
+            etree.SubElement(envelope, f"{{{namespace}}}Body").text = mark
+            envelope, more = signed(envelope, {"Content-Type": kind, **headers}, self._signatures)
+            whole = etree.tostring(envelope, xml_declaration=True, encoding="utf-8")
+            before, _, behind = whole.partition(mark.encode())
+            pieces = _pieces(before, body(), behind)
+            content = pieces if chunked else b"".join(pieces)
+            with self._refusals(), self._line.open("POST", self.address, content, more) as incoming:
+                return _unwrapped(_whole(incoming), f"{_host(self.address)} 的应答")
+
+        return self._asked(ask)
+
+    def _message(self, name: str, arguments: Mapping[str, str | None]) -> Message:
         try:
-            reply: Reply = self._service[name](**arguments)
+            message: Message = self._service[name](**_nested(arguments))
         except AttributeError as error:
             raise Misconfigured(f"服务没有操作 {name}", remedy="核对操作名") from error
         except (zeep.exceptions.Error, TypeError, ValueError) as error:
             raise Misconfigured(f"操作 {name} 的参数与服务描述不符", remedy="核对挂接选项中的参数名") from error
-        return _unwrapped(reply, f"{_host(self.address)} 的应答")
+        return message
+
+    def _asked(self, ask: Callable[[], Answer]) -> Answer:
+        return asked(ask, self._patience, self._breaker, place_of(self.address))
+
+    @contextmanager
+    def _sent(self, message: Message) -> Iterator[Incoming]:
+        envelope, headers = signed(message.envelope, message.headers, self._signatures)
+        content = etree.tostring(envelope, xml_declaration=True, encoding="utf-8")
+        with self._refusals(), self._line.open("POST", message.address, content, headers) as incoming:
+            yield incoming
+
+    @contextmanager
+    def _refusals(self) -> Iterator[None]:
+        """A short-lived secret that is not taken is fetched anew before the next message."""
+        try:
+            yield
+        except Refused:
+            for signature in self._signatures:
+                if isinstance(signature, Gateway):
+                    signature.forget()
+            raise
+
+    def _rows(self, message: Message, shape: Shape, told: Told) -> Iterator[pa.RecordBatch]:
+        what = f"{_host(self.address)} 的应答"
+        with self._sent(message) as incoming:
+            _demand_single(incoming.media, what)
+            told.date = incoming.date
+            reader = RowReader(shape, what, charset=incoming.charset, found=told.found)
+            ready = told.found.batches
+            for chunk in incoming.chunks():
+                reader.feed(chunk)
+                while ready:
+                    batch = ready.pop(0)
+                    with incoming.away():
+                        yield batch
+            reader.close()
+            while ready:
+                yield ready.pop(0)
+
+    def _envelope_of(self, operation: Operation) -> tuple[str, str, dict[str, str]]:
+        """Namespace, content type and headers of a message of the chosen binding's version of SOAP."""
+        if "envelope" in self._binding.nsmap["soap-env"] and "2003/05" in self._binding.nsmap["soap-env"]:
+            return xml.ENVELOPES["1.2"], f'application/soap+xml; charset=utf-8; action="{operation.action}"', {}
+        return xml.ENVELOPES["1.1"], "text/xml; charset=utf-8", {"SOAPAction": f'"{operation.action}"'}
 
     def close(self) -> None:
         """Let go of the line."""
@@ -161,39 +323,87 @@ class ServiceClient:
 
     def _operation(self, name: str) -> Operation:
         found = self._binding.get(name)
-        row, columns = _repeated(getattr(found.output.body, "type", None), 4)
-        arguments = getattr(getattr(found.input.body, "type", None), "elements", ())
-        return Operation(name, tuple(argument for argument, _ in arguments), row, columns)
+        request = _body(found.input)
+        reply = _body(found.output) if found.output is not None else Element(name="")
+        path, row = repeated(reply)
+        parameters = [element for element in request.elements if not element.many]
+        return Operation(
+            name,
+            tuple(_arguments(parameters)),
+            path.rpartition("/")[2],
+            columns_of(row),
+            style=str(found.style or "document"),
+            use="encoded" if (self._binding.name.localname, name) in self._documents.encoded else "literal",
+            request=request,
+            reply=reply,
+            action=str(found.soapaction or ""),
+        )
 
 
 class _Documents:
-    """What zeep asks for and sends: documents of the registered host only, and messages."""
+    """What zeep asks for and sends: documents of the registered host only; messages are kept back."""
 
-    def __init__(self, line: Line, url: str) -> None:
+    def __init__(self, line: Line, url: str, patience: Patience, breaker: Breaker) -> None:
         self._line = line
         self._host = _host(url)
+        self._patience = patience
+        self._breaker = breaker
         self._loaded = 0
+        self.encoded: set[tuple[str, str]] = set()
+        """Bindings and operations whose messages are ``encoded``: zeep does not keep it."""
 
     def load(self, url: str) -> bytes:
         """A document of the contract."""
+        if url.rstrip("/") == ENCODING:
+            # Contracts of the style rpc/encoded import it; it is not fetched from anywhere.
+            return files("schemas").joinpath("soap", "encoding.xsd").read_bytes()
         if urlsplit(url).scheme not in ("http", "https") or _host(url) != self._host:
             raise Refused("服务描述引用了别处的文件，不予读取", remedy="由提供方把引用的文件放在同一主机上")
         self._loaded += 1
         if self._loaded > DOCUMENTS:
             raise Malformed(f"服务描述分成了 {DOCUMENTS} 个以上的文件", remedy="由提供方合并")
-        reply = self._line.get(url)
-        xml.parse(reply.body, "服务描述（WSDL）", charset=reply.charset)
+        reply = asked(lambda: self._line.get(url), self._patience, self._breaker, place_of(url))
+        root = xml.parse(reply.body, "服务描述（WSDL）", charset=reply.charset)
+        for binding in root.iter(f"{{{_WSDL}}}binding"):
+            for operation in binding.iter(f"{{{_WSDL}}}operation"):
+                if any(each.get("use") == "encoded" for each in operation.iter("{*}body")):
+                    self.encoded.add((binding.get("name", ""), operation.get("name", "")))
         return reply.body
 
-    def post_xml(self, address: str, envelope: etree._Element, headers: Mapping[str, str]) -> Reply:
-        """A message, answered without reading the answer."""
-        content = etree.tostring(envelope, xml_declaration=True, encoding="utf-8")
-        return self._line.post(address, content, headers)
+    def post_xml(self, address: str, envelope: etree._Element, headers: Mapping[str, str]) -> Message:
+        """What zeep would send."""
+        return Message(address, envelope, dict(headers))
+
+
+def _whole(incoming: Incoming) -> Reply:
+    return Reply(incoming.status, incoming.media, incoming.charset, b"".join(incoming.chunks()))
+
+
+def _pieces(before: bytes, body: Iterable[bytes], behind: bytes) -> Iterator[bytes]:
+    yield before
+    yield from body
+    yield behind
+
+
+def _nested(arguments: Mapping[str, str | None]) -> dict[str, Any]:
+    """Arguments by path as zeep takes them: what lies in an element is a dictionary."""
+    nested: dict[str, Any] = {}
+    for path, value in arguments.items():
+        *outer, last = path.split("/")
+        place = nested
+        for name in outer:
+            place = place.setdefault(name, {})
+        place[last] = value
+    return nested
+
+
+def _demand_single(media: str, what: str) -> None:
+    if media == "multipart/related":
+        raise Malformed(f"{what}带附件，不是单一的 XML", remedy="由提供方关闭 MTOM")
 
 
 def _unwrapped(reply: Reply, what: str) -> etree._Element:
-    if reply.media == "multipart/related":
-        raise Malformed(f"{what}带附件，不是单一的 XML", remedy="由提供方关闭 MTOM")
+    _demand_single(reply.media, what)
     root = xml.parse(reply.body, what, charset=reply.charset)
     for namespace in xml.ENVELOPES.values():
         if root.tag == f"{{{namespace}}}Envelope":
@@ -217,22 +427,51 @@ def of_contract(error: zeep.exceptions.Error) -> Misconfigured | Malformed:
     return Misconfigured("服务描述（WSDL）不完整或引用了不存在的部分", remedy="核对 url，或由提供方改正")
 
 
-def _repeated(kind: Any, depth: int) -> tuple[str, tuple[FoundColumn, ...]]:
-    """The first element of a reply that may repeat and has elements of its own: the row."""
-    for name, element in getattr(kind, "elements", ()) if depth else ():
-        inner = getattr(element.type, "elements", None)
-        if inner and element.accepts_multiple:
-            return name, tuple(_column(item, part) for item, part in inner)
-        found = _repeated(element.type, depth - 1)
-        if found[0]:
-            return found
-    return "", ()
+def _body(message: Any) -> Element:
+    """The body of a message: the element, or the wrapper that rpc makes of its parts."""
+    body = getattr(message, "body", None)
+    if body is None:
+        return Element(name="")
+    return _element(body.name, body, _ELEMENTS)
 
 
-def _column(name: str, element: Any) -> FoundColumn:
-    kinds = [kind.__name__ for kind in type(element.type).__mro__]
-    letter = next((_LETTERS[kind] for kind in kinds if kind in _LETTERS), "C")
-    return FoundColumn(name, letter, nullable=element.is_optional or element.nillable)
+def _element(name: str, element: Any, depth: int) -> Element:
+    kind = element.type
+    inner = getattr(kind, "elements", None) or () if depth else ()
+    kinds = [each.__name__ for each in type(kind).__mro__]
+    plain = not inner
+    qualified = getattr(element, "qname", None)
+    return Element(
+        name=name,
+        namespace=qualified.namespace if qualified is not None else None,
+        letter=next((_LETTERS[each] for each in kinds if each in _LETTERS), "C") if plain else "",
+        declared=str(getattr(kind, "name", None) or type(kind).__name__) if plain else "",
+        optional=bool(getattr(element, "is_optional", False)),
+        nillable=bool(getattr(element, "nillable", False)),
+        many=bool(getattr(element, "accepts_multiple", False)),
+        elements=tuple(_element(each, part, depth - 1) for each, part in inner if hasattr(part, "type")),
+        attributes=tuple(_attribute(each, part) for each, part in getattr(kind, "attributes", ()) if each),
+    )
+
+
+def _attribute(name: str, attribute: Any) -> Element:
+    qualified = getattr(attribute, "qname", None)
+    kinds = [each.__name__ for each in type(attribute.type).__mro__]
+    return Element(
+        name=name,
+        namespace=qualified.namespace if qualified is not None else None,
+        letter=next((_LETTERS[each] for each in kinds if each in _LETTERS), "C"),
+        declared=str(getattr(attribute.type, "name", None) or type(attribute.type).__name__),
+        optional=not getattr(attribute, "required", False),
+    )
+
+
+def _arguments(elements: Iterable[Element], path: str = "") -> Iterator[str]:
+    for element in elements:
+        if element.elements:
+            yield from _arguments([each for each in element.elements if not each.many], f"{path}{element.name}/")
+        elif not element.many:
+            yield f"{path}{element.name}"
 
 
 def _host(url: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 
 import requests
@@ -10,6 +12,23 @@ import urllib3
 from adapters.errors import AdapterError, Malformed, Misconfigured, Refused, Unavailable
 
 _LATER = "稍后再试；一直如此请联系对方"
+
+
+class Later(Unavailable):
+    """The peer said when to come again.
+
+    Args:
+        after: Seconds from now.
+    """
+
+    def __init__(self, message: str, *, remedy: str = "", after: float = 0.0) -> None:
+        super().__init__(message, remedy=remedy)
+        self.after = after
+
+
+class Faulted(Refused):
+    """The service itself said no to this very message, by a SOAP fault: nothing of it was taken."""
+
 
 TRANSPORT: tuple[tuple[type[Exception], type[AdapterError], str, str], ...] = (
     # The order is from the particular to the general: SSLError is a ConnectionError.
@@ -28,6 +47,8 @@ TRANSPORT: tuple[tuple[type[Exception], type[AdapterError], str, str], ...] = (
     (urllib3.exceptions.SSLError, Refused, "的证书不被信任或 TLS 握手失败", "核对 ca 选项和对方的证书"),
     (urllib3.exceptions.TimeoutError, Unavailable, "没有及时应答", _LATER),
     (urllib3.exceptions.HTTPError, Unavailable, "连接不上或连接中断", _LATER),
+    # requests says by a bare OSError that a file of certificates is not there.
+    (OSError, Misconfigured, "的证书文件读不到", "核对 ca、certificate 和 key 选项"),
 )
 """Exception of the driver to what it is for us, in words after the place, and the remedy."""
 
@@ -40,7 +61,7 @@ def translated(error: Exception, place: str) -> AdapterError:
     return Unavailable(f"{place} 连接不上", remedy=_LATER)
 
 
-def of_status(status: int, place: str) -> AdapterError | None:
+def of_status(status: int, place: str, retry_after: str | None = None) -> AdapterError | None:
     """The error an HTTP status means; None where the body decides: a fault comes with 500, or with 200."""
     if status in (HTTPStatus.OK, HTTPStatus.INTERNAL_SERVER_ERROR):
         return None
@@ -51,6 +72,8 @@ def of_status(status: int, place: str) -> AdapterError | None:
         case 404 | 405 | 410:
             return Misconfigured(f"{where}：那里没有这个服务", remedy="核对 url 和 address")
         case 408 | 425 | 429 | 502 | 503 | 504:
+            if (seconds := seconds_of(retry_after)) is not None:
+                return Later(f"{where}：暂时不能服务", remedy=_LATER, after=seconds)
             return Unavailable(f"{where}：暂时不能服务", remedy=_LATER)
         case 413:
             return Refused(f"{where}：请求过大", remedy="减小每页行数")
@@ -70,4 +93,20 @@ def of_fault(code: str, place: str) -> AdapterError:
     where = f"{place} 应答 SOAP 错误 {name[:64] or '（无代码）'}"
     if name.partition(".")[0] in ("Server", "Receiver"):
         return Unavailable(where, remedy=_LATER)
-    return Refused(where, remedy="核对操作、参数和授权，或凭出错时间询问对方")
+    return Faulted(where, remedy="核对操作、参数和授权，或凭出错时间询问对方")
+
+
+def seconds_of(retry_after: str | None) -> float | None:
+    """Seconds that a ``Retry-After`` header asks for, as a number or as a date; None: it says nothing one can read."""
+    if not retry_after:
+        return None
+    text = retry_after.strip()
+    if text.isascii() and text.isdecimal():
+        return float(text[:9])
+    try:
+        moment = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return max(0.0, (moment - datetime.now(UTC)).total_seconds())

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,44 @@ class Reply:
     body: bytes
 
 
+class Incoming:
+    """An answer that is on its way: its head, and its body in chunks within the limits."""
+
+    def __init__(self, response: requests.Response, place: str, largest: int, watch: _Watch) -> None:
+        media, _, rest = response.headers.get("Content-Type", "").partition(";")
+        named = {
+            name.strip().lower(): value.strip("\"' ") for name, _, value in (p.partition("=") for p in rest.split(";"))
+        }
+        self.status = response.status_code
+        self.media = media.strip().lower()
+        self.charset = named.get("charset") or None
+        self.date = response.headers.get("Date")
+        """The server's clock, if it tells it."""
+        self._response = response
+        self._place = place
+        self._largest = largest
+        self._watch = watch
+
+    def chunks(self) -> Iterator[bytes]:
+        """The body.
+
+        Raises:
+            Malformed: It is larger than it may be, or compressed.
+        """
+        if self._response.headers.get("Content-Encoding", "identity").lower() != "identity":
+            raise Malformed(f"{self._place} 的应答带有压缩，没有要求它压缩", remedy="由提供方改正")
+        size = 0
+        for chunk in self._response.raw.stream(CHUNK, decode_content=False):
+            size += len(chunk)
+            if size > self._largest:
+                raise Malformed(f"{self._place} 的应答超过 {self._largest} 字节", remedy="减小每页行数")
+            yield chunk
+
+    def away(self) -> AbstractContextManager[None]:
+        """The taker is busy elsewhere: meanwhile the deadline does not come nearer."""
+        return self._watch.stopped()
+
+
 class Line:
     """The line to one service.
 
@@ -49,9 +88,16 @@ class Line:
         limits: For each exchange.
         credentials: User and password for basic authentication.
         ca: File of the certificates to trust instead of the public ones.
+        certificate: Files of our own certificate and its key, where the service asks for one.
     """
 
-    def __init__(self, limits: Limits, credentials: tuple[str, str] | None = None, ca: Path | None = None) -> None:
+    def __init__(
+        self,
+        limits: Limits,
+        credentials: tuple[str, str] | None = None,
+        ca: Path | None = None,
+        certificate: tuple[Path, Path] | None = None,
+    ) -> None:
         self._limits = limits
         self._watch = _Watch()
         self._session = requests.Session()
@@ -59,6 +105,8 @@ class Line:
         self._session.trust_env = False
         self._session.auth = credentials
         self._session.verify = str(ca) if ca else True
+        if certificate is not None:
+            self._session.cert = (str(certificate[0]), str(certificate[1]))
         self._session.headers.update(
             {"User-Agent": "shutong", "Accept-Encoding": "identity", "Connection": "close", "Accept": "text/xml, */*"}
         )
@@ -78,8 +126,16 @@ class Line:
         """Let go of the session."""
         self._session.close()
 
-    def _exchange(self, method: str, url: str, content: bytes | None, headers: Mapping[str, str]) -> Reply:
-        place = _place(url)
+    @contextmanager
+    def open(
+        self, method: str, url: str, content: bytes | Iterable[bytes] | None, headers: Mapping[str, str]
+    ) -> Iterator[Incoming]:
+        """Send a request and take its answer as it comes; content in pieces is sent chunked.
+
+        Raises:
+            AdapterError: By what went wrong, here or while the body is taken.
+        """
+        place = place_of(url)
         with self._watch.until(self._limits.seconds):
             try:
                 with self._session.request(
@@ -91,37 +147,28 @@ class Line:
                     allow_redirects=False,
                     stream=True,
                 ) as response:
-                    if refusal := of_status(response.status_code, place):
+                    if refusal := of_status(response.status_code, place, response.headers.get("Retry-After")):
                         raise refusal
-                    body = self._body(response, place)
-            except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError) as error:
+                    yield Incoming(response, place, self._limits.largest, self._watch)
+            except (OSError, urllib3.exceptions.HTTPError) as error:
+                # Those of requests are OSErrors; so is a file of a certificate that is not there.
                 if self._watch.expired:
                     raise self._late(place) from error
                 raise translated(error, place) from error
-            if self._watch.expired:
+            except (Malformed, Unavailable) as error:
                 # An answer without length that was cut looks whole.
+                if self._watch.expired:
+                    raise self._late(place) from error
+                raise
+            if self._watch.expired:
                 raise self._late(place)
-        media, _, rest = response.headers.get("Content-Type", "").partition(";")
-        name, _, charset = rest.strip().partition("=")
-        return Reply(
-            response.status_code,
-            media.strip().lower(),
-            charset.strip("\"' ") if name.strip().lower() == "charset" else None,
-            body,
-        )
+
+    def _exchange(self, method: str, url: str, content: bytes | None, headers: Mapping[str, str]) -> Reply:
+        with self.open(method, url, content, headers) as incoming:
+            return Reply(incoming.status, incoming.media, incoming.charset, b"".join(incoming.chunks()))
 
     def _late(self, place: str) -> Unavailable:
         return Unavailable(f"{place} 没有在 {self._limits.seconds:g} 秒内答完", remedy="稍后再试，或减小每页行数")
-
-    def _body(self, response: requests.Response, place: str) -> bytes:
-        if response.headers.get("Content-Encoding", "identity").lower() != "identity":
-            raise Malformed(f"{place} 的应答带有压缩，没有要求它压缩", remedy="由提供方改正")
-        body = bytearray()
-        for chunk in response.raw.stream(CHUNK, decode_content=False):
-            body += chunk
-            if len(body) > self._limits.largest:
-                raise Malformed(f"{place} 的应答超过 {self._limits.largest} 字节", remedy="减小每页行数")
-        return bytes(body)
 
 
 class _Watch:
@@ -136,13 +183,28 @@ class _Watch:
     def until(self, seconds: float) -> Iterator[None]:
         self.expired = False
         self._sockets.clear()
-        timer = threading.Timer(seconds, self._expire)
-        timer.daemon = True
-        timer.start()
+        self._left = seconds
+        self._start()
         try:
             yield
         finally:
-            timer.cancel()
+            self._timer.cancel()
+
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """The clock stands still: the time is not the peer's."""
+        self._timer.cancel()
+        self._left -= time.monotonic() - self._started
+        try:
+            yield
+        finally:
+            self._start()
+
+    def _start(self) -> None:
+        self._started = time.monotonic()
+        self._timer = threading.Timer(max(self._left, 0.0), self._expire)
+        self._timer.daemon = True
+        self._timer.start()
 
     def add(self, connected: socket.socket) -> None:
         with self._lock:
@@ -189,7 +251,7 @@ class _WatchedAdapter(HTTPAdapter):
         self.poolmanager.pool_classes_by_scheme = {"http": PlainPool, "https": SecuredPool}
 
 
-def _place(url: str) -> str:
+def place_of(url: str) -> str:
     """Host and path of a URL: a query may carry what is nobody's business."""
     parts = urlsplit(url)
     return f"{parts.hostname or ''}{f':{parts.port}' if parts.port else ''}{parts.path}"

@@ -17,6 +17,7 @@ from exchange.engine.opening import binding, open_registered, translated
 from exchange.engine.passage import delivered_schema
 from exchange.errors import HubError, Problem
 from exchange.plan import End, Plan
+from exchange.secrets import Keyring
 from exchange.settings import Settings
 from schemas import Item, arrow_schema
 
@@ -24,14 +25,16 @@ from schemas import Item, arrow_schema
 class Endpoints:
     """Opens registered endpoints for everything but a run."""
 
-    def __init__(self, settings: Settings, catalog: Catalog) -> None:
+    def __init__(self, settings: Settings, catalog: Catalog, keyring: Keyring) -> None:
         self._settings = settings
         self._catalog = catalog
+        self._keyring = keyring
 
     def open(self, session: Session, name: str) -> Endpoint:
         """Open a registered endpoint with its secrets."""
         spec = self._catalog.endpoint(session, name)
-        return open_registered(spec.kind, spec.options, spec.zone, home=self._settings.home, name=name)
+        home, keyring = self._settings.home, self._keyring
+        return open_registered(spec.kind, spec.options, spec.zone, home=home, name=name, keyring=keyring)
 
     def test(self, session: Session, name: str) -> list[Probe]:
         """Try what a run will need of it (连通测试)."""

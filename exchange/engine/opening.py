@@ -11,9 +11,10 @@ import adapters
 from adapters import AdapterError, Binding, Endpoint
 from adapters.registry import endpoint_type, open_endpoint, secret_fields
 from catalog import EndpointSpec
+from exchange.engine.spool import HubSpool
 from exchange.errors import Failed, Invalid, Problem, Red
 from exchange.plan import LIBRARY, End
-from exchange.secrets import is_reference, open_secret
+from exchange.secrets import Keyring, is_reference, open_secret
 from schemas import profile
 
 
@@ -81,14 +82,18 @@ def _reaching_in(kind: str, options: Mapping[str, Any], *, home: Path, name: str
     found = []
     for field in sorted(_path_fields(kind) & options.keys()):
         path = (home / str(options[field])).resolve()
-        folders = {home / folder for folder in ("keys", "payload", "logs")}
+        folders = {home / folder for folder in ("keys", "payload", "spool", "logs")}
         if path in own or not folders.isdisjoint({path, *path.parents}):
             found.append(field)
     return found
 
 
-def open_registered(kind: str, options: Mapping[str, Any], zone: str, *, home: Path, name: str) -> Endpoint:
+def open_registered(
+    kind: str, options: Mapping[str, Any], zone: str, *, home: Path, name: str, keyring: Keyring | None = None
+) -> Endpoint:
     """Open a registered endpoint with its secrets; files of secrets may lie in the hub's home.
+
+    With the hub's keys it can also be delivered to where that takes a place of the hub's own to stage in.
 
     Raises:
         Invalid: The registration is wrong, or a secret is not to be found.
@@ -101,7 +106,10 @@ def open_registered(kind: str, options: Mapping[str, Any], zone: str, *, home: P
             raise Invalid(f"端点 {name} 指向平台自己的文件", remedy="端点只指向部门的数据")
         for field in _path_fields(kind) & opened.keys():
             opened[field] = home / opened[field]
-        return open_endpoint(kind, opened, zone)
+        endpoint = open_endpoint(kind, opened, zone)
+        if keyring is not None:
+            endpoint.spool = HubSpool(home, keyring, name)
+        return endpoint
 
 
 def _path_fields(kind: str) -> frozenset[str]:

@@ -425,7 +425,8 @@ class Engine:
 
     def _endpoint(self, session: Session, end: End) -> Endpoint:
         spec = self._catalog.endpoint(session, end.endpoint)
-        return open_registered(spec.kind, spec.options, spec.zone, home=self._settings.home, name=spec.name)
+        home, keyring = self._settings.home, self._keyring
+        return open_registered(spec.kind, spec.options, spec.zone, home=home, name=spec.name, keyring=keyring)
 
     def _new_run(self, session: Session, plan: Plan, epoch: int, by: Actor) -> RunRow:
         name = secrets.token_hex(8)

@@ -15,6 +15,7 @@ from typing import Literal
 from sqlalchemy.orm import Session
 
 from adapters import Difference, Endpoint, Structure, StructureColumn, differences
+from adapters.structure import ARGUMENT
 from exchange.audit import AuditLog, events
 from exchange.db import HubDatabase, now
 from exchange.db.tables import ExchangeRow, NoticeRow, StructureRow
@@ -253,7 +254,7 @@ class _Judge:
         self._look = look
         self._before = before
         self._items = {column: name for name, column in look.end.columns.items()}
-        self._used = {*look.end.columns.values(), *look.end.fixed, *_of_family(look.end)}
+        self._used = {*look.end.columns.values(), *look.end.fixed, *_of_family(look.end), *_of_request(look.end)}
         self._key = {*look.end.fixed, *(look.end.columns[name] for name in plan.key)}
         self._now = {column.name: column for column in look.found.columns}
         self._called = {each.column: each.after for each in found if each.kind == "renamed"}
@@ -271,6 +272,9 @@ class _Judge:
                 return True, "读不到数据"
             case "lies":
                 return self._look.found.lies == "view", "视图里可能少了行" if self._look.found.lies == "view" else ""
+            case "added" | "not null" if it.column.startswith(ARGUMENT) and not used:
+                demanded = not self._column(it.column).nullable
+                return demanded, "服务要求的参数没有登记" if demanded else ""
             case "added":
                 return False, "要共享它，请登记资源的新版本" if it.column not in self._used else ""
             case "dropped" if it.column in self._used:
@@ -342,6 +346,14 @@ class _Judge:
         if length is None or (size is not None and size <= length):
             return ""
         return f"信息项 {item} 登记的长度是 {length}，更长的行会被拒收；请登记资源的新版本"
+
+
+def _of_request(end: End) -> set[str]:
+    """The arguments of a service that an end's options name."""
+    options = {"cursor": "cursor", "limit": "limit"} | end.options
+    inner = [value for value in options.values() if isinstance(value, dict)]
+    words = [*options.values(), *(word for each in inner for word in (*each, *each.values()))]
+    return {f"{ARGUMENT}{word}" for word in words if isinstance(word, str)}
 
 
 def _of_family(end: End) -> set[str]:

@@ -54,7 +54,7 @@ class Hub:
         self.audit = AuditLog(self.database, self.keyring, settings)
         self.catalog = Catalog(code_pattern=settings.code_pattern)
         self.authorisation = Authorisation(self.audit, settings, self.catalog)
-        self.endpoints = Endpoints(settings, self.catalog)
+        self.endpoints = Endpoints(settings, self.catalog, self.keyring)
         self.engine = Engine(
             settings=settings,
             database=self.database,

@@ -74,7 +74,7 @@ def test_options_are_told_by_kind() -> None:
 
 
 def test_secrets() -> None:
-    assert secret_fields("webservice") == {"password"}
+    assert secret_fields("webservice") == {"password", "secret", "appkey"}
     assert secret_fields("files") == secret_fields("memory") == frozenset()
 
 

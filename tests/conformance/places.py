@@ -22,14 +22,20 @@ import sqlalchemy as sa
 
 from adapters.base import OPERATION, REFERENCE, Acknowledgement, Binding, Claim, Endpoint, Manifest, Selection, Sink
 from adapters.database.layout import ROW, stage_prefix
-from adapters.errors import AdapterError, Misconfigured, Unsupported
+from adapters.errors import AdapterError, Misconfigured
 from adapters.files.formats.csv import Layout, encode, header, text_of
 from adapters.memory import forget, store
 from adapters.registry import open_endpoint
+from adapters.webservice.outbox import Outbox
 from exchange.checks.normalise import normalise
+from exchange.engine.spool import HubSpool
+from exchange.secrets import Keyring, create_keys
 from exchange.service import rows_service, serve
+from exchange.settings import Settings
 from schemas import Item, profile
+from tests.adapters.webservice.receiver import Receiver
 from tests.conformance.cases import Case
+from tests.exchange.settings.test_model import HUB
 
 ZONE = "Asia/Shanghai"
 _count = itertools.count(1)
@@ -216,15 +222,28 @@ class WebServicePlace(Place):
 
     kind = "webservice"
     gaps: ClassVar[Mapping[str, Gap]] = {
-        "delivers": Gap(Unsupported, "no way of writing is agreed with anybody"),
+        "merges": Gap(AssertionError, "a service is not asked what it holds: every row it takes counts as written"),
+        "transactional": Gap(AssertionError, "a service has no transaction of ours"),
         "settles": Gap(AssertionError, "no way of answering is agreed with anybody"),
         "blanks and quotes in names": Gap(Misconfigured, "names of elements have neither blanks nor quotes"),
         "rare characters in names": Gap(Misconfigured, "schemas know the letters of XML 1.0's fourth edition only"),
     }
 
     def open(self) -> Endpoint:
+        settings = Settings(home=self.folder / "home", hub_department=HUB)
+        create_keys(settings)
+        self._spool = HubSpool(settings.home, Keyring(settings), "receiver")
         self._rows: list[dict[str, str | None]] = []
-        return self._serve(("number", "remark"))
+        return self._receive(("number", "remark"))
+
+    def _receive(self, names: tuple[str, ...]) -> Endpoint:
+        self._names = names
+        receiver = Receiver(dict.fromkeys(names, "xs:string"), key=names[0])
+        server = self.closing.enter_context(serve(receiver))
+        receiver.address = server.url
+        endpoint = open_endpoint(self.kind, {"url": f"{server.url}?wsdl", "largest": 1 << 28})
+        endpoint.spool = self._spool
+        return endpoint
 
     def _serve(self, names: tuple[str, ...]) -> Endpoint:
         def read(cursor: str | None, limit: int) -> tuple[list[dict[str, str | None]], str | None]:
@@ -243,8 +262,21 @@ class WebServicePlace(Place):
         self._rows = [{name: texts[name][row] for name in texts} for row in range(len(case.rows))]
         return Binding(object="Query", columns=names, key=("number",), options={"rows": 3})
 
+    def target(self, items: tuple[Item, ...], case: Case | None = None, **more: Any) -> Binding:
+        names = {item.name: item.name for item in items} | dict(case.columns if case else {})
+        if tuple(names.values()) != self._names:
+            self.endpoint = self._receive(tuple(names.values()))
+        pushed = {"message": "messageId", "accepted": "accepted", "duplicate": "duplicate", "refused": "refused"}
+        options = {**pushed, "operation": "op", "rows": 2}
+        return Binding(**({"object": "Push", "columns": names, "key": ("number",), "options": options} | more))
+
+    def reading(self, binding: Binding) -> Binding:
+        return replace(binding, object="Query", options={}) if binding.object == "Push" else binding
+
     def steal(self, claim: Claim) -> None:
-        raise Unsupported("nothing is staged at a service")
+        outbox = Outbox(self._spool)
+        [batch] = outbox.batches(claim.key, claim.epoch)
+        outbox.add(claim.key, claim.epoch, 0, batch.slice(1))
 
 
 class DatabasePlace(Place):

@@ -8,6 +8,7 @@ import pytest
 from adapters.base import FoundColumn
 from adapters.errors import AdapterError, Malformed, Misconfigured, Refused, Unavailable
 from adapters.webservice.client import ServiceClient
+from adapters.webservice.errors import Faulted
 from adapters.webservice.http import Limits, Line
 from tests.adapters.webservice.conftest import SOAP, WSDL, Place, envelope, reply
 from tests.adapters.webservice.test_xml import BOMB
@@ -43,7 +44,7 @@ def test_a_reply_is_not_typed(place: Place) -> None:
     ("answer", "expected"),
     [
         (("500 Error", "text/xml", envelope("<s:Fault><faultcode>s:Server</faultcode></s:Fault>")), Unavailable),
-        (envelope("<s:Fault><faultcode>s:Client</faultcode></s:Fault>"), Refused),
+        (envelope("<s:Fault><faultcode>s:Client</faultcode></s:Fault>"), Faulted),
         (("500 Error", "text/html", "<html><body>oops</body></html>"), Malformed),
         (("200 OK", "text/html", "<html><body>log in</body></html>"), Malformed),
         (("200 OK", "text/html", "<html><br>log in"), Malformed),

@@ -1,15 +1,25 @@
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from adapters.errors import Malformed, Misconfigured, Refused, Unavailable
+from adapters.webservice.errors import Later
 from adapters.webservice.http import Limits, Line
 
 Behaviour = Callable[[socket.socket], None]
@@ -142,3 +152,72 @@ def test_credentials_are_sent_where_registered(peer: Peer) -> None:
     answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
     Line(Limits(), ("hub", "pass")).post(peer.url(lambda caller: caller.sendall(answer)), b"x", {})
     assert b"Authorization: Basic aHViOnBhc3M=" in peer.heard[0]
+
+
+def test_when_to_come_again_is_told(peer: Peer) -> None:
+    answer = b"HTTP/1.1 503 Busy\r\nRetry-After: 7\r\nContent-Length: 0\r\n\r\n"
+    with pytest.raises(Later) as caught:
+        Line(Limits()).get(peer.url(lambda caller: caller.sendall(answer)))
+    assert caught.value.after == 7.0
+
+
+def test_an_answer_as_it_comes_and_time_that_is_not_the_peers(peer: Peer) -> None:
+    def behave(caller: socket.socket) -> None:
+        caller.sendall(b"HTTP/1.1 200 OK\r\nDate: Thu, 01 Jan 2026 00:00:00 GMT\r\n\r\n" + b"x" * 200_000)
+
+    with Line(Limits(seconds=1.0)).open("GET", peer.url(behave), None, {}) as incoming:
+        assert incoming.date == "Thu, 01 Jan 2026 00:00:00 GMT"
+        chunks = incoming.chunks()
+        size = len(next(chunks))
+        with incoming.away():
+            time.sleep(1.5)
+        size += sum(map(len, chunks))
+    assert size == 200_000
+
+
+def test_a_certificate_that_is_not_there(tmp_path: Path) -> None:
+    line = Line(Limits(), certificate=(tmp_path / "none.crt", tmp_path / "none.key"))
+    with pytest.raises(Misconfigured, match="证书文件"):
+        line.get("https://127.0.0.1:1/")
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Path:
+    """A certificate for 127.0.0.1 that signs itself, and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(UTC)
+    address = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    built = x509.CertificateBuilder(name, name, key.public_key(), 1, now - timedelta(1), now + timedelta(1))
+    built = built.add_extension(address, critical=False)
+    built = built.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+    (tmp_path / "own.crt").write_bytes(built.sign(key, SHA256()).public_bytes(Encoding.PEM))
+    (tmp_path / "own.key").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    return tmp_path
+
+
+def test_mutual_tls(authority: Path) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(authority / "own.crt", authority / "own.key")
+    context.load_verify_locations(authority / "own.crt")
+    context.verify_mode = ssl.CERT_REQUIRED
+    shown: list[Any] = []
+
+    def serve(listening: socket.socket) -> None:
+        for _ in range(3):
+            plain, _ = listening.accept()
+            with contextlib.suppress(OSError), context.wrap_socket(plain, server_side=True) as caller:
+                shown.append(caller.getpeercert())
+                caller.recv(65536)
+                caller.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        threading.Thread(target=serve, args=(listening,), daemon=True).start()
+        url = f"https://127.0.0.1:{listening.getsockname()[1]}/"
+        own = (authority / "own.crt", authority / "own.key")
+        assert Line(Limits(5), ca=authority / "own.crt", certificate=own).get(url).body == b"ok"
+        assert shown[0]["subject"] == ((("commonName", "127.0.0.1"),),)
+        with pytest.raises(Refused, match="证书"):
+            Line(Limits(5), certificate=own).get(url)
+        with pytest.raises((Refused, Unavailable)):
+            Line(Limits(5), ca=authority / "own.crt").get(url)

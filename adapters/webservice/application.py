@@ -27,8 +27,6 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
-PIECE = 256 << 10
-"""Bytes handed to the server at once."""
 DRAINED = 256 << 10
 """Bytes of a refused body that are still taken, so that the sender reads why."""
 

@@ -15,7 +15,7 @@ from typing import IO, Self
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 IN_MEMORY = 1 << 20
-CHUNK = 64 << 10
+CHUNK = 256 << 10
 
 
 class Spool:
@@ -43,6 +43,8 @@ class Spool:
 
     def write(self, content: bytes) -> int:
         """Add to the end."""
+        if not content:
+            return 0
         self.size += len(content)
         if self._file is None:
             self._parts.append(content)
@@ -53,14 +55,17 @@ class Spool:
         return len(content)
 
     def chunks(self) -> Iterator[bytes]:
-        """All of it from the beginning."""
+        """All of it from the beginning, in pieces of :data:`CHUNK` bytes, none of them empty."""
         if self._file is None:
-            yield from list(self._parts)
+            self._parts = [b"".join(self._parts)]
+            whole = self._parts[0]
+            for start in range(0, len(whole), CHUNK):
+                yield whole[start : start + CHUNK]
             return
         self._file.flush()
         self._file.seek(0)
         reading = Cipher(algorithms.AES(self._key), modes.CTR(self._nonce)).decryptor()
-        while content := self._file.read(CHUNK * 4):
+        while content := self._file.read(CHUNK):
             yield reading.update(content)
 
     def close(self) -> None:

@@ -103,16 +103,15 @@ class Application:
             if isinstance(admitted, Answer):
                 if head.method == "POST":
                     await self._drain(receive)
-                answer, who = admitted, "-"
+                answer = admitted
             else:
                 answer = await self._called(admitted, receive)
-                who = admitted.caller.id if admitted.caller else "-"
             size = answer.size
             await self._send(answer, send)
         finally:
             self._calls -= 1
         # Neither path nor body: a key may stand in them.
-        _log.info("%s %d %d bytes %.3f s by %s", head.method, answer.status, size, time.monotonic() - begun, who)
+        _log.info("%s %d %d bytes %.3f s by %s", head.method, answer.status, size, time.monotonic() - begun, answer.by)
 
     async def _called(self, call: Call, receive: Receive) -> Answer:
         if self._calls > self._pace.waiting:

@@ -43,11 +43,12 @@ _XML = frozenset(MEDIA.values())
 
 @dataclass(frozen=True)
 class Answer:
-    """What goes back: status, headers, and a body that whoever sends it closes."""
+    """What goes back: status, headers, and a body that whoever sends it closes; for the log, who asked for it."""
 
     status: int
     headers: tuple[tuple[str, str], ...]
     body: Spool
+    by: str = "-"
 
     @property
     def size(self) -> int:
@@ -273,7 +274,7 @@ class _Conversation:
         finally:
             self._message.close()
         kind = (("Content-Type", f"{MEDIA[self._place.soap]}; charset=utf-8"), ("Cache-Control", "no-store"))
-        return Answer(200, (*kind, ("X-Content-Type-Options", "nosniff")), body)
+        return Answer(200, (*kind, ("X-Content-Type-Options", "nosniff")), body, caller.id)
 
     def _timed(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
         for piece in pieces:

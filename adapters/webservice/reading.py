@@ -27,6 +27,8 @@ BATCH_BYTES = 4 << 20
 """A batch is handed on when it has so many rows, or was made of so many bytes."""
 
 _DECLARED = re.compile(rb"^\s*<\?xml[^>]{0,200}\sencoding\s*=\s*[\"']([A-Za-z][A-Za-z0-9._-]{0,40})[\"']")
+_DECLARATION = 512
+"""Bytes within which a document says its encoding."""
 _CODECS = {
     "utf-8": "", "utf8": "", "us-ascii": "", "ascii": "",
     "utf-16": "utf-16", "utf-16le": "utf-16", "utf-16be": "utf-16",
@@ -206,6 +208,10 @@ class Message:
         if self._ended:
             return False
         chunk = next(self._chunks, None)
+        if not self._begun:
+            # The declaration of the encoding must be in one piece.
+            while chunk is not None and len(chunk) < _DECLARATION and (more := next(self._chunks, None)) is not None:
+                chunk += more
         try:
             if chunk is None:
                 self._ended = True
@@ -420,13 +426,11 @@ class Message:
                 level = 1
                 if nil:
                     current[key] = None
-                elif len(parts) == 1:
-                    text = parts[0]
+                else:
+                    text = parts[0] if len(parts) == 1 else "".join(parts)
                     if len(text) > limits.text:
                         raise _too_large(f"一个值不得超过 {limits.text} 个字符")
                     current[key] = text
-                else:
-                    current[key] = "".join(parts)
                 parts.clear()
                 return
             if parts:

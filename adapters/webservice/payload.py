@@ -100,7 +100,11 @@ def read(payload: Spool, items: Sequence[Item], most: int) -> Iterator[pa.Record
 def _read(payload: Spool, items: Sequence[Item], most: int) -> Iterator[pa.RecordBatch]:
     source = pa.PythonFile(io.BufferedReader(_Reading(payload)), mode="r")
     messages = pa.ipc.MessageReader.open_stream(source)
-    shape = pa.ipc.read_schema(next(messages, None) or _nothing())
+    first = next(messages, None)
+    # Arrow reads a message of any other kind as a schema too, and dies of it.
+    if first is None or first.type != "schema":
+        raise _malformed("payload 不是可读的 Arrow 流")
+    shape = pa.ipc.read_schema(first)
     names = {item.name for item in items}
     if len(set(shape.names)) < len(shape.names) or not names.issuperset(set(shape.names) - {OPERATION}):
         raise _malformed("payload 中有服务描述里没有的信息项")
@@ -214,10 +218,6 @@ def _field(head: bytes, table: int, number: int) -> int:
         return 0
     (found,) = struct.unpack_from("<H", head, vtable + place)
     return table + found if found else 0
-
-
-def _nothing() -> pa.Message:
-    raise _malformed("payload 是空的")
 
 
 def _malformed(message: str) -> Fault:

@@ -42,7 +42,7 @@ from tests.adapters.webservice.test_xml import HOSTILE
 
 PROXIED = Trust(passwords=True, certificate_header="X-Client-Subject", proxies=("192.0.2.0/28",))
 
-GENERIC_ROW = '<row><item name="id">1</item></row>'
+GENERIC_ROWS = '<rows><row><item name="id">1</item></row></rows>'
 # Every operation, at a typed and at the generic address.
 OPERATIONS: dict[str, tuple[str, str]] = {
     "describe": (EXCHANGE, f'<Describe xmlns="{GENERIC}"/>'),
@@ -56,7 +56,7 @@ OPERATIONS: dict[str, tuple[str, str]] = {
     "push": (WRITE, push("<row><id>1</id></row>", "table")),
     "push, generic": (
         EXCHANGE,
-        f'<Push xmlns="{GENERIC}"><messageId>g</messageId><resource>101001001/0002</resource><rows>{GENERIC_ROW}</rows></Push>',
+        f'<Push xmlns="{GENERIC}"><messageId>g</messageId><resource>101001001/0002</resource>{GENERIC_ROWS}</Push>',
     ),
     "status": (WRITE, f'<Status xmlns="{SENT}"><messageId>m0</messageId></Status>'),
     "receipt": (READ, f'<Receipt xmlns="{PEOPLE}"><id>R1</id></Receipt>'),

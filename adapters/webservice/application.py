@@ -150,14 +150,13 @@ class Application:
                 return None
 
     async def _drain(self, receive: Receive) -> None:
-        size = 0
+        size, until = 0, time.monotonic() + 2
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(2):
-                while size <= DRAINED:
-                    message = await receive()
-                    size += len(message.get("body", b""))
-                    if message["type"] == "http.disconnect" or not message.get("more_body", False):
-                        return
+            while size <= DRAINED and time.monotonic() < until:
+                message = await asyncio.wait_for(receive(), 0.2)
+                size += len(message.get("body", b""))
+                if message["type"] == "http.disconnect" or not message.get("more_body", False):
+                    return
 
     async def _work(self, work: Callable[..., Any], *given: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work, *given)

@@ -60,7 +60,7 @@ MEDIA: Mapping[Soap, str] = {"1.1": "text/xml", "1.2": "application/soap+xml"}
 
 # What XML cannot carry may stand in a message of somebody else's error.
 _UNSENDABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800-\udfff]")
-_SECONDS = re.compile(r"(\d{1,6})\s*秒")
+_SECONDS = re.compile(r"(?:retry_after\D{0,3})?(\d{1,6})(?=\s*秒|\s*s\b|\D*$)")
 
 
 class Fault(AdapterError):

@@ -187,7 +187,12 @@ class Message:
         self._closed()
 
     def close(self) -> None:
-        """Let go of it."""
+        """Let go of it, and of what was read and not asked for."""
+        # The parser knows us and we know it: nobody else would part us soon.
+        for handler in ("StartElementHandler", "EndElementHandler", "CharacterDataHandler", "StartDoctypeDeclHandler"):
+            setattr(self._parser, handler, None)
+        self._rows.clear()
+        self._parts.clear()
         if self.payload is not None:
             self.payload.close()
 

@@ -19,13 +19,14 @@ from exchange.cli import (
     reviewing,
     running,
     searching,
+    serving,
     trying,
 )
 from exchange.cli.root import app
 
 ROOMS = (
     homes, descriptions, parties, resources, reviewing, searching, applications, grants, running, exchanges,
-    reconciling, following, quarantine, auditing, trying,
+    reconciling, following, quarantine, auditing, serving, trying,
 )  # fmt: skip
 """Modules whose commands make up the program."""
 

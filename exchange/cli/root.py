@@ -30,7 +30,7 @@ ORDER = (
     "demo", "init", "test", "bench",
     "department", "endpoint", "resource", "plan", "apply", "export",
     "search", "responsibility", "demand", "application", "grant", "explain",
-    "run", "reconcile", "status", "exchange", "notices",
+    "run", "reconcile", "status", "exchange", "notices", "serve",
     "trace", "quarantine", "audit",
 )  # fmt: skip
 """The commands in the order in which people meet them."""

@@ -23,6 +23,7 @@ from exchange.settings.model import (
     Deadline,
     Retention,
     Settings,
+    Soap,
     Step,
     default_home,
 )
@@ -135,6 +136,7 @@ def _problem(detail: ErrorDetails, file: Path) -> Problem:
 def _known(path: list[str]) -> Iterable[str]:
     """Names allowed where the last part of the path stands."""
     parts: dict[str, type[BaseModel]] = {"actors": ActorEntry, "retention": Retention, "answers": Answering}
+    parts: dict[str, type[BaseModel]] = {"actors": ActorEntry, "retention": Retention, "soap": Soap}
     if len(path) == 1:
         return Settings.model_fields
     if path[0] == "deadlines":

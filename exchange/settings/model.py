@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -154,6 +156,82 @@ class Answering(_Part):
     """Days after which a delivery is asked about on demand only, though rows of it are unread."""
     unread_hours: float = Field(default=24.0, gt=0)
     """Hours after which the recipient is notified of rows nobody has read."""
+def _network(text: str) -> str:
+    ipaddress.ip_network(text, strict=False)
+    return text
+
+
+def _networks(texts: tuple[str, ...]) -> tuple[str, ...]:
+    try:
+        return tuple(map(_network, texts))
+    except ValueError as error:
+        raise ValueError("应为代理的 IP 地址或网段，如 10.0.0.5、10.0.0.0/24") from error
+
+
+def _web_address(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+        plain = bool(parts.scheme in ("http", "https") and parts.hostname and parts.port != 0)
+    except ValueError:
+        plain = False
+    if text and (not plain or parts.path not in ("", "/") or parts.query or parts.fragment or parts.username):
+        raise ValueError("应为不带路径的地址，如 https://数据共享.example.cn 或 http://10.0.0.5:8443")
+    return text.rstrip("/")
+
+
+HUBS_DESK = "exchange.service.desk:open_desk"
+"""What opens the hub's own desk for the SOAP door."""
+
+
+class Soap(_Part):
+    """The SOAP door: where it listens, whom it trusts, what it takes (服务接口)."""
+
+    public_address: Annotated[str, AfterValidator(_web_address)] = ""
+    """Where others reach it; stands in service descriptions. Unset: where it listens."""
+    host: Annotated[str, StringConstraints(min_length=1, max_length=253)] = "127.0.0.1"
+    """Address it listens on."""
+    port: int = Field(default=8096, ge=0, le=65535)
+    """Port it listens on; 0: a free one."""
+    workers: int = Field(default=2, ge=1, le=64)
+    """Processes."""
+    threads: int = Field(default=8, ge=1, le=64)
+    """Calls that one process works at together."""
+    largest: int = Field(default=64 << 20, ge=1024)
+    """Bytes of one request."""
+    rows: int = Field(default=200_000, ge=1)
+    """Rows of one push."""
+    page: int = Field(default=20_000, ge=1)
+    """Rows of one answer."""
+    spooled: int = Field(default=1 << 30, ge=1024)
+    """Bytes of all requests that one process holds together."""
+    seconds: float = Field(default=60.0, gt=0)
+    """Within which a request must be here."""
+    rate: int = Field(default=4096, ge=1)
+    """Bytes a second that a sender must keep."""
+    call_seconds: float = Field(default=120.0, gt=0)
+    """Within which a call must be answered."""
+    proxies: Annotated[tuple[str, ...], AfterValidator(_networks)] = ()
+    """Addresses or networks of reverse proxies that are trusted."""
+    certificate_header: Annotated[str, StringConstraints(pattern=r"^([A-Za-z][A-Za-z0-9-]*)?$")] = ""
+    """Header in which these proxies name the subject of a client's certificate."""
+    tls_certificate: Path | None = None
+    """Certificate chain (PEM), in the home if relative."""
+    tls_key: Path | None = None
+    """Its key (PEM)."""
+    tls_client_ca: Path | None = None
+    """Authorities (PEM) one of which must have signed a client's certificate; unset: clients show none."""
+    desk: Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")] = HUBS_DESK
+    """What opens the desk, as ``module:name``."""
+
+    @model_validator(mode="after")
+    def _coherent(self) -> Self:
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            raise ValueError("tls_certificate 和 tls_key 要么都写，要么都不写")
+        if self.tls_client_ca is not None and self.tls_certificate is None:
+            raise ValueError("tls_client_ca 只在有 tls_certificate 时有意义")
+        if self.certificate_header and not self.proxies:
+            raise ValueError("certificate_header 只信任 proxies 中的代理，请一并填写")
+        return self
 
 
 _D809 = "《政务数据共享条例》（国务院令第809号）"
@@ -226,6 +304,7 @@ class Settings(BaseSettings):
     """By six-digit division or ``national``, then by step."""
     retention: Retention = Retention()
     answers: Answering = Answering()
+    soap: Soap = Soap()
 
     @classmethod
     def settings_customise_sources(

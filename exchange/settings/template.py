@@ -64,6 +64,30 @@ demo = {demo}
 # rows = 1000
 # days = 30
 # unread_hours = 24
+# 服务接口（shutong serve soap）。默认只监听本机；对外服务须有 TLS，或由反向代理加密并写明对外地址
+# [soap]
+# public_address = "https://（别人访问的地址，写进服务描述）"
+# host = "127.0.0.1"
+# port = 8096
+# workers = 2
+# 每个进程同时处理的调用数；一次请求的字节数、推送行数、应答行数；每个进程暂存的字节总数
+# threads = 8
+# largest = 67108864
+# rows = 200000
+# page = 20000
+# spooled = 1073741824
+# 请求须在多少秒内传完、每秒至少多少字节；一次调用最多办理多少秒
+# seconds = 60.0
+# rate = 4096
+# call_seconds = 120.0
+# 受信任的反向代理，以及它们写明客户端证书主体的 HTTP 头；别处来的这个头一律不看
+# proxies = ["10.0.0.5"]
+# certificate_header = "X-Client-Subject"
+# 证书、私钥（PEM）；写了客户端 CA，调用方就必须出示它签发的证书
+# tls_certificate = "keys/soap.crt"
+# tls_key = "keys/soap.key"
+# tls_client_ca = "keys/clients.crt"
+# desk = "exchange.service.desk:open_desk"
 
 # 各地时限（工作日），按六位行政区划代码或 national。内置数值未经核对，对外展示为法定期限之前须核对原文
 # [deadlines.370000.answer_conditional]

@@ -156,3 +156,40 @@ def test_a_home_is_its_owner_s_alone(tmp_path):
     make_home(tmp_path / "home")
     assert stat.S_IMODE((tmp_path / "home").stat().st_mode) == 0o700
     make_home(tmp_path / "home")
+
+
+@pytest.mark.parametrize(
+    ("soap", "right"),
+    [
+        ({}, True),
+        ({"public_address": "https://hub.example:8443/"}, True),
+        ({"public_address": "http://[2001:db8::1]"}, True),
+        ({"public_address": "hub.example"}, False),
+        ({"public_address": "https://hub.example/soap"}, False),
+        ({"public_address": "https://u@hub.example"}, False),
+        ({"public_address": "ftp://hub.example"}, False),
+        ({"proxies": ["10.0.0.1", "10.0.0.0/8", "2001:db8::/32"]}, True),
+        ({"proxies": ["proxy.example"]}, False),
+        ({"certificate_header": "X-Client-Subject"}, False),
+        ({"certificate_header": "X-Client-Subject", "proxies": ["10.0.0.1"]}, True),
+        ({"certificate_header": "X_Client", "proxies": ["10.0.0.1"]}, False),
+        ({"tls_certificate": "a.crt"}, False),
+        ({"tls_certificate": "a.crt", "tls_key": "a.key"}, True),
+        ({"tls_client_ca": "ca.crt"}, False),
+        ({"port": 65536}, False),
+        ({"workers": 0}, False),
+        ({"desk": "a.b:c"}, True),
+        ({"desk": "a.b"}, False),
+        ({"unknown": 1}, False),
+    ],
+)
+def test_settings_of_the_soap_door(soap, right):
+    if right:
+        assert Settings(hub_department=HUB, soap=soap).soap.host == "127.0.0.1"
+        return
+    with pytest.raises(ValidationError):
+        Settings(hub_department=HUB, soap=soap)
+
+
+def test_the_public_address_has_no_slash_at_its_end():
+    assert Settings(hub_department=HUB, soap={"public_address": "https://a/"}).soap.public_address == "https://a"

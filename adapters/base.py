@@ -36,7 +36,7 @@ PUT = 0
 DELETE = 1
 
 Way = Literal["database", "webservice", "file"]
-Capture = Literal["snapshot", "outbox", "batches", "journal", "watermark", "diff"]
+Capture = Literal["snapshot", "outbox", "batches", "journal", "watermark", "diff", "pushed"]
 Position = Mapping[str, Any]
 """Where the next window starts: JSON values, meaningful to the source that gave it."""
 
@@ -57,6 +57,8 @@ class Capabilities:
     file of changes, and every staged row counts as written."""
     settles: bool = False
     """Outcomes can be written back to the rows they concern."""
+    looks_up: bool = False
+    """The rows of single keys can be asked for, as they are now (单笔查询)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -274,6 +276,19 @@ class Source(ABC):
     def buried(self, keys: pa.RecordBatch) -> pa.BooleanArray:
         """For each business key, whether the place keeps a tombstone of it: a delivery took its row away."""
         return pa.array([False] * keys.num_rows, pa.bool_())
+
+    def lookup(self, keys: pa.RecordBatch) -> pa.RecordBatch:
+        """The rows of business keys as they are now, with the columns of :meth:`batches` (单笔查询).
+
+        May be asked again and again of one source, which keeps its connection for that until it is closed.
+
+        Args:
+            keys: The items of the key, typed.
+
+        Raises:
+            Unsupported: the place cannot be asked so; see :attr:`Capabilities.looks_up`.
+        """
+        raise Unsupported("这类端点不能按业务主键查询单行", remedy="改用整批读取")
 
     def close(self) -> None:
         """Let go of connections and files."""

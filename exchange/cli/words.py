@@ -138,6 +138,13 @@ EVENTS: Mapping[str, str] = {
     "NoticeIssued": _("告知"),
     "TargetRedelivered": _("重新交付"),
     "HubRecovered": _("平台恢复"),
+    "CredentialIssued": _("接入凭据签发"),
+    "CredentialRevoked": _("接入凭据吊销"),
+    "SignInRefused": _("拒绝接入"),
+    "MailFetched": _("取走信件"),
+    "MailExpired": _("信件过期"),
+    "MessageReceived": _("收到推送"),
+    "RowLookedUp": _("单笔查询"),
 }
 """Events of the log (审计事件) in words."""
 

@@ -13,6 +13,7 @@ from adapters import Endpoint, FoundObject, Probe
 from catalog import Catalog
 from catalog.errors import CatalogError
 from exchange.db.tables import ExchangeRow, RunRow
+from exchange.engine.mailbox import Mailroom
 from exchange.engine.opening import binding, open_registered, translated
 from exchange.engine.passage import delivered_schema
 from exchange.errors import HubError, Problem
@@ -24,14 +25,16 @@ from schemas import Item, arrow_schema
 class Endpoints:
     """Opens registered endpoints for everything but a run."""
 
-    def __init__(self, settings: Settings, catalog: Catalog) -> None:
+    def __init__(self, settings: Settings, catalog: Catalog, mailroom: Mailroom) -> None:
         self._settings = settings
         self._catalog = catalog
+        self._mailroom = mailroom
 
     def open(self, session: Session, name: str) -> Endpoint:
         """Open a registered endpoint with its secrets."""
         spec = self._catalog.endpoint(session, name)
-        return open_registered(spec.kind, spec.options, spec.zone, home=self._settings.home, name=name)
+        opened = open_registered(spec.kind, spec.options, spec.zone, home=self._settings.home, name=name)
+        return self._mailroom.opened(opened, name)
 
     def test(self, session: Session, name: str) -> list[Probe]:
         """Try what a run will need of it (连通测试)."""

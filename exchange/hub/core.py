@@ -52,7 +52,6 @@ class Hub:
         self.audit = AuditLog(self.database, self.keyring, settings)
         self.catalog = Catalog(code_pattern=settings.code_pattern)
         self.authorisation = Authorisation(self.audit, settings, self.catalog)
-        self.endpoints = Endpoints(settings, self.catalog)
         self.engine = Engine(
             settings=settings,
             database=self.database,
@@ -61,6 +60,7 @@ class Hub:
             catalog=self.catalog,
             authorisation=self.authorisation,
         )
+        self.endpoints = Endpoints(settings, self.catalog, self.engine.mailroom)
         self.reconciler = Reconciler(
             settings=settings, database=self.database, keyring=self.keyring, catalog=self.catalog
         )

@@ -20,6 +20,7 @@ from exchange.settings.model import (
     SECRET_PREFIX,
     ActorEntry,
     Deadline,
+    Limits,
     Retention,
     Settings,
     Step,
@@ -133,7 +134,7 @@ def _problem(detail: ErrorDetails, file: Path) -> Problem:
 
 def _known(path: list[str]) -> Iterable[str]:
     """Names allowed where the last part of the path stands."""
-    parts: dict[str, type[BaseModel]] = {"actors": ActorEntry, "retention": Retention}
+    parts: dict[str, type[BaseModel]] = {"actors": ActorEntry, "retention": Retention, "limits": Limits}
     if len(path) == 1:
         return Settings.model_fields
     if path[0] == "deadlines":

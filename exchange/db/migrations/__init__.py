@@ -8,5 +8,5 @@ from exchange.db.tables import Base as ExchangeBase
 METADATA = (CatalogBase.metadata, ExchangeBase.metadata)
 """All tables of the hub as the program sees them."""
 
-HEAD = "0003"
+HEAD = "0004"
 """The newest revision."""

@@ -46,6 +46,7 @@ _CAPABILITIES = Capabilities(
     transactional=True,
     merges=True,
     settles=True,
+    looks_up=True,
 )
 _CLOCK_SECONDS = 60.0
 _USUAL_SCHEMA = "public"

@@ -13,6 +13,7 @@ from exchange.authorisation import Authorisation
 from exchange.db import HubDatabase
 from exchange.engine import Endpoints, Engine, Reconciler
 from exchange.errors import Denied, Invalid, Misplaced, Problem, Unknown
+from exchange.hub.access import Access
 from exchange.hub.configuration import Configuration
 from exchange.hub.directory import Directory
 from exchange.hub.mending import Mending
@@ -42,6 +43,7 @@ class Hub:
         configuration: All of it described in files (配置文件).
         structures: What the tables of an exchange look like, and changes to approve (表结构).
         directory: Looking things up, each to those who may see it (查阅).
+        access: What departments' programmes sign in with (接入).
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -71,6 +73,7 @@ class Hub:
         self.structures = Structures(self)
         self.configuration = Configuration(self)
         self.directory = Directory(self)
+        self.access = Access(self)
 
     def _use_schemas(self) -> None:
         """Read the folders of further classes, code lists and profiles that the settings name."""

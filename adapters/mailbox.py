@@ -322,7 +322,8 @@ class MailboxDelivery(Delivery):
     def _written(self, manifest: Manifest) -> Letter:
         if not self._post.exists(self._name(0)):
             raise StageLost("暂存的信件不在了", remedy="将自动重新读取")
-        parts, deleted = [], 0
+        parts: list[int] = []
+        deleted = 0
         while self._post.exists(self._name(len(parts) + 1)):
             batches = list(_opened(self._post, self._name(len(parts) + 1)))
             parts.append(sum(batch.num_rows for batch in batches))
@@ -398,7 +399,7 @@ def _stream(batch: pa.RecordBatch) -> bytes:
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, batch.schema) as writer:
         writer.write_batch(batch)
-    return sink.getvalue().to_pybytes()
+    return bytes(sink.getvalue())
 
 
 def _opened(post: Post, name: str) -> Iterator[pa.RecordBatch]:

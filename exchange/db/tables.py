@@ -267,7 +267,7 @@ class EventRow(Base):
     at: Mapped[datetime] = mapped_column(index=True)
     actor: Mapped[str] = mapped_column(String(64), index=True)
     established: Mapped[str] = mapped_column(String(32))
-    """How the actor was established: ``os-user``, ``demo``, ``system``."""
+    """How the actor was established: ``os-user``, ``demo``, ``credential``, ``system``."""
     department: Mapped[str | None] = mapped_column(String(18), index=True)
     resource: Mapped[str | None] = mapped_column(String(64), index=True)
     exchange: Mapped[str | None] = mapped_column(String(80), index=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from exchange.engine.endpoints import Endpoints
+from exchange.engine.mailbox import MAILBOX, PUSHED
 from exchange.engine.opening import problems_of_endpoint, problems_of_options
 from exchange.engine.quarantine import RowState, ShownItem, ShownRow
 from exchange.engine.reconciliation import Difference, Reconciler, Reconciliation
@@ -12,6 +13,8 @@ from exchange.engine.structures import Change, Comparison, held
 from exchange.engine.subject import plan_exchange
 
 __all__ = [
+    "MAILBOX",
+    "PUSHED",
     "UNFINISHED",
     "Change",
     "Comparison",

@@ -21,12 +21,14 @@ from adapters import Endpoint, Overtaken, Restored
 from adapters.mailbox import MESSAGE, Chunks, Letter, MailboxEndpoint, Post
 from exchange.audit import AuditLog, events
 from exchange.db import HubDatabase, alone, now
-from exchange.db.tables import ExchangeRow, MailRow, MessageRow, ReceiptRow, RunRow
+from exchange.db.tables import ExchangeRow, MailRow, MessageRow, RunRow
 from exchange.engine.states import UNDELIVERED, RunState
 from exchange.identity import Actor
 from exchange.plan import Plan
 from exchange.secrets import Vault
 
+MAILBOX = MailboxEndpoint.kind
+"""The kind of the boxes."""
 PUSHED = "pushed"
 """The capture that reads messages."""
 _AGAIN = tuple(state for state in UNDELIVERED if state is not RunState.STOPPED)
@@ -149,7 +151,7 @@ class Mailroom:
     # --- messages ------------------------------------------------------------------------------
 
     def planned(self, session: Session, plan: Plan) -> Plan:
-        """The plan with the message it carries out: the oldest that waits; what the registration says of it is naught."""
+        """The plan with the message it carries out: the oldest that waits, whatever is registered there."""
         if plan.source.capture != PUSHED:
             return plan
         message = session.scalar(_waiting().where(MessageRow.exchange == plan.exchange).limit(1))
@@ -267,7 +269,7 @@ def _epoch(session: Session, exchange: str) -> int:
     return session.scalar(select(func.max(MailRow.epoch)).where(MailRow.exchange == exchange)) or 0
 
 
-def _waiting() -> Select[tuple[MessageRow]]:
+def _waiting() -> Select[MessageRow]:
     """Messages that no run has in hand or has ended for good, the oldest first."""
     return (
         select(MessageRow)

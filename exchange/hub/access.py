@@ -104,34 +104,37 @@ class Access:
         """
         hub = self._hub
         about = {"of": [department], "department": department}
-        with hub.permitted(by, Role.INTEGRATOR, Role.SYSTEM, action=f"签发部门 {department} 的接入凭据", **about):
-            with hub.told(), hub.database.transaction() as session:
-                hub.catalog.department(session, department)
-                moment = now(session)
-                self._demand(session, kind, name, purpose, until, moment)
-                credential = "C" + secrets.token_hex(8)
-                secret = None if kind == "certificate" else SecretStr(secrets.token_urlsafe(32))
-                sealed = None
-                if secret is not None and kind != "token":
-                    sealed = seal(secret.get_secret_value(), credential_key(hub.keyring, credential))
-                found_by = name or ""
-                if kind == "token" and secret is not None:
-                    found_by = token_name(hub.keyring, secret.get_secret_value())
-                session.add(
-                    CredentialRow(
-                        id=credential,
-                        department=department,
-                        kind=kind,
-                        name=found_by,
-                        secret=sealed,
-                        purpose=purpose,
-                        issued_by=by.name,
-                        issued_at=moment,
-                        expires_at=until,
-                    )
+        with (
+            hub.permitted(by, Role.INTEGRATOR, Role.SYSTEM, action=f"签发部门 {department} 的接入凭据", **about),
+            hub.told(),
+            hub.database.transaction() as session,
+        ):
+            hub.catalog.department(session, department)
+            moment = now(session)
+            self._demand(session, kind, name, purpose, until, moment)
+            credential = "C" + secrets.token_hex(8)
+            secret = None if kind == "certificate" else SecretStr(secrets.token_urlsafe(32))
+            sealed = None
+            if secret is not None and kind != "token":
+                sealed = seal(secret.get_secret_value(), credential_key(hub.keyring, credential))
+            found_by = name or ""
+            if kind == "token" and secret is not None:
+                found_by = token_name(hub.keyring, secret.get_secret_value())
+            session.add(
+                CredentialRow(
+                    id=credential,
+                    department=department,
+                    kind=kind,
+                    name=found_by,
+                    secret=sealed,
+                    purpose=purpose,
+                    issued_by=by.name,
+                    issued_at=moment,
+                    expires_at=until,
                 )
-                event = events.CredentialIssued(credential=credential, kind=kind)
-                hub.audit.record(session, event, by=by, department=department)
+            )
+            event = events.CredentialIssued(credential=credential, kind=kind)
+            hub.audit.record(session, event, by=by, department=department)
         return Issued(credential, kind, department, name, secret, until)
 
     def _demand(
@@ -161,13 +164,13 @@ class Access:
         hub = self._hub
         own = by.department != hub.settings.hub_department
         wanted = by.department if own else department
-        with hub.permitted(by, Role.INTEGRATOR, Role.SYSTEM, Role.SECURITY, Role.AUDIT, action="列出接入凭据"):
-            with hub.database.reading() as session:
-                query = select(CredentialRow).order_by(CredentialRow.department, CredentialRow.issued_at)
-                if wanted is not None:
-                    query = query.where(CredentialRow.department == wanted)
-                moment = now(session)
-                return [_listed(row, moment) for row in session.scalars(query)]
+        roles = (Role.INTEGRATOR, Role.SYSTEM, Role.SECURITY, Role.AUDIT)
+        with hub.permitted(by, *roles, action="列出接入凭据"), hub.database.reading() as session:
+            query = select(CredentialRow).order_by(CredentialRow.department, CredentialRow.issued_at)
+            if wanted is not None:
+                query = query.where(CredentialRow.department == wanted)
+            moment = now(session)
+            return [_listed(row, moment) for row in session.scalars(query)]
 
     def revoke(self, credential: str, *, reason: str, by: Actor) -> None:
         """Take a credential back; it does not hold from this moment (吊销).

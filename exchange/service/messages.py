@@ -12,6 +12,7 @@ import hmac
 import time
 from collections.abc import Iterable, Iterator
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from sqlalchemy import select
@@ -19,7 +20,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from adapters import OPERATION
-from adapters.errors import Malformed, Refused
+from adapters.errors import AdapterError, Malformed, Refused
 from adapters.mailbox import write_message
 from adapters.webservice.desk import Caller, Pushed, RefusedPush
 from exchange.audit import events
@@ -54,8 +55,8 @@ class Content:
         for name, column in zip(batch.schema.names, batch.columns, strict=True):
             lengths, values = self._columns.setdefault(name, (hashlib.sha256(), hashlib.sha256()))
             texts = column.cast(pa.string())
-            lengths.update(pc.fill_null(pc.binary_length(texts), -1).cast(pa.int32()).to_numpy().tobytes())
-            values.update(b"".join(text.encode() for text in texts.to_pylist() if text))
+            lengths.update(np.asarray(pc.fill_null(pc.binary_length(texts), -1), np.int32).tobytes())
+            values.update(_bytes(pc.fill_null(texts, "")))
         self.rows += batch.num_rows
         return batch
 
@@ -66,6 +67,13 @@ class Content:
             for name, (lengths, values) in sorted(self._columns.items())
         ]
         return hmac.digest(self._key, "\n".join([str(self.rows), *parts]).encode(), "sha256").hex()
+
+
+def _bytes(texts: pa.StringArray) -> memoryview:
+    """All texts of a column one after another, as they lie in memory."""
+    _, offsets, data = texts.buffers()
+    ends = np.frombuffer(offsets, np.int32)[texts.offset : texts.offset + len(texts) + 1] if offsets else [0, 0]
+    return memoryview(data or b"")[int(ends[0]) : int(ends[-1])]
 
 
 class Messages:
@@ -98,12 +106,14 @@ class Messages:
         post = self._hub.engine.mailroom.post(reach.exchange.source["endpoint"])
         content = Content(self._hub.keyring.derive("message"))
         write_message(post, file, self._named(reach, content, batches))
-        kept = False
         try:
             kept = self._enter(caller, reach, message, file, content)
-        finally:
-            if not kept:
-                post.remove(file)
+        except AdapterError:
+            # Nothing was written; of any other error nobody knows whether its row is there, and the file stays.
+            post.remove(file)
+            raise
+        if not kept:
+            post.remove(file)
         self._carry_out(caller, reach, message)
         return self._told(caller, message, repeated=not kept)
 
@@ -180,7 +190,7 @@ class Messages:
                 last = select(RunRow).where(RunRow.exchange == reach.exchange.id).order_by(RunRow.started_at.desc())
                 newest = session.scalar(last.limit(1))
                 stands = (newest.id, newest.state) if newest is not None else (None, None)
-            if (run is not None and run.state not in UNFINISHED) or stands == before:
+            if (run is not None and run.state in (RunState.SETTLED, RunState.STOPPED)) or stands == before:
                 return
             before = stands
             try:

@@ -151,9 +151,9 @@ def handed_over(item: Item, mask: Mapping[str, Any] | None) -> Item:
     if _is_clear(mask):
         return item
     masked = masks.masked_field(masks.parse(dict(mask or {})), arrow_schema((item,)).field(0))
-    type = "M" if pa.types.is_string(masked.type) else item.type
+    letter = "M" if pa.types.is_string(masked.type) else item.type
     bare = {"mandatory": False, "check": None, "code_list": None, "reference": None}
-    return Item(**{**item.model_dump(), **bare, "type": type, **({"length": None} if type == "M" else {})})
+    return Item(**{**item.model_dump(), **bare, "type": letter, **({"length": None} if letter == "M" else {})})
 
 
 def version_of(items: Sequence[Item], key: Sequence[str]) -> int:

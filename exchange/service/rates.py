@@ -50,9 +50,8 @@ class Rates:
             ("行", row.rows, 1 if rows else 0, limits.rows_per_minute),
         ):
             if more and taken + more > most:
-                raise Exceeded(
-                    f"本部门每分钟不超过 {most} {word}，这一分钟已用完", max(1, round((minute + 1) * 60 - moment))
-                )
+                left = max(1, round((minute + 1) * 60 - moment))
+                raise Exceeded(f"本部门每分钟不超过 {most} {word}，这一分钟已用完", left)
         row.calls += calls
         row.rows += rows
 

@@ -21,7 +21,9 @@ def expected(callers: Callers) -> dict[str, dict[str, object]]:
 
 def held(found: list[dict[str, object]]) -> dict[str, dict[str, object]]:
     """Rows by their key, as the town compares them."""
-    return {str(row["id_no"]): {k: str(v) if k == "born" else v for k, v in row.items() if k[0] != "_"} for row in found}
+    return {
+        str(row["id_no"]): {k: str(v) if k == "born" else v for k, v in row.items() if k[0] != "_"} for row in found
+    }
 
 
 def mail(callers: Callers) -> list[MailRow]:

@@ -78,6 +78,14 @@ ROW_STATES: Mapping[str, str] = {
     "kept": _("已保留，待关联"),
 }
 """States of refused rows (隔离状态)."""
+CREDENTIAL_KINDS: Mapping[str, str] = {
+    "token": _("令牌"),
+    "password": _("用户名和口令"),
+    "gateway": _("国家网关密钥"),
+    "certificate": _("客户端证书"),
+}
+"""Kinds of what a programme signs in with (接入凭据)."""
+CREDENTIAL_STATES: Mapping[str, str] = {"active": _("有效"), "expired": _("已到期"), "revoked": _("已吊销")}
 EFFECTS: Mapping[str, str] = {"create": _("新增"), "change": _("变更"), "same": _("不变")}
 """What applying a description does."""
 SIDES: Mapping[str, str] = {"source": _("来源端"), "target": _("目标端")}

@@ -86,9 +86,8 @@ class HubDesk(Desk):
 
     def lookup(self, caller: Caller, resource: str, key: Mapping[str, str]) -> Page:
         """The row of one key as it is now."""
-        reach = self._reach(caller, resource, "read")
         with self._telling(caller, f"查询资源 {resource}", resource):
-            return self._looks.look(caller, reach, key)
+            return self._looks.look(caller, resource, lambda: self._found(caller, resource, "read"), key)
 
     def push(self, caller: Caller, resource: str, message: str, batches: Iterator[pa.RecordBatch]) -> Pushed:
         """Take a message in and carry it out."""
@@ -107,12 +106,15 @@ class HubDesk(Desk):
             return self._evidence.receipt(caller, name)
 
     def _reach(self, caller: Caller, resource: str, direction: Direction, *, ended: bool = False) -> Reach:
+        with self._telling(caller, f"使用资源 {resource}", resource):
+            return self._found(caller, resource, direction, ended=ended)
+
+    def _found(self, caller: Caller, resource: str, direction: Direction, *, ended: bool = False) -> Reach:
+        """What the caller may use, in its own words: what is not granted and what there is not are one."""
         found = self._offers.of(caller.department, resource, direction)
         if found and (found[0].current or ended):
             return found[0]
-        error = Refused(f"没有可{'读取' if direction == 'read' else '推送'}的资源", remedy="可用的资源见 offers")
-        self._tell(caller, f"使用资源 {resource}", error, resource)
-        raise error
+        raise Refused(f"没有可{'读取' if direction == 'read' else '推送'}的资源", remedy="可用的资源见 offers")
 
     @contextmanager
     def _telling(self, caller: Caller, action: str, resource: str | None) -> Iterator[None]:

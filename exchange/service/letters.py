@@ -16,7 +16,7 @@ import json
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from adapters.errors import Malformed, Unavailable
+from adapters.errors import Malformed, Refused, Unavailable
 from adapters.mailbox import Letter, pages
 from adapters.webservice.desk import Caller, Page
 from exchange.audit import events
@@ -118,6 +118,8 @@ class Letters:
         resource = reach.offer.resource
         with answered(resource), self._hub.told():
             result = self._hub.engine.run(reach.exchange.id, by=programme(caller.id, caller.department))
+        if result.state == RunState.BARRED:
+            raise Refused(f"资源 {resource} 的授权现在不允许提供", remedy="向平台查询授权的状态和已用行数")
         if result.state not in _DELIVERED:
             raise Unavailable(f"资源 {resource} 的这次交付没有放行", remedy="平台已留记录；请与平台联系后再试")
         return result.id, self._letter(reach, result.id)

@@ -10,8 +10,9 @@ from __future__ import annotations
 import hmac
 import secrets
 import threading
+import time
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -25,10 +26,9 @@ from adapters import OPERATION, PUT, REFERENCE, AdapterError, Source
 from adapters.errors import Malformed, Refused, Unavailable, Unsupported
 from adapters.webservice.desk import Caller, Page
 from exchange.audit import events
-from exchange.authorisation.gate import locked
-from exchange.checks import examine
+from exchange.checks.normalise import normalise
 from exchange.db import now
-from exchange.db.tables import ExchangeRow, GrantRow, UsageRow
+from exchange.db.tables import ExchangeRow, UsageRow
 from exchange.engine.opening import binding
 from exchange.engine.passage import Passage
 from exchange.engine.subject import plan_exchange
@@ -45,6 +45,15 @@ LOOK = "look"
 _BEIJING = ZoneInfo("Asia/Shanghai")
 _IDLE = 8
 """Ways to one source that are kept open between looks."""
+
+
+_SECONDS = 5.0
+"""How long it is kept in mind what a caller may use."""
+_REMEMBERED = 4096
+
+
+class _Stale(Exception):
+    """The exchange is not what it was when it was found."""
 
 
 @dataclass
@@ -72,15 +81,43 @@ class Looks:
         self._lock = threading.Lock()
         self._idle: dict[tuple[Any, ...], list[_Way]] = defaultdict(list)
         self._key = hub.keyring.derive("look")
+        self._known: dict[tuple[str, str], tuple[Reach, float]] = {}
 
-    def look(self, caller: Caller, reach: Reach, key: Mapping[str, str]) -> Page:
+    def look(self, caller: Caller, resource: str, find: Callable[[], Reach], key: Mapping[str, str]) -> Page:
         """The row of a key as it is now, or none.
+
+        What the caller may use is kept in mind for some seconds; the gate says whether that still holds, and if not
+        it is found anew.
+
+        Args:
+            caller: Who asks.
+            resource: What for.
+            find: Finds what the caller may use of it now.
+            key: The items of the key, as texts.
 
         Raises:
             Refused: The resource cannot be asked so, or the gate does not let the row pass.
             Malformed: The key is not what identifies a row.
             Unavailable: A limit was reached, or the source is away.
         """
+        about = (caller.department, resource)
+        reach, until = self._known.get(about, (None, 0.0))
+        if reach is not None and time.monotonic() < until:
+            try:
+                return self._look(caller, reach, key)
+            except (Refused, _Stale):
+                self._known.pop(about, None)
+        reach = find()
+        try:
+            page = self._look(caller, reach, key)
+        except _Stale as error:
+            raise Unavailable(f"资源 {resource} 刚有变动", remedy="retry_after=1：1 秒后再试") from error
+        if len(self._known) >= _REMEMBERED:
+            self._known.clear()
+        self._known[about] = reach, time.monotonic() + _SECONDS
+        return page
+
+    def _look(self, caller: Caller, reach: Reach, key: Mapping[str, str]) -> Page:
         if not reach.offer.lookup:
             raise Refused(f"资源 {reach.offer.resource} 不能单笔查询", remedy="改用整批读取")
         if set(key) != set(reach.offer.key):
@@ -157,10 +194,10 @@ class Looks:
         columns = {item.name: pa.array([key[item.name]], pa.string()) for item in items}
         reserved = {OPERATION: pa.array([PUT], pa.int8()), REFERENCE: pa.array([""], pa.string())}
         batch = pa.record_batch({**columns, **reserved})
-        seen = examine(batch, items, key=plan.key, version=None, zone=way.zone, today=datetime.now(_BEIJING).date())
-        if seen.accepted.num_rows != 1:
+        seen = normalise(batch, items, way.zone, key=plan.key)
+        if seen.findings:
             raise Malformed("查询条件的值不是这个资源的业务主键", remedy="按服务描述核对各项的类型和格式")
-        return seen.accepted.select(list(plan.key))
+        return seen.batch.select(list(plan.key))
 
     def _asked(self, way: _Way, reach: Reach, keys: pa.RecordBatch) -> pa.RecordBatch:
         """What the grant lets through of the rows found; a row that fails the checks is none."""
@@ -194,6 +231,9 @@ class Looks:
         with hub.database.transaction() as session:
             self._rates.take(session, caller.department, rows=rows.num_rows)
             self._pass_gate(session, plan, rows.num_rows)
+            exchange = session.get_one(ExchangeRow, plan.exchange)
+            if (exchange.state, exchange.source) != ("active", reach.exchange.source):
+                raise _Stale
             hub.audit.record(
                 session,
                 event,
@@ -211,13 +251,12 @@ class Looks:
         Raises:
             Denied: The grant does not hold now, is another version, or its quota is used up.
         """
-        grant: GrantRow | None = locked(session, plan.grant)
         moment = now(session)
         day = f"{LOOK}-{plan.grant}-{moment.astimezone(_BEIJING):%Y%m%d}"
-        usage = session.get(UsageRow, day, populate_existing=True)
+        usage = session.get(UsageRow, day, with_for_update=True)
         taken = usage.rows if usage is not None else 0
         against = self._hub.authorisation.gate(session, plan.grant, plan.grant_version, taken + rows, day, moment)
-        if against or grant is None:
+        if against:
             raise Denied(f"授权 {plan.grant} 不允许", against)
 
     def _hashed(self, grant: str, batch: pa.RecordBatch) -> str:

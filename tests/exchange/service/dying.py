@@ -30,7 +30,7 @@ CRASHED = 99
 
 
 def _dying(point: int) -> None:
-    """Let this process kill itself at a point; the heartbeat and the sealer have threads of their own and do not count."""
+    """Let this process kill itself at a point; heartbeat and sealer have threads of their own and do not count."""
     import threading
 
     passed = 0

@@ -21,9 +21,8 @@ def expected(callers: Callers) -> dict[str, dict[str, object]]:
 
 def held(found: list[dict[str, object]]) -> dict[str, dict[str, object]]:
     """Rows by their key, as the town compares them."""
-    return {
-        str(row["id_no"]): {k: str(v) if k == "born" else v for k, v in row.items() if k[0] != "_"} for row in found
-    }
+    plain = [{name: value for name, value in row.items() if name[0] != "_"} for row in found]
+    return {str(row["id_no"]): {**row, "born": str(row["born"])} for row in plain}
 
 
 def mail(callers: Callers) -> list[MailRow]:

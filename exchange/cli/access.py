@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, datetime, time, timedelta
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
@@ -62,7 +63,7 @@ def issue(
         (_("令牌、口令或密钥"), secret),
         (_("到期"), made.expires_at),
     ])  # fmt: skip
-    document: dict[str, Any] = {**plain(made), "secret": secret}
+    document: dict[str, Any] = {**plain(replace(made, secret=None)), "secret": secret}
     warning = [Words(_("请立即妥善保存：以上内容只显示这一次。"), "bold yellow")] if secret is not None else []
     return Answer(document, [facts, *warning])
 

@@ -26,6 +26,7 @@ from adapters import OPERATION, PUT, REFERENCE, AdapterError, Source
 from adapters.errors import Malformed, Refused, Unavailable, Unsupported
 from adapters.webservice.desk import Caller, Page
 from exchange.audit import events
+from exchange.authorisation.gate import locked
 from exchange.checks.normalise import normalise
 from exchange.db import now
 from exchange.db.tables import ExchangeRow, UsageRow
@@ -254,6 +255,10 @@ class Looks:
         moment = now(session)
         day = f"{LOOK}-{plan.grant}-{moment.astimezone(_BEIJING):%Y%m%d}"
         usage = session.get(UsageRow, day, with_for_update=True)
+        if usage is None:
+            # The first look of a day: of several, the one after another.
+            locked(session, plan.grant)
+            usage = session.get(UsageRow, day, with_for_update=True)
         taken = usage.rows if usage is not None else 0
         against = self._hub.authorisation.gate(session, plan.grant, plan.grant_version, taken + rows, day, moment)
         if against:

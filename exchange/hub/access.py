@@ -68,7 +68,9 @@ class Credential:
 
 def token_name(keyring: Keyring, token: str) -> str:
     """What a token is found by: its keyed hash."""
-    return hmac.new(keyring.derive("credential", "token"), token.encode(), hashlib.sha256).hexdigest()
+    return hmac.new(
+        keyring.derive("credential", "token"), token.encode("utf-8", "surrogatepass"), hashlib.sha256
+    ).hexdigest()
 
 
 def credential_key(keyring: Keyring, credential: str) -> bytes:

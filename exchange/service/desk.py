@@ -26,6 +26,9 @@ from exchange.service.messages import Messages
 from exchange.service.offers import Offers, Reach
 from exchange.service.rates import Exceeded, Rates
 
+_LONGEST = 64
+"""Characters of a resource's code at most."""
+
 
 class HubDesk(Desk):
     """A hub as the door may use it; safe for any number of threads and of processes beside each other.
@@ -111,7 +114,8 @@ class HubDesk(Desk):
 
     def _found(self, caller: Caller, resource: str, direction: Direction, *, ended: bool = False) -> Reach:
         """What the caller may use, in its own words: what is not granted and what there is not are one."""
-        found = self._offers.of(caller.department, resource, direction)
+        asked = 0 < len(resource) <= _LONGEST and resource.isprintable()
+        found = self._offers.of(caller.department, resource, direction) if asked else []
         if found and (found[0].current or ended):
             return found[0]
         raise Refused(f"没有可{'读取' if direction == 'read' else '推送'}的资源", remedy="可用的资源见 offers")

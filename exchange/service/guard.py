@@ -33,6 +33,9 @@ WINDOW = timedelta(seconds=300)
 WRITTEN = 30
 """Refused sign-ins that one worker writes into the log in a minute; of the others it writes how many."""
 
+_LONGEST = 255
+"""Characters of what a credential is found by at most."""
+
 
 class Bounded:
     """Lets so many through in a minute and counts the rest."""
@@ -133,6 +136,8 @@ class Guard:
     # --- what is held against it ---------------------------------------------------------------
 
     def _found(self, claim: _Claim, shown: Shown) -> CredentialRow:
+        if not claim.name.isprintable() or len(claim.name) > _LONGEST:
+            raise _NotHeld("unknown")
         with self._hub.database.reading() as session:
             moment = now(session)
             wanted = select(CredentialRow).where(CredentialRow.kind == claim.kind, CredentialRow.name == claim.name)

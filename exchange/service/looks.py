@@ -51,6 +51,8 @@ _IDLE = 8
 _SECONDS = 5.0
 """How long it is kept in mind what a caller may use."""
 _REMEMBERED = 4096
+_LONGEST = 1000
+"""Characters of one item of a key at most."""
 
 
 class _Stale(Exception):
@@ -192,6 +194,8 @@ class Looks:
         """The key as the resource types it; what cannot be a key of it is not asked for."""
         plan = way.plan
         items = [item for item in plan.items if item.name in plan.key]
+        if any(len(text) > _LONGEST or not text.isprintable() for text in key.values()):
+            raise Malformed("查询条件的值不是这个资源的业务主键", remedy="按服务描述核对各项的类型和格式")
         columns = {item.name: pa.array([key[item.name]], pa.string()) for item in items}
         reserved = {OPERATION: pa.array([PUT], pa.int8()), REFERENCE: pa.array([""], pa.string())}
         batch = pa.record_batch({**columns, **reserved})

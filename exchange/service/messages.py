@@ -134,6 +134,8 @@ class Messages:
         most = self._hub.settings.limits.message_rows
         names = {**reach.exchange.source["columns"], OPERATION: OPERATION}
         for batch in batches:
+            if set(batch.schema.names) != {*(item.name for item in reach.offer.items), OPERATION}:
+                raise Malformed("消息的信息项与服务描述不符", remedy="按服务描述填写全部信息项，空值也要写出")
             content.through(batch)
             if content.rows > most:
                 raise Malformed(f"一份消息不能超过 {most} 行", remedy="分成几份推送，各用自己的消息编号")

@@ -92,7 +92,10 @@ def test_what_does_not_hold_is_refused_in_one_wording(hub: Hub, callers: Callers
     late = timedelta(seconds=310)
     attempts: list[tuple[Shown, str]] = [
         (Token("x" + text), "unknown"),
-        (Token("\udc80"[:0]), "unknown"),
+        (Token(""), "unknown"),
+        (Token("\udc80"), "unknown"),
+        (Password("\udc80", word), "unknown"),
+        (Password("tax-app\x00", word), "unknown"),
         (Password("tax-app", word + "x"), "wrong"),
         (Password("nobody", word), "unknown"),
         (Password("tax-app", "\udcff"), "wrong"),

@@ -105,7 +105,12 @@ def test_a_cursor_of_our_own_making(callers: Callers) -> None:
 def test_what_is_not_granted_does_not_exist(callers: Callers) -> None:
     with callers.desk() as desk:
         said = []
-        for caller, code in ((Caller("C9", POLICE), CODE), (CALLER, "101001001/0002"), (CALLER, "109009009/0009")):
+        for caller, code in (
+            (Caller("C9", POLICE), CODE),
+            (CALLER, "101001001/0002"),
+            (CALLER, "109009009/0009"),
+            (CALLER, "\udc80\x00"),
+        ):
             with pytest.raises(Refused) as caught:
                 desk.query(caller, code, None, 2)
             said.append((caught.value.message, caught.value.remedy))

@@ -58,7 +58,9 @@ def test_it_is_the_row_as_it_is_now(callers: Callers) -> None:
         assert rows(desk.lookup(CALLER, CODE, key(1)))[0]["ver"] == 2
 
 
-@pytest.mark.parametrize("wrong", [{}, {"name": "x"}, {"id_no": identity_number(1), "ver": "1"}])
+@pytest.mark.parametrize(
+    "wrong", [{}, {"id_no": "\udc80"}, {"id_no": "a\x00"}, {"name": "x"}, {"id_no": identity_number(1), "ver": "1"}]
+)
 def test_keys_that_are_none(callers: Callers, wrong: dict[str, str]) -> None:
     with callers.desk() as desk, pytest.raises(Malformed) as caught:
         desk.lookup(CALLER, CODE, wrong)

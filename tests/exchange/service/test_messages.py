@@ -170,6 +170,15 @@ def test_a_message_that_breaks_off_is_none(callers: Callers) -> None:
     assert library(callers) == {identity_number(2): 1}
 
 
+def test_a_message_with_other_items(callers: Callers) -> None:
+    [batch] = pushed(person(1))
+    with callers.desk() as desk:
+        for wrong_batch in (batch.drop_columns(["born"]), batch.append_column("more", batch.column(0))):
+            with pytest.raises(Malformed, match="信息项"):
+                desk.push(PUSHER, PUSHED, "M1", iter([wrong_batch]))
+    assert files(callers) == 0
+
+
 def test_too_many_rows(callers: Callers) -> None:
     file = callers.town.home / "shutong.toml"
     file.write_text(file.read_text() + "\n[limits]\nmessage_rows = 2\nrows_per_minute = 2\n")

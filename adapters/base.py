@@ -40,7 +40,7 @@ ERROR_CHARACTERS = 1000
 """How much of a recipient's error text is read."""
 
 Way = Literal["database", "webservice", "file"]
-Capture = Literal["snapshot", "outbox", "batches", "journal", "watermark", "diff"]
+Capture = Literal["snapshot", "outbox", "batches", "journal", "watermark", "diff", "pushed"]
 Position = Mapping[str, Any]
 """Where the next window starts: JSON values, meaningful to the source that gave it."""
 
@@ -65,6 +65,8 @@ class Capabilities:
     """It can say what its recipient's own system made of delivered rows, where the table keeps that."""
     refreshes: bool = False
     """A delivery can replace everything that lies there."""
+    looks_up: bool = False
+    """The rows of single keys can be asked for, as they are now (单笔查询)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -354,6 +356,19 @@ class Source(ABC):
     def buried(self, keys: pa.RecordBatch) -> pa.BooleanArray:
         """For each business key, whether the place keeps a tombstone of it: a delivery took its row away."""
         return pa.array([False] * keys.num_rows, pa.bool_())
+
+    def lookup(self, keys: pa.RecordBatch) -> pa.RecordBatch:
+        """The rows of business keys as they are now, with the columns of :meth:`batches` (单笔查询).
+
+        May be asked again and again of one source, which keeps its connection for that until it is closed.
+
+        Args:
+            keys: The items of the key, typed.
+
+        Raises:
+            Unsupported: the place cannot be asked so; see :attr:`Capabilities.looks_up`.
+        """
+        raise Unsupported("这类端点不能按业务主键查询单行", remedy="改用整批读取")
 
     def close(self) -> None:
         """Let go of connections and files."""

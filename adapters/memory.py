@@ -66,6 +66,7 @@ _CAPABILITIES = Capabilities(
     merges=True,
     settles=True,
     answers=True,
+    looks_up=True,
 )
 
 _RESERVED = (pa.field(OPERATION, pa.int8(), nullable=False), pa.field(REFERENCE, pa.string(), nullable=False))
@@ -371,6 +372,20 @@ class MemorySource(Source):
             graves = set(self._store.tombstones.get((self._binding.object, *self._binding.fixed.values()), {}))
         wanted = [tuple(row[item] for item in self._binding.key) for row in keys.to_pylist()]
         return pa.array([key in graves for key in wanted], pa.bool_())
+
+    def lookup(self, keys: pa.RecordBatch) -> pa.RecordBatch:
+        """The rows that are there under the keys."""
+        with self._store.lock:
+            table = self._store.tables[self._binding.object]
+            there = _index(table, self._binding)
+            numbers = [there.get(tuple(row[item] for item in self._binding.key)) for row in keys.to_pylist()]
+            rows = [(number, table.rows[number]) for number in numbers if number is not None]
+            taken = [
+                {item: row.values.get(column) for item, column in self._binding.columns.items()}
+                | {OPERATION: row.operation, REFERENCE: f"{number}.{row.revision}"}
+                for number, row in rows
+            ]
+        return pa.RecordBatch.from_pylist(taken, schema=self.schema())
 
     def _wanted(self, row: Row) -> bool:
         return row.state == "new" if self._binding.capture == "outbox" else row.operation == PUT

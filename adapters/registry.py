@@ -17,6 +17,7 @@ KINDS: Mapping[str, str] = MappingProxyType(
         "database": "adapters.database.endpoint:DatabaseEndpoint",
         "webservice": "adapters.webservice.endpoint:WebServiceEndpoint",
         "files": "adapters.files.endpoint:FilesEndpoint",
+        "mailbox": "adapters.mailbox:MailboxEndpoint",
         "memory": "adapters.memory:MemoryEndpoint",
     }
 )

@@ -200,7 +200,7 @@ class Offer(_Registered):
     endpoint: Short = Field(title="端点")
     object: Annotated[str, _line(255), _OneLine] = Field(title="表、操作或文件")
     columns: dict[Short, ForeignName] = Field(default_factory=dict, title="信息项对应字段")
-    capture: Literal["snapshot", "outbox", "batches", "journal", "watermark", "diff"] = Field(
+    capture: Literal["snapshot", "outbox", "batches", "journal", "watermark", "diff", "pushed"] = Field(
         "snapshot", title="变化获取方式"
     )
     profile: Short | None = Field(None, title="前置库表族")

@@ -400,6 +400,8 @@ def _offer(case: _Case) -> Iterator[Problem]:
     if offer.served == "provider" and offer.capture in ("outbox", "batches"):
         remedy = "改为由基础库提供，或换一种变化获取方式"
         yield Problem(f"{at} › 共享来源", "带同步标志或操作批次的前置表只有一个读取方，不能由提供方直接提供", remedy)
+    if offer.served == "provider" and offer.capture == "pushed":
+        yield Problem(f"{at} › 共享来源", "推送来的消息只有一份，不能由提供方直接提供", "改为由基础库提供")
     if case.around is None:
         return
     remedy = near(offer.endpoint, case.around.endpoints) or "先登记端点"

@@ -225,6 +225,8 @@ def shape_of(plan: Plan) -> str:
     parts = plan.model_dump(
         mode="json", include={"items", "deliver", "key", "version", "filter", "masks", "grant", "source", "target"}
     )
+    if parts["source"]["capture"] == "pushed":
+        parts["source"]["options"].pop("message", None)  # nor does it matter in which message a row came
     del parts["source"]["capture"]  # how changes are found does not change what a row contains
     return canonical_digest(parts)
 
@@ -380,6 +382,8 @@ def _problems_of_ends(
             "应按版本项或更新时间用 watermark 方式读取，或从资源中去掉版本项"
         )
         found.append(("来源端", message))
+    if subject.source.capture == "pushed" and subject.kind != "synchronisation":
+        found.append(("来源端", "推送来的消息只由归集读取，共享应从基础库提供"))
     if rival_readers:
         others = "、".join(rival_readers)
         found.append(("来源端", f"前置表 {subject.source.object} 已由 {others} 按同步标志读取，一张表只能有一个读取方"))
@@ -407,6 +411,7 @@ _CAPTURED = {
     "snapshot": "全量比对读取：看不到提供方的物理删除",
     "watermark": "按水位列读取：看不到提供方的物理删除；没有水位的行和晚于来源时钟的行每次都读；"
     "重叠时段内重复读到的行由目标端比对，计为未变化",
+    "pushed": "推送读取：每次读一份提供方推送来的消息，送过的消息不能再读",
     "diff": "逐段比对读取：每次由来源库对全表计算摘要，只取有变化的行；提供方物理删除的行作为删除送达",
 }
 

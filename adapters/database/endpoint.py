@@ -50,6 +50,7 @@ _CAPABILITIES = Capabilities(
     settles=True,
     answers=True,
     refreshes=True,
+    looks_up=True,
 )
 _CLOCK_SECONDS = 60.0
 _USUAL_SCHEMA = "public"

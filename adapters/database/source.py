@@ -51,6 +51,7 @@ class DatabaseSource(Source):
         self._watermark: Watermark | None = None
         self._stream: Iterator[pa.RecordBatch] | None = None
         self._begun = False
+        self._asked: sa.Connection | None = None
 
     def schema(self) -> pa.Schema:
         """Types as the columns declare them, text for columns with values that Arrow cannot carry."""
@@ -102,12 +103,55 @@ class DatabaseSource(Source):
                 found.update(connection.execute(sa.select(graves.key_text).where(*here, part)).scalars())
         return pa.array([text in found for text in texts], pa.bool_())
 
+    def lookup(self, keys: pa.RecordBatch) -> pa.RecordBatch:
+        """Ask for the rows over a connection that is kept; each asking sees the table as it is then."""
+        try:
+            with self._place.translating():
+                if self._asked is None:
+                    self._asked = self._place.engine.connect()
+                found = self._looked_up(self._asked, keys)
+                self._asked.rollback()
+        except BaseException:
+            self.close()
+            raise
+        return found
+
+    def _looked_up(self, connection: sa.Connection, keys: pa.RecordBatch) -> pa.RecordBatch:
+        if self._shape is None:
+            self._shape = self._fitting(connection)
+        place, binding = self._place, self._binding
+        window = Window(place.dialect, binding, self._shape, self._options.overlap)
+        columns = [self._shape.columns[binding.columns[item]] for item in binding.key]
+        values = [
+            fitted(keys.column(item), column, place.dialect, place.zone).to_pylist()
+            for item, column in zip(binding.key, columns, strict=True)
+        ]
+        named = [
+            sa.and_(*(window.table.c[column.name] == value for column, value in zip(columns, row, strict=True)))
+            for row in zip(*values, strict=True)
+        ]
+        conditions = [sa.or_(sa.false(), *named)]
+        readings = self._reading(connection, window, conditions)
+        rows = sa.select(window.table).where(*window.standing(), *conditions)
+        every = [*readings.values(), *_service(window)]
+        schema = self._promised(readings)
+        batches = [
+            pa.RecordBatch.from_arrays(self._legible(arrays), schema=schema)
+            for arrays in place.dialect.read(connection, rows, every, _LOOKED_UP)
+        ]
+        whole = pa.Table.from_batches(batches, schema=schema).combine_chunks().to_batches()
+        return whole[0] if whole else pa.RecordBatch.from_pylist([], schema=schema)
+
     def close(self) -> None:
         """End the snapshot, and the reading of it if that was given up."""
         stream, self._stream = self._stream, None
         if isinstance(stream, Generator):
             stream.close()
         self._release()
+        if self._asked is not None:
+            asked, self._asked = self._asked, None
+            with suppress(sa.exc.SQLAlchemyError):
+                asked.close()
 
     def _release(self) -> None:
         self._begun = False

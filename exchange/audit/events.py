@@ -589,3 +589,99 @@ class HubRecovered(Event):
 
     run: str
     """The run that was given up."""
+
+
+@dataclass(frozen=True)
+class CredentialIssued(Event):
+    """A department's programme was given something to sign in with (接入凭据签发)."""
+
+    credential: str
+    """Id of the credential."""
+    kind: str
+    """``token``, ``password``, ``gateway`` or ``certificate``."""
+
+
+@dataclass(frozen=True)
+class CredentialRevoked(Event):
+    """A credential was taken back (接入凭据吊销)."""
+
+    credential: str
+    """Id of the credential."""
+    reason: str
+    """Why."""
+
+
+@dataclass(frozen=True)
+class SignInRefused(Event):
+    """Somebody who called the hub showed nothing that holds (拒绝接入); in a storm of them only some are written."""
+
+    kind: str
+    """What was shown: ``token``, ``password``, ``digest``, ``gateway`` or ``certificate``."""
+    peer: str
+    """Address of the caller."""
+    credential: str | None
+    """Id of the credential it was held against, if there is one of that name."""
+    reason: str
+    """``unknown``, ``wrong``, ``expired``, ``revoked``, ``stale``, ``replayed``."""
+    unwritten: int
+    """How many refusals before this one were not written."""
+
+
+@dataclass(frozen=True)
+class MailFetched(Event):
+    """A department's programme fetched the last page of a delivery from its box (取走信件)."""
+
+    delivery: str
+    """Delivery key."""
+    rows: int
+    """Rows of the delivery, as they were handed out."""
+    deleted: int
+    """How many of them say that a row is to be taken away."""
+    credential: str
+    """Id of the credential it signed in with."""
+
+
+@dataclass(frozen=True)
+class MailExpired(Event):
+    """A delivery that nobody fetched was removed after the time of retention; the next is a full one (信件过期)."""
+
+    delivery: str
+    """Delivery key."""
+    rows: int
+    """How many rows."""
+
+
+@dataclass(frozen=True)
+class MessageReceived(Event):
+    """A department's programme pushed a message, which is durable at the hub (收到推送)."""
+
+    message: str
+    """The department's id of the message."""
+    rows: int
+    """Rows of the message."""
+    digest: str
+    """Keyed digest of its content."""
+    credential: str
+    """Id of the credential it signed in with."""
+
+
+@dataclass(frozen=True)
+class RowLookedUp(Event):
+    """The row of one key was asked for and answered (单笔查询); this event is the proof of the look."""
+
+    look: str
+    """Id of the look."""
+    grant: str
+    """Id of the grant it was answered under."""
+    version: int
+    """Version of the grant."""
+    plan: str
+    """Digest of the plan it was answered by."""
+    found: int
+    """Rows handed out: one or none."""
+    key: str
+    """Keyed hash of the key that was asked for."""
+    digest: str
+    """Keyed digest of the row handed out, empty if there was none."""
+    credential: str
+    """Id of the credential the caller signed in with."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typer.main import get_command
 
 from exchange.cli import (
+    access,
     applications,
     auditing,
     descriptions,
@@ -27,6 +28,8 @@ from exchange.cli.root import app
 ROOMS = (
     homes, descriptions, parties, resources, reviewing, searching, applications, grants, running, exchanges,
     reconciling, following, quarantine, auditing, serving, trying,
+    homes, descriptions, parties, access, resources, reviewing, searching, applications, grants, running, exchanges,
+    reconciling, following, quarantine, auditing, trying,
 )  # fmt: skip
 """Modules whose commands make up the program."""
 

@@ -28,7 +28,7 @@ EXAMPLE = _("shutong demo\nshutong init --department-code … --department-name 
 
 ORDER = (
     "demo", "init", "test", "bench",
-    "department", "endpoint", "resource", "plan", "apply", "export",
+    "department", "endpoint", "access", "resource", "plan", "apply", "export",
     "search", "responsibility", "demand", "application", "grant", "explain",
     "run", "reconcile", "status", "exchange", "notices", "serve",
     "trace", "quarantine", "audit",

@@ -86,6 +86,14 @@ ROW_STATES: Mapping[str, str] = {
     "kept": _("已保留，待关联"),
 }
 """States of refused rows (隔离状态)."""
+CREDENTIAL_KINDS: Mapping[str, str] = {
+    "token": _("令牌"),
+    "password": _("用户名和口令"),
+    "gateway": _("国家网关密钥"),
+    "certificate": _("客户端证书"),
+}
+"""Kinds of what a programme signs in with (接入凭据)."""
+CREDENTIAL_STATES: Mapping[str, str] = {"active": _("有效"), "expired": _("已到期"), "revoked": _("已吊销")}
 EFFECTS: Mapping[str, str] = {"create": _("新增"), "change": _("变更"), "same": _("不变")}
 """What applying a description does."""
 SIDES: Mapping[str, str] = {"source": _("来源端"), "target": _("目标端")}
@@ -152,6 +160,13 @@ EVENTS: Mapping[str, str] = {
     "NoticeIssued": _("告知"),
     "TargetRedelivered": _("重新交付"),
     "HubRecovered": _("平台恢复"),
+    "CredentialIssued": _("接入凭据签发"),
+    "CredentialRevoked": _("接入凭据吊销"),
+    "SignInRefused": _("拒绝接入"),
+    "MailFetched": _("取走信件"),
+    "MailExpired": _("信件过期"),
+    "MessageReceived": _("收到推送"),
+    "RowLookedUp": _("单笔查询"),
 }
 """Events of the log (审计事件) in words."""
 

@@ -304,7 +304,7 @@ class EventRow(Base):
     at: Mapped[datetime] = mapped_column(index=True)
     actor: Mapped[str] = mapped_column(String(64), index=True)
     established: Mapped[str] = mapped_column(String(32))
-    """How the actor was established: ``os-user``, ``demo``, ``system``."""
+    """How the actor was established: ``os-user``, ``demo``, ``credential``, ``system``."""
     department: Mapped[str | None] = mapped_column(String(18), index=True)
     resource: Mapped[str | None] = mapped_column(String(64), index=True)
     exchange: Mapped[str | None] = mapped_column(String(80), index=True)
@@ -316,3 +316,97 @@ class EventRow(Base):
     """Place in the chain, from 1; null while unsealed."""
     seal: Mapped[str | None] = mapped_column(String(64))
     """Keyed digest over the previous seal, the number and the event."""
+
+
+class CredentialRow(Base):
+    """What a department's programme shows when it calls (接入凭据)."""
+
+    __tablename__ = "credential"
+    __table_args__ = (UniqueConstraint("kind", "name"),)
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    department: Mapped[str] = mapped_column(String(18), index=True)
+    kind: Mapped[str] = mapped_column(String(16))
+    """``token``, ``password``, ``gateway``, ``certificate``."""
+    name: Mapped[str] = mapped_column(String(255))
+    """What it is found by: keyed hash of the token, user name, requester id, subject."""
+    secret: Mapped[str | None] = mapped_column(Text)
+    """Sealed under a key of the hub, where the secret itself is needed to verify; else null."""
+    purpose: Mapped[str] = mapped_column(String(255))
+    issued_by: Mapped[str] = mapped_column(String(64))
+    issued_at: Mapped[datetime]
+    expires_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+
+
+class NonceRow(Base):
+    """A sign-in that was accepted once and is not accepted again (防重放)."""
+
+    __tablename__ = "nonce"
+
+    digest: Mapped[str] = mapped_column(String(64), primary_key=True)
+    """Of the credential and what was shown."""
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+
+
+class RateRow(Base):
+    """What a department called for in one minute (调用频次)."""
+
+    __tablename__ = "rate"
+
+    department: Mapped[str] = mapped_column(String(18), primary_key=True)
+    minute: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    """Minutes since 1970 by the hub database's clock."""
+    calls: Mapped[int]
+    rows: Mapped[int] = mapped_column(BigInteger)
+
+
+class MailRow(Base):
+    """A delivery in a department's box at the hub (信件): ledger of the box, and what became of it."""
+
+    __tablename__ = "mail"
+
+    delivery: Mapped[str] = mapped_column(String(128), primary_key=True)
+    exchange: Mapped[str] = mapped_column(String(80), index=True)
+    endpoint: Mapped[str] = mapped_column(String(64))
+    object: Mapped[str] = mapped_column(Text)
+    manifest: Mapped[str] = mapped_column(String(64))
+    head: Mapped[str] = mapped_column(String(128))
+    epoch: Mapped[int] = mapped_column(BigInteger)
+    staged: Mapped[int] = mapped_column(BigInteger)
+    """Epoch under which its files were staged."""
+    parts: Mapped[list[Any]]
+    """Rows of each of its files."""
+    deleted: Mapped[int] = mapped_column(BigInteger)
+    at: Mapped[datetime]
+    state: Mapped[str] = mapped_column(String(16))
+    """``waiting``, ``fetched``, ``expired``."""
+    kept: Mapped[bool]
+    """Its files are there."""
+    ended_at: Mapped[datetime | None]
+    fetched_by: Mapped[str | None] = mapped_column(String(40))
+    """Credential that fetched the last page first."""
+
+
+class MessageRow(Base):
+    """A message that a department pushed (推送消息); its rows lie encrypted in ``file``."""
+
+    __tablename__ = "message"
+    __table_args__ = (UniqueConstraint("department", "message"),)
+
+    id: Mapped[int] = mapped_column(Serial, primary_key=True)
+    department: Mapped[str] = mapped_column(String(18))
+    message: Mapped[str] = mapped_column(String(128))
+    """The department's own id of it."""
+    exchange: Mapped[str] = mapped_column(String(80), index=True)
+    endpoint: Mapped[str] = mapped_column(String(64))
+    object: Mapped[str] = mapped_column(Text)
+    file: Mapped[str] = mapped_column(String(128), unique=True)
+    digest: Mapped[str] = mapped_column(String(64))
+    """Keyed digest of the content: another one is not the same message."""
+    rows: Mapped[int] = mapped_column(BigInteger)
+    run: Mapped[str | None] = mapped_column(String(40), index=True)
+    """The last run that took it."""
+    kept: Mapped[bool]
+    """Its file is there."""
+    received_at: Mapped[datetime]

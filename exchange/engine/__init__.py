@@ -5,6 +5,7 @@ from __future__ import annotations
 from exchange.engine.answering import KIND as ASKED
 from exchange.engine.answering import FailedRow
 from exchange.engine.endpoints import Endpoints
+from exchange.engine.mailbox import MAILBOX, PUSHED
 from exchange.engine.opening import problems_of_endpoint, problems_of_options
 from exchange.engine.quarantine import RowState, ShownItem, ShownRow
 from exchange.engine.reconciliation import Difference, Reconciler, Reconciliation
@@ -15,6 +16,8 @@ from exchange.engine.subject import plan_exchange
 
 __all__ = [
     "ASKED",
+    "MAILBOX",
+    "PUSHED",
     "UNFINISHED",
     "Change",
     "Comparison",

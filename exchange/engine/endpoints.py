@@ -13,6 +13,7 @@ from adapters import Endpoint, FoundObject, Probe, Refreshing
 from catalog import Catalog
 from catalog.errors import CatalogError
 from exchange.db.tables import ExchangeRow, RunRow
+from exchange.engine.mailbox import Mailroom
 from exchange.engine.opening import binding, open_registered, translated
 from exchange.engine.passage import delivered_schema
 from exchange.errors import HubError, Problem
@@ -29,12 +30,18 @@ class Endpoints:
         self._settings = settings
         self._catalog = catalog
         self._keyring = keyring
+    def __init__(self, settings: Settings, catalog: Catalog, mailroom: Mailroom) -> None:
+        self._settings = settings
+        self._catalog = catalog
+        self._mailroom = mailroom
 
     def open(self, session: Session, name: str) -> Endpoint:
         """Open a registered endpoint with its secrets."""
         spec = self._catalog.endpoint(session, name)
         home, keyring = self._settings.home, self._keyring
         return open_registered(spec.kind, spec.options, spec.zone, home=home, name=name, keyring=keyring)
+        opened = open_registered(spec.kind, spec.options, spec.zone, home=self._settings.home, name=name)
+        return self._mailroom.opened(opened, name)
 
     def test(self, session: Session, name: str) -> list[Probe]:
         """Try what a run will need of it (连通测试)."""

@@ -56,6 +56,8 @@ from exchange.db import HubDatabase, now
 from exchange.db.tables import ExchangeRow, GrantRow, OwedRow, ReceiptRow, RunRow
 from exchange.engine import answering, lease
 from exchange.engine.answering import Answering
+from exchange.engine import lease
+from exchange.engine.mailbox import Mailroom
 from exchange.engine.manifest import Header, Manifest, ManifestWriter
 from exchange.engine.notes import NOTES, NoteKeeper
 from exchange.engine.opening import binding, open_registered, translated
@@ -168,6 +170,7 @@ class Engine:
         self.retention = Retention(database, self.vault, audit, days=settings.retention.quarantine_days)
         self._replays = Replays(self.vault, catalog, audit)
         self._promotion = Promotion(settings, keyring, audit, authorisation, self._replays)
+        self.mailroom = Mailroom(database, Vault(settings.home / "mail", keyring.derive("mail")), audit)
         self._notes = NoteKeeper(self.vault, database)
         self._settlement = Settlement(database, audit, catalog)
         self._tidying = Tidying(database, self._endpoint)
@@ -340,6 +343,8 @@ class Engine:
                 args = session, row, *able, self._settings, self._catalog
                 plan = plan_exchange(*args, redeliver=anew, forgotten=lost, accepted=accepted)
                 plan = self._replays.planned(session, row, plan) if replay else plan
+                plan = plan_exchange(session, row, *able, self._settings, self._catalog, redeliver=anew, forgotten=lost)
+                plan = self._replays.planned(session, row, plan) if replay else self.mailroom.planned(session, plan)
             known = row.last_delivery is not None or row.shape is not None
             delivered = known or bool(predecessors(session, row, Places(session, self._settings, self._catalog)))
             reads = standing is None or given_up or self._would_read(session, standing)
@@ -373,6 +378,7 @@ class Engine:
             if run is None:
                 run = self._new_run(session, plan, epoch, by)
                 self._replays.claim(session, run, plan)
+                self.mailroom.claim(session, run, plan)
                 if anew:
                     self._forget_delivered(session, row, run, by, lost=redeliver)
                 asked = True
@@ -427,6 +433,8 @@ class Engine:
         spec = self._catalog.endpoint(session, end.endpoint)
         home, keyring = self._settings.home, self._keyring
         return open_registered(spec.kind, spec.options, spec.zone, home=home, name=spec.name, keyring=keyring)
+        found = open_registered(spec.kind, spec.options, spec.zone, home=self._settings.home, name=spec.name)
+        return self.mailroom.opened(found, spec.name)
 
     def _new_run(self, session: Session, plan: Plan, epoch: int, by: Actor) -> RunRow:
         name = secrets.token_hex(8)

@@ -14,6 +14,7 @@ from exchange.db import HubDatabase
 from exchange.engine import Endpoints, Engine, Reconciler
 from exchange.errors import Denied, Invalid, Misplaced, Problem, Unknown
 from exchange.hub.answers import AnswerBook
+from exchange.hub.access import Access
 from exchange.hub.configuration import Configuration
 from exchange.hub.directory import Directory
 from exchange.hub.mending import Mending
@@ -44,6 +45,7 @@ class Hub:
         configuration: All of it described in files (配置文件).
         structures: What the tables of an exchange look like, and changes to approve (表结构).
         directory: Looking things up, each to those who may see it (查阅).
+        access: What departments' programmes sign in with (接入).
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -63,6 +65,7 @@ class Hub:
             catalog=self.catalog,
             authorisation=self.authorisation,
         )
+        self.endpoints = Endpoints(settings, self.catalog, self.engine.mailroom)
         self.reconciler = Reconciler(
             settings=settings, database=self.database, keyring=self.keyring, catalog=self.catalog
         )
@@ -74,6 +77,7 @@ class Hub:
         self.structures = Structures(self)
         self.configuration = Configuration(self)
         self.directory = Directory(self)
+        self.access = Access(self)
 
     def _use_schemas(self) -> None:
         """Read the folders of further classes, code lists and profiles that the settings name."""

@@ -16,7 +16,7 @@ from exchange.audit import Sealer, Verification, events
 from exchange.checks import KEPT
 from exchange.db import now
 from exchange.db.tables import ExchangeRow, GrantRow, NoticeRow, QuarantineRow, ReceiptRow, RunRow
-from exchange.engine import UNFINISHED, Observer, Reconciliation, RunResult, held
+from exchange.engine import MAILBOX, PUSHED, UNFINISHED, Observer, Reconciliation, RunResult, held
 from exchange.errors import Busy, Denied, HubError, Unknown
 from exchange.hub.evidence import evidence
 from exchange.identity import Actor
@@ -182,23 +182,36 @@ class Oversight:
     def due(self) -> list[str]:
         """Exchanges whose time has come, synchronisations first: what they bring is shared at once.
 
-        One with an unfinished run is always due: whatever became of its grant, what was begun is ended.
+        One with an unfinished run is always due: whatever became of its grant, what was begun is ended. One that
+        carries out pushed messages is due when there is one, and one that delivers into a box when it is asked for.
         """
         with self._hub.database.reading() as session:
             timely = or_(ExchangeRow.due_at.is_(None), ExchangeRow.due_at <= now(session))
             unfinished = select(RunRow.exchange).where(RunRow.state.in_(UNFINISHED))
+            begun = set(session.scalars(unfinished))
+            pushed = self._hub.engine.mailroom.waiting(session)
+            boxes = {each.name for each in self._hub.catalog.endpoints(session) if each.kind == MAILBOX}
             rows = session.scalars(
                 select(ExchangeRow)
                 .join(GrantRow, GrantRow.id == ExchangeRow.grant)
                 .where(
                     or_(
-                        and_(ExchangeRow.state == "active", GrantRow.state == "active", timely),
+                        and_(
+                            ExchangeRow.state == "active",
+                            GrantRow.state == "active",
+                            or_(timely, ExchangeRow.id.in_(pushed)),
+                        ),
                         ExchangeRow.id.in_(unfinished),
                     )
                 )
                 .order_by(ExchangeRow.kind.desc(), ExchangeRow.id)
             )
-            return [row.id for row in rows]
+            return [
+                row.id
+                for row in rows
+                if row.id in begun
+                or (row.target["endpoint"] not in boxes and (row.source["capture"] != PUSHED or row.id in pushed))
+            ]
 
     def run_due(
         self, *, by: Actor, watch: Callable[[str], AbstractContextManager[Observer | None]] | None = None
@@ -218,6 +231,10 @@ class Oversight:
             hub.authorisation.expire_due(session)
         hub.engine.retention.expire(by=by)
         hub.engine.answering.collect(by=by)
+        limits = hub.settings.limits
+        hub.engine.mailroom.expire(
+            by=by, unfetched=limits.unfetched_days, fetched=limits.fetched_days, messages=limits.message_days
+        )
         for exchange in self.due():
             try:
                 with watch(exchange) if watch else nullcontext() as observe:

@@ -18,6 +18,8 @@ OS_USER = "os-user"
 """Established by the user the process runs as."""
 DEMO = "demo"
 """Named on the command line of a demonstration; proves nothing."""
+CREDENTIAL = "credential"
+"""No person: a department's programme, by what it signed in with."""
 SYSTEM = "system"
 """No person: a rule of the platform decides."""
 
@@ -37,7 +39,7 @@ class Actor:
 
     Attributes:
         name: The person's name; two people of one name count as one, so that neither approves the other's work.
-        established: How that was established: ``os-user``, ``demo`` or ``system``.
+        established: How that was established: ``os-user``, ``demo``, ``credential`` or ``system``.
         department: Credit code of the department the person works for; None for the platform.
         roles: What the person may do.
     """
@@ -101,6 +103,16 @@ def _operating_system_user() -> str:
         return pwd.getpwuid(number).pw_name
     except KeyError:
         return str(number)
+
+
+def programme(credential: str, department: str) -> Actor:
+    """A department's programme that signed in with a credential; it holds no role.
+
+    Args:
+        credential: Id of the credential, by which it is called.
+        department: Credit code of the department.
+    """
+    return Actor(name=credential, established=CREDENTIAL, department=department, roles=frozenset())
 
 
 def require(actor: Actor, *roles: Role, action: str) -> None:

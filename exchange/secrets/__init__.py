@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from exchange.secrets.keyring import Keyring, create_keys, with_password
 from exchange.secrets.references import is_reference, open_secret
+from exchange.secrets.sealing import seal, unseal
 from exchange.secrets.spool import Spool
 from exchange.secrets.vault import Vault, VaultWriter
 
@@ -19,5 +20,7 @@ __all__ = [
     "create_keys",
     "is_reference",
     "open_secret",
+    "seal",
+    "unseal",
     "with_password",
 ]

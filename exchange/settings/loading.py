@@ -21,6 +21,7 @@ from exchange.settings.model import (
     ActorEntry,
     Answering,
     Deadline,
+    Limits,
     Retention,
     Settings,
     Soap,
@@ -137,6 +138,7 @@ def _known(path: list[str]) -> Iterable[str]:
     """Names allowed where the last part of the path stands."""
     parts: dict[str, type[BaseModel]] = {"actors": ActorEntry, "retention": Retention, "answers": Answering}
     parts: dict[str, type[BaseModel]] = {"actors": ActorEntry, "retention": Retention, "soap": Soap}
+    parts: dict[str, type[BaseModel]] = {"actors": ActorEntry, "retention": Retention, "limits": Limits}
     if len(path) == 1:
         return Settings.model_fields
     if path[0] == "deadlines":

@@ -232,6 +232,21 @@ class Soap(_Part):
         if self.certificate_header and not self.proxies:
             raise ValueError("certificate_header 只信任 proxies 中的代理，请一并填写")
         return self
+class Limits(_Part):
+    """How much a department's programme may ask for (调用限额), and how long what it left or pushed is kept."""
+
+    calls_per_minute: int = Field(default=1200, ge=1)
+    """Calls of one department in a minute."""
+    rows_per_minute: int = Field(default=5_000_000, ge=1)
+    """Rows of one department in a minute, in either direction."""
+    message_rows: int = Field(default=500_000, ge=1)
+    """Rows of one pushed message at most."""
+    unfetched_days: int = Field(default=30, ge=1)
+    """Days after which a delivery that nobody fetched is removed; the next one is a full one."""
+    fetched_days: int = Field(default=7, ge=1)
+    """Days in which a fetched delivery may be asked for again."""
+    message_days: int = Field(default=30, ge=1)
+    """Days that the content of a pushed message stays after it was carried out."""
 
 
 _D809 = "《政务数据共享条例》（国务院令第809号）"
@@ -305,6 +320,7 @@ class Settings(BaseSettings):
     retention: Retention = Retention()
     answers: Answering = Answering()
     soap: Soap = Soap()
+    limits: Limits = Limits()
 
     @classmethod
     def settings_customise_sources(

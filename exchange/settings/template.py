@@ -88,6 +88,14 @@ demo = {demo}
 # tls_key = "keys/soap.key"
 # tls_client_ca = "keys/clients.crt"
 # desk = "exchange.service.desk:open_desk"
+# 部门程序调用平台的限额（每部门每分钟）、每份推送消息的行数上限，以及信箱内容的保留天数
+# [limits]
+# calls_per_minute = 1200
+# rows_per_minute = 5000000
+# message_rows = 500000
+# unfetched_days = 30
+# fetched_days = 7
+# message_days = 30
 
 # 各地时限（工作日），按六位行政区划代码或 national。内置数值未经核对，对外展示为法定期限之前须核对原文
 # [deadlines.370000.answer_conditional]

@@ -16,7 +16,7 @@ LIBRARIES = ("sqlalchemy", "psycopg", "pymysql", "zeep", "spyne", "lxml", "reque
 
 
 def test_the_kinds() -> None:
-    assert kinds() == ("database", "webservice", "files", "memory")
+    assert kinds() == ("database", "webservice", "files", "mailbox", "memory")
 
 
 @pytest.mark.parametrize("kind", kinds())
@@ -29,7 +29,7 @@ def test_every_kind_has_a_class_that_says_so(kind: str) -> None:
 def test_an_unknown_kind_and_the_nearest() -> None:
     with pytest.raises(Misconfigured, match="是否想写 webservice") as caught:
         endpoint_type("web-service")
-    assert "database、webservice、files、memory" in caught.value.remedy
+    assert "database、webservice、files、mailbox、memory" in caught.value.remedy
     with pytest.raises(Misconfigured):
         endpoint_type("../os:system")
 

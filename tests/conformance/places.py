@@ -24,12 +24,19 @@ from adapters.base import OPERATION, REFERENCE, Acknowledgement, Binding, Claim,
 from adapters.database.layout import ROW, stage_prefix
 from adapters.errors import AdapterError, Misconfigured
 from adapters.files.formats.csv import Layout, encode, header, text_of
+from adapters.mailbox import pages, write_message
 from adapters.memory import forget, store
 from adapters.registry import open_endpoint
 from adapters.webservice.outbox import Outbox
 from exchange.checks.normalise import normalise
 from exchange.engine.spool import HubSpool
 from exchange.secrets import Keyring, create_keys
+from exchange.audit import AuditLog
+from exchange.checks.normalise import normalise
+from exchange.db import HubDatabase, now
+from exchange.db.tables import MailRow, MessageRow
+from exchange.engine.mailbox import Mailroom, letter_of
+from exchange.secrets import Keyring, Vault, create_keys
 from exchange.service import rows_service, serve
 from exchange.settings import Settings
 from schemas import Item, profile
@@ -217,6 +224,65 @@ class FilesPlace(Place):
         part.write_bytes(b"".join(part.read_bytes().splitlines(keepends=True)[:-1]))
 
 
+class MailboxPlace(Place):
+    """A box at a hub that is nothing but a database and a vault."""
+
+    kind = "mailbox"
+    gaps: ClassVar[Mapping[str, Gap]] = {
+        "merges": Gap(AssertionError, "a letter compares nothing: every staged row counts as written"),
+        "settles": Gap(AssertionError, "what became of a message stands with its run"),
+    }
+
+    def open(self) -> Endpoint:
+        settings = Settings(home=self.folder, hub_department="11321200TE00000104")
+        create_keys(settings)
+        database = HubDatabase(f"sqlite:///{self.folder / 'hub.db'}")
+        database.migrate()
+        self.closing.callback(database.close)
+        keyring = Keyring(settings)
+        self._database = database
+        self._vault = Vault(self.folder / "mail", keyring.derive("mail"))
+        self._room = Mailroom(database, self._vault, AuditLog(database, keyring, settings))
+        return self._room.opened(open_endpoint(self.kind, {}), "box")
+
+    def provide(self, case: Case) -> Binding:
+        names = {item.name: case.columns.get(item.name, item.name) for item in case.items}
+        columns = [text_of(case.batch.column(item)) for item in names]
+        batch = pa.record_batch([*columns, case.batch.column(OPERATION)], names=[*names.values(), OPERATION])
+        file = self._room.message_name()
+        given = Binding(object=self.object_name(case.object), columns=names, key=("number",), capture="pushed")
+        rows = write_message(self._room.post("box"), file, iter([batch]))
+        about = {"department": "1", "message": file, "exchange": "E", "endpoint": "box", "digest": "", "kept": True}
+        with self._database.transaction() as session:
+            row = MessageRow(object=given.object, file=file, rows=rows, received_at=now(session), **about)
+            session.add(row)
+        return replace(given, options={"message": file})
+
+    def rows(self, binding: Binding, items: tuple[Item, ...]) -> list[dict[str, Any]]:
+        """Applies the letters one after another, as the department's programme would."""
+        if binding.capture == "pushed":
+            return super().rows(binding, items)
+        with self._database.reading() as session:
+            query = sa.select(MailRow).where(MailRow.object == binding.object).order_by(MailRow.at)
+            letters = [letter_of(row) for row in session.scalars(query)]
+        there: dict[Any, dict[str, Any]] = {}
+        for letter in letters:
+            for page in range(0, letter.rows, 2):
+                for batch in pages(self._room.post("box"), letter, page, 2):
+                    for row in batch.to_pylist():
+                        there.pop(row["number"], None)
+                        if not row[OPERATION]:
+                            there[row["number"]] = row
+        return sorted(_without([*there.values()]), key=lambda row: str(row["number"]))
+
+    def steal(self, claim: Claim) -> None:
+        post = self._room.post("box")
+        last = post.names("letter.")[-1]
+        assert last.split(".")[2] == str(claim.epoch)
+        [batch] = [each for chunk in post.read(last) for each in pa.ipc.open_stream(chunk)]
+        write_message(post, last, iter([batch.slice(1)]))
+
+
 class WebServicePlace(Place):
     """A SOAP service of this machine."""
 
@@ -380,6 +446,7 @@ PLACES: dict[str, Mapping[str, type[Place]]] = {
     "memory": {"memory": MemoryPlace},
     "files": {"files": FilesPlace},
     "webservice": {"webservice": WebServicePlace},
+    "mailbox": {"mailbox": MailboxPlace},
     "database": {"sqlite": SQLitePlace, "postgresql": PostgreSQLPlace, "mariadb": MariaDBPlace},
 }
 """Kind to its places; a kind that is registered and not here fails the collection."""

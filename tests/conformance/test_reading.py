@@ -133,3 +133,22 @@ def test_a_pass_by_watermark_starts_with_the_mark(place: Place) -> None:
     assert any("nothing_here" in problem for problem in place.endpoint.check(
         replace(binding, options={"watermark": "nothing_here"}), counted.schema, sink=False
     ))  # fmt: skip
+
+
+def _keyed(*numbers: str) -> pa.RecordBatch:
+    return pa.record_batch({"number": pa.array(numbers, pa.string())})
+
+
+def test_single_keys_are_looked_up_as_they_are_now(place: Place) -> None:
+    binding = place.provide(TEN)
+    with place.endpoint.source(binding) as source:
+        if not place.endpoint.capabilities.looks_up:
+            with pytest.raises(Unsupported):
+                source.lookup(_keyed("03"))
+            return
+        for wanted, expected in ((("03",), ["03"]), (("nobody",), []), (("04", "' OR 1=1", "02"), ["02", "04"])):
+            found = source.lookup(_keyed(*wanted))
+            assert found.schema.names == [*binding.columns, OPERATION, REFERENCE]
+            assert sorted(found.column("number").to_pylist()) == expected
+            assert set(found.column(OPERATION).to_pylist()) <= {PUT}
+        assert source.lookup(_keyed("03")).column("remark").to_pylist() == ["3"]

@@ -208,7 +208,7 @@ def test_endpoints_shown_are_right() -> None:
         if block.language == "yaml"
         for endpoint in (yaml.safe_load(block.text) or {}).get("endpoints", ())
     ]
-    assert {endpoint["kind"] for _, endpoint in shown} == {"database", "files", "webservice"}
+    assert {endpoint["kind"] for _, endpoint in shown} == {"database", "files", "mailbox", "webservice"}
     for where, endpoint in shown:
         options = {each: str(value).replace("HERE", "/here") for each, value in endpoint["options"].items()}
         assert problems_of_options(endpoint["kind"], options, where=where) == []

@@ -26,10 +26,8 @@ from exchange.cli import (
 from exchange.cli.root import app
 
 ROOMS = (
-    homes, descriptions, parties, resources, reviewing, searching, applications, grants, running, exchanges,
-    reconciling, following, quarantine, auditing, serving, trying,
     homes, descriptions, parties, access, resources, reviewing, searching, applications, grants, running, exchanges,
-    reconciling, following, quarantine, auditing, trying,
+    reconciling, following, quarantine, auditing, serving, trying,
 )  # fmt: skip
 """Modules whose commands make up the program."""
 

@@ -26,21 +26,17 @@ from schemas import Item, arrow_schema
 class Endpoints:
     """Opens registered endpoints for everything but a run."""
 
-    def __init__(self, settings: Settings, catalog: Catalog, keyring: Keyring) -> None:
+    def __init__(self, settings: Settings, catalog: Catalog, keyring: Keyring, mailroom: Mailroom) -> None:
         self._settings = settings
         self._catalog = catalog
         self._keyring = keyring
-    def __init__(self, settings: Settings, catalog: Catalog, mailroom: Mailroom) -> None:
-        self._settings = settings
-        self._catalog = catalog
         self._mailroom = mailroom
 
     def open(self, session: Session, name: str) -> Endpoint:
         """Open a registered endpoint with its secrets."""
         spec = self._catalog.endpoint(session, name)
         home, keyring = self._settings.home, self._keyring
-        return open_registered(spec.kind, spec.options, spec.zone, home=home, name=name, keyring=keyring)
-        opened = open_registered(spec.kind, spec.options, spec.zone, home=self._settings.home, name=name)
+        opened = open_registered(spec.kind, spec.options, spec.zone, home=home, name=name, keyring=keyring)
         return self._mailroom.opened(opened, name)
 
     def test(self, session: Session, name: str) -> list[Probe]:

@@ -82,8 +82,7 @@ def _reaching_in(kind: str, options: Mapping[str, Any], *, home: Path, name: str
     found = []
     for field in sorted(_path_fields(kind) & options.keys()):
         path = (home / str(options[field])).resolve()
-        folders = {home / folder for folder in ("keys", "payload", "spool", "logs")}
-        folders = {home / folder for folder in ("keys", "payload", "mail", "logs")}
+        folders = {home / folder for folder in ("keys", "payload", "spool", "mail", "logs")}
         if path in own or not folders.isdisjoint({path, *path.parents}):
             found.append(field)
     return found

@@ -56,7 +56,6 @@ from exchange.db import HubDatabase, now
 from exchange.db.tables import ExchangeRow, GrantRow, OwedRow, ReceiptRow, RunRow
 from exchange.engine import answering, lease
 from exchange.engine.answering import Answering
-from exchange.engine import lease
 from exchange.engine.mailbox import Mailroom
 from exchange.engine.manifest import Header, Manifest, ManifestWriter
 from exchange.engine.notes import NOTES, NoteKeeper
@@ -342,8 +341,6 @@ class Engine:
                 lost = not self._notes.intact(row.position)
                 args = session, row, *able, self._settings, self._catalog
                 plan = plan_exchange(*args, redeliver=anew, forgotten=lost, accepted=accepted)
-                plan = self._replays.planned(session, row, plan) if replay else plan
-                plan = plan_exchange(session, row, *able, self._settings, self._catalog, redeliver=anew, forgotten=lost)
                 plan = self._replays.planned(session, row, plan) if replay else self.mailroom.planned(session, plan)
             known = row.last_delivery is not None or row.shape is not None
             delivered = known or bool(predecessors(session, row, Places(session, self._settings, self._catalog)))
@@ -432,8 +429,7 @@ class Engine:
     def _endpoint(self, session: Session, end: End) -> Endpoint:
         spec = self._catalog.endpoint(session, end.endpoint)
         home, keyring = self._settings.home, self._keyring
-        return open_registered(spec.kind, spec.options, spec.zone, home=home, name=spec.name, keyring=keyring)
-        found = open_registered(spec.kind, spec.options, spec.zone, home=self._settings.home, name=spec.name)
+        found = open_registered(spec.kind, spec.options, spec.zone, home=home, name=spec.name, keyring=keyring)
         return self.mailroom.opened(found, spec.name)
 
     def _new_run(self, session: Session, plan: Plan, epoch: int, by: Actor) -> RunRow:

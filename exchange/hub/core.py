@@ -13,8 +13,8 @@ from exchange.authorisation import Authorisation
 from exchange.db import HubDatabase
 from exchange.engine import Endpoints, Engine, Reconciler
 from exchange.errors import Denied, Invalid, Misplaced, Problem, Unknown
-from exchange.hub.answers import AnswerBook
 from exchange.hub.access import Access
+from exchange.hub.answers import AnswerBook
 from exchange.hub.configuration import Configuration
 from exchange.hub.directory import Directory
 from exchange.hub.mending import Mending
@@ -56,7 +56,6 @@ class Hub:
         self.audit = AuditLog(self.database, self.keyring, settings)
         self.catalog = Catalog(code_pattern=settings.code_pattern)
         self.authorisation = Authorisation(self.audit, settings, self.catalog)
-        self.endpoints = Endpoints(settings, self.catalog, self.keyring)
         self.engine = Engine(
             settings=settings,
             database=self.database,
@@ -65,7 +64,7 @@ class Hub:
             catalog=self.catalog,
             authorisation=self.authorisation,
         )
-        self.endpoints = Endpoints(settings, self.catalog, self.engine.mailroom)
+        self.endpoints = Endpoints(settings, self.catalog, self.keyring, self.engine.mailroom)
         self.reconciler = Reconciler(
             settings=settings, database=self.database, keyring=self.keyring, catalog=self.catalog
         )

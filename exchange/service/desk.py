@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -16,7 +17,7 @@ from adapters.errors import AdapterError, Refused, Unavailable
 from adapters.webservice.desk import Caller, Desk, Direction, Offer, Page, Pushed, ReceiptAnswer, Shown
 from exchange.audit import Sealer
 from exchange.errors import Denied
-from exchange.hub import Hub
+from exchange.hub import Hub, open_hub
 from exchange.identity import programme
 from exchange.service.evidence import Evidence
 from exchange.service.guard import WRITTEN, Bounded, Guard
@@ -136,3 +137,8 @@ class HubDesk(Desk):
             return
         denied = Denied(error.message, [error.message])
         self._hub.denied(programme(caller.id, caller.department), action, denied, resource=resource)
+
+
+def open_desk(home: Path) -> HubDesk:
+    """Open the hub of a home for the door; its log is sealed as long as the process lives."""
+    return HubDesk(open_hub(home)).__enter__()

@@ -136,9 +136,9 @@ def _problem(detail: ErrorDetails, file: Path) -> Problem:
 
 def _known(path: list[str]) -> Iterable[str]:
     """Names allowed where the last part of the path stands."""
-    parts: dict[str, type[BaseModel]] = {"actors": ActorEntry, "retention": Retention, "answers": Answering}
-    parts: dict[str, type[BaseModel]] = {"actors": ActorEntry, "retention": Retention, "soap": Soap}
-    parts: dict[str, type[BaseModel]] = {"actors": ActorEntry, "retention": Retention, "limits": Limits}
+    parts: dict[str, type[BaseModel]] = {
+        "actors": ActorEntry, "retention": Retention, "answers": Answering, "soap": Soap, "limits": Limits,
+    }  # fmt: skip
     if len(path) == 1:
         return Settings.model_fields
     if path[0] == "deadlines":

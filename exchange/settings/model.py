@@ -156,6 +156,8 @@ class Answering(_Part):
     """Days after which a delivery is asked about on demand only, though rows of it are unread."""
     unread_hours: float = Field(default=24.0, gt=0)
     """Hours after which the recipient is notified of rows nobody has read."""
+
+
 def _network(text: str) -> str:
     ipaddress.ip_network(text, strict=False)
     return text
@@ -232,6 +234,8 @@ class Soap(_Part):
         if self.certificate_header and not self.proxies:
             raise ValueError("certificate_header 只信任 proxies 中的代理，请一并填写")
         return self
+
+
 class Limits(_Part):
     """How much a department's programme may ask for (调用限额), and how long what it left or pushed is kept."""
 

@@ -133,7 +133,6 @@ def open_desk(home: Path) -> BenchDesk:
 def main() -> None:
     """Serve."""
     from exchange.service.soap import serve_soap
-
     from exchange.settings import load_settings
 
     serve_soap(load_settings(Path(sys.argv[1])), announce=lambda address: print(address, flush=True))

@@ -28,14 +28,12 @@ from adapters.mailbox import pages, write_message
 from adapters.memory import forget, store
 from adapters.registry import open_endpoint
 from adapters.webservice.outbox import Outbox
-from exchange.checks.normalise import normalise
-from exchange.engine.spool import HubSpool
-from exchange.secrets import Keyring, create_keys
 from exchange.audit import AuditLog
 from exchange.checks.normalise import normalise
 from exchange.db import HubDatabase, now
 from exchange.db.tables import MailRow, MessageRow
 from exchange.engine.mailbox import Mailroom, letter_of
+from exchange.engine.spool import HubSpool
 from exchange.secrets import Keyring, Vault, create_keys
 from exchange.service import rows_service, serve
 from exchange.settings import Settings

@@ -392,14 +392,13 @@ class Message:
             if level == 1:
                 level = 2
                 nil = False
-                if attributes:
+                if len(attributes) > generic:
                     if len(attributes) > limits.attributes:
                         raise _too_large(f"一个元素的属性不得超过 {limits.attributes} 个")
-                    nil = attributes.get(_NIL) in ("true", "1")
+                    nil = attributes.get(_NIL) in ("true", "1") or (generic and attributes.get("nil") in ("true", "1"))
                 if generic:
                     if tag not in item_tags or "name" not in attributes:
                         raise self._in_row("行里只能有带 name 的 item")
-                    nil = nil or attributes.get("nil") in ("true", "1")
                     tag = attributes["name"]
                 if tag not in names:
                     if len(names) >= limits.elements:

@@ -108,7 +108,7 @@ def serve_soap(
     """
     soap = settings.soap
     host = soap.host if host is None else host
-    _demand_cover(soap, host)
+    _demand_address(soap, host)
     factory = desk_factory(soap.desk)
     files = {name: _file(settings, name) for name in ("tls_certificate", "tls_key", "tls_client_ca")}
     with _held(host, soap.port if port is None else port) as taken:
@@ -167,11 +167,12 @@ def _loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _demand_cover(soap: Soap, host: str) -> None:
-    if not _loopback(host) and soap.tls_certificate is None and not soap.public_address:
+def _demand_address(soap: Soap, host: str) -> None:
+    """Refuse to listen to others without an address of theirs: it stands in every service description."""
+    if not _loopback(host) and not soap.public_address:
         raise Invalid(
-            f"服务接口监听 {host} 而没有 TLS，也没有写明对外地址",
-            remedy="设置 soap.tls_certificate 和 soap.tls_key；或由反向代理加密，并在 soap.public_address 写明对外地址",
+            f"服务接口监听 {host} 而没有写明对外地址",
+            remedy="在 soap.public_address 写明别人访问的地址；并设置 soap.tls_certificate 和 tls_key，或由代理加密",
         )
 
 

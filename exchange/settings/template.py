@@ -64,7 +64,8 @@ demo = {demo}
 # rows = 1000
 # days = 30
 # unread_hours = 24
-# 服务接口（shutong serve soap）。默认只监听本机；对外服务须有 TLS，或由反向代理加密并写明对外地址
+
+# 服务接口（shutong serve soap）。默认只监听本机；监听别的地址时须写明对外地址，并有 TLS 或由反向代理加密
 # [soap]
 # public_address = "https://（别人访问的地址，写进服务描述）"
 # host = "127.0.0.1"

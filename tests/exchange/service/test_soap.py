@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
+import os
 import re
 import signal
 import socket
@@ -302,6 +303,21 @@ def test_its_processes_end_with_it(tmp_path: Path) -> None:
     assert not any(_lives(child) for child in children)
 
 
+def test_a_process_that_dies_is_replaced(tmp_path: Path) -> None:
+    with serving(tmp_path / "home", workers=1) as found:
+        children = Path(f"/proc/{found.process.pid}/task/{found.process.pid}/children")
+        (before,) = children.read_text().split()
+        os.kill(int(before), signal.SIGKILL)
+        deadline = time.monotonic() + 15
+        while True:
+            with contextlib.suppress(requests.exceptions.ConnectionError):
+                assert found.post(READ, query()).status_code == 200
+                break
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        assert before not in children.read_text().split()
+
+
 def _lives(pid: str) -> bool:
     try:
         return ") Z " not in Path(f"/proc/{pid}/stat").read_text()
@@ -429,7 +445,7 @@ def test_where_it_may_listen(tmp_path: Path) -> None:
     def never(address: str) -> None:
         raise AssertionError(address)
 
-    with pytest.raises(Invalid, match="TLS"):
+    with pytest.raises(Invalid, match="对外地址"):
         serve_soap(settings(desk=DESK), host="0.0.0.0", port=0, announce=never)
     with pytest.raises(Invalid, match="不能监听"):
         serve_soap(settings(desk=DESK), host="127.0.0.1", port=70_000, announce=never)

@@ -89,6 +89,7 @@ demo = {demo}
 # tls_key = "keys/soap.key"
 # tls_client_ca = "keys/clients.crt"
 # desk = "exchange.service.desk:open_desk"
+
 # 部门程序调用平台的限额（每部门每分钟）、每份推送消息的行数上限，以及信箱内容的保留天数
 # [limits]
 # calls_per_minute = 1200

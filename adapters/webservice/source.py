@@ -1,4 +1,4 @@
-"""Reading a service page after page; every value stays the text it came as."""
+"""Reading a service page after page; every value of an XML document stays the text it came as."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -15,6 +16,7 @@ from adapters.errors import Malformed
 from adapters.webservice.client import ServiceClient
 from adapters.webservice.paging import PageOptions, Pages, Seen
 from adapters.webservice.reader import Shape
+from adapters.webservice.texts import texts
 
 _log = logging.getLogger(__name__)
 
@@ -33,10 +35,11 @@ class WebServiceSource(Source):
         self._foreign: Counter[str] = Counter()
         self._shape = shape_of(binding, options)
         self._slots = {name: slot for slot, name in enumerate(self._shape.columns)}
+        self._found: pa.Schema | None = None
 
     def schema(self) -> pa.Schema:
-        """Text throughout: what does not parse is to be refused, not lost."""
-        return pa.schema(
+        """Text throughout, so that what does not parse is refused, not lost; a payload that was read has its types."""
+        return self._found or pa.schema(
             [
                 *(pa.field(item, pa.string()) for item in self._binding.columns),
                 pa.field(OPERATION, pa.int8(), nullable=False),
@@ -87,15 +90,18 @@ class WebServiceSource(Source):
 
     def _batch(self, found: pa.RecordBatch, page: int, before: int) -> pa.RecordBatch:
         """Rows as the port has them, without those that do not carry the fixed values."""
-        numbers = pa.array(range(before + 1, before + 1 + found.num_rows), pa.int64())
+        numbers = pa.array(np.arange(before + 1, before + 1 + found.num_rows))
         for name, value in self._binding.fixed.items():
-            carries = pc.fill_null(pc.equal(found.column(self._slots[name]), value), fill_value=False)
+            carries = pc.fill_null(pc.equal(texts(found.column(self._slots[name])), value), fill_value=False)
             found, numbers = found.filter(carries), numbers.filter(carries)
         columns = [
             self._translated(item, found.column(self._slots[name])) for item, name in self._binding.columns.items()
         ]
         columns.append(self._operations(found, numbers, page))
         columns.append(pc.binary_join_element_wise(f"{page}", pc.cast(numbers, pa.string()), "."))
+        if self._options.payload is not None:
+            types = zip(self.schema(), columns, strict=True)
+            self._found = pa.schema([pa.field(each.name, array.type, each.nullable) for each, array in types])
         return pa.record_batch(columns, schema=self.schema())
 
     def _translated(self, item: str, column: pa.Array) -> pa.Array:
@@ -103,13 +109,15 @@ class WebServiceSource(Source):
         codes = self._options.codes.get(item)
         if not codes:
             return column
+        column = texts(column)
         places = pc.index_in(column, value_set=pa.array(list(codes), pa.string()))
         return pc.coalesce(pa.array(list(codes.values()), pa.string()).take(places), column)
 
     def _operations(self, found: pa.RecordBatch, numbers: pa.Array, page: int) -> pa.Array:
         if self._options.operation is None:
             return pa.repeat(pa.scalar(PUT, pa.int8()), found.num_rows)
-        words = found.column(self._slots[self._options.operation])
+        # An operation that is not written is the empty word, where that is registered.
+        words = pc.fill_null(texts(found.column(self._slots[self._options.operation])), "")
         puts, deletes = (
             pc.is_in(words, value_set=pa.array(list(known), pa.string()))
             for known in (self._options.puts, self._options.deletes)

@@ -1,7 +1,7 @@
 """Rows out of a payload: an Arrow stream, its buffers compressed by zstd, in base64 (压缩载荷); for bulk between hubs.
 
-The columns have the items' names; what they hold becomes text here like everything that is read from a service. What
-comes from outside is counted before it is unpacked: a few bytes may claim to be many.
+The columns have the items' names, and the types that the other hub gave them after its own checks. What comes from
+outside is counted before it is unpacked: a few bytes may claim to be many.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ import pyarrow as pa
 from adapters.errors import Malformed
 from adapters.webservice.texts import texts
 
+_TYPES = (pa.types.is_string, pa.types.is_int64, pa.types.is_decimal128, pa.types.is_date32, pa.types.is_binary)
+"""Types that say the same whoever wrote them; of the others, and of times without zone, only the text counts."""
 INFLATED = 256 << 20
 """Bytes that the rows of one payload may have when they are unpacked."""
 ROWS = 1_000_000
@@ -109,5 +111,13 @@ def _demand_plain(schema: pa.Schema, what: str) -> None:
 
 def _fitted(batch: pa.RecordBatch, columns: Sequence[str]) -> pa.RecordBatch:
     there = set(batch.schema.names)
-    arrays = [texts(batch.column(name)) if name in there else pa.nulls(batch.num_rows, pa.string()) for name in columns]
+    # What is an attribute of a row in XML is a column here.
+    names = [name.removeprefix("@") for name in columns]
+    arrays = [_typed(batch.column(name)) if name in there else pa.nulls(batch.num_rows, pa.string()) for name in names]
     return pa.record_batch(arrays, names=[str(place) for place in range(len(columns))])
+
+
+def _typed(column: pa.Array) -> pa.Array:
+    kind = column.type
+    kept = any(is_kind(kind) for is_kind in _TYPES) or (pa.types.is_timestamp(kind) and kind.tz and kind.unit == "us")
+    return column if kept else texts(column)

@@ -28,8 +28,9 @@ from lxml import etree
 
 from catalog import EndpointSpec
 from exchange.hub import Hub, open_hub
+from exchange.settings import write_default
 from tests.bench import plain_soap
-from tests.bench.county import CODE, GRANTED, County
+from tests.bench.county import CODE, GRANTED, HUB, County
 from tests.bench.door import PASSWORD, USER
 from tests.bench.report import Result, told, watched
 from tests.support.servers import PostgreSQLServer
@@ -74,13 +75,14 @@ class ServiceCounty(County):
     def offered(self) -> dict[str, Any]:
         """How the operation is read."""
         payload = {"payload": "payload"} if self.packed else {}
-        return {"row": "rows/Row", "rows": PAGE, **payload}
+        return {"row": "rows/row", "rows": PAGE, **payload}
 
     def _target(self, table: str, items: Sequence[str]) -> dict[str, Any]:
         if self.reads:
             return super()._target(table, items)
         options = {
-            "message": "messageId", "accepted": "accepted", "duplicate": "repeated", "rows": PAGE, "refused": "refused",
+            "message": "messageId", "accepted": "accepted", "total": "total", "duplicate": "repeated", "rows": PAGE,
+            "refused": "refusal",
         }  # fmt: skip
         return {"endpoint": "tax", "object": "Push", "columns": {name: name for name in items}, "options": options}
 
@@ -90,12 +92,13 @@ def service(folder: Path, rows: int, *, written: Sequence[str] = ()) -> Iterator
     """Our door over rows that cost nothing; its address and the id of its process."""
     home = folder / "service"
     home.mkdir(exist_ok=True)
-    (home / "shutong.toml").write_text(
-        '[soap]\nport = 0\nworkers = 1\npage = 50000\ndesk = "tests.bench.door:open_desk"\n', encoding="utf-8"
-    )
+    settings = write_default(home, hub_department=HUB, actors={}, demo=True)
+    with settings.open("a", encoding="utf-8") as file:
+        file.write('\n[soap]\nport = 0\nworkers = 1\npage = 50000\ndesk = "tests.bench.door:open_desk"\n')
     environment = {**os.environ, "BENCH_ROWS": str(rows), "BENCH_WRITTEN": ",".join(written)}
     program = [sys.executable, "-m", "tests.bench.door", str(home)]
-    with subprocess.Popen(program, stdout=subprocess.PIPE, text=True, env=environment) as process:
+    quiet = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(program, text=True, env=environment, **quiet) as process:
         assert process.stdout is not None
         try:
             yield process.stdout.readline().strip(), process.pid
@@ -239,7 +242,7 @@ def _answers(address: str, rows: int) -> Iterator[bytes]:
 def alone(server: PostgreSQLServer, folder: Path, *, rows: int, name: str = "alone") -> list[Result]:
     """The server drained by a raw reader, and the client fed with answers kept ready, each beside lxml's iterparse."""
     from adapters.base import Binding, Selection
-    from adapters.webservice import WebServiceEndpoint
+    from adapters.webservice.endpoint import WebServiceEndpoint
 
     drained, parsed, fed = [], [], []
     with service(folder, rows) as (address, pid):
@@ -256,14 +259,14 @@ def alone(server: PostgreSQLServer, folder: Path, *, rows: int, name: str = "alo
         options = WebServiceEndpoint.options_type.model_validate({"url": url, "address": url, "largest": 256 << 20})
         columns = {name: name for name in plain_soap.row(0)}
         binding = Binding(
-            object="Query", columns=columns, key=("person_id",), options={"row": "rows/Row", "rows": PAGE}
+            object="Query", columns=columns, key=("person_id",), options={"row": "rows/row", "rows": PAGE}
         )
         with watched() as mine:
             for _ in range(ROUNDS):
                 begun = time.perf_counter()
                 seen = 0
                 for page in pages:
-                    for _event, element in etree.iterparse(io.BytesIO(page), tag="{*}Row"):
+                    for _event, element in etree.iterparse(io.BytesIO(page), tag="{*}row"):
                         seen += 1
                         element.clear()
                 parsed.append(time.perf_counter() - begun)
@@ -345,12 +348,12 @@ def memory(server: PostgreSQLServer, folder: Path, *, rows: Sequence[int], name:
 def drain(url: str, rows: str) -> None:
     """Read a service to its end and print this process's highest memory in MiB."""
     from adapters.base import Binding, Selection
-    from adapters.webservice import WebServiceEndpoint
+    from adapters.webservice.endpoint import WebServiceEndpoint
 
     kind = WebServiceEndpoint.options_type
     options = kind.model_validate({"url": url, "user": USER, "password": PASSWORD, "largest": 256 << 20})
     columns = {name: name for name in plain_soap.row(0)}
-    paged = {"row": "rows/Row", "rows": PAGE}
+    paged = {"row": "rows/row", "rows": PAGE}
     binding = Binding(object="Query", columns=columns, key=("person_id",), options=paged)
     with WebServiceEndpoint(options).source(binding) as source:
         assert sum(batch.num_rows for batch in source.batches(Selection())) == int(rows)

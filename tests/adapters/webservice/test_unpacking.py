@@ -3,6 +3,8 @@ from __future__ import annotations
 import base64
 import io
 import tracemalloc
+from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
@@ -27,10 +29,17 @@ def _rows(text: str, *columns: str) -> list[list[Any]]:
 
 
 @pytest.mark.parametrize("compression", ["zstd", "lz4", None])
-def test_rows_as_texts(compression: str | None) -> None:
-    table = pa.table({"a": ["x", None], "n": [1, 2], "t": [True, False]})
-    assert _rows(_packed(table, table, compression=compression), "n", "gone", "a", "t") == [
-        ["1", None, "x", "true"], ["2", None, None, "false"],
+def test_rows_with_their_types_or_as_texts(compression: str | None) -> None:
+    moment = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    table = pa.table({
+        "a": ["x", None], "n": [1, 2], "t": [True, False], "d": pa.array([Decimal("1.50"), None], pa.decimal128(5, 2)),
+        "at": pa.array([moment, None], pa.timestamp("us", tz="UTC")),
+        "bare": pa.array([moment.replace(tzinfo=None), None], pa.timestamp("us")), "small": pa.array([1, 2], pa.int8()),
+    })  # fmt: skip
+    names = ("n", "gone", "a", "t", "d", "at", "bare", "@small")
+    assert _rows(_packed(table, table, compression=compression), *names) == [
+        [1, None, "x", "true", Decimal("1.50"), moment, "2026-01-02T03:04:05", "1"],
+        [2, None, None, "false", None, None, None, "2"],
     ] * 2  # fmt: skip
 
 

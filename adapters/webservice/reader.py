@@ -2,6 +2,9 @@
 
 expat calls three functions for every element; so what is done in them is kept to a few look-ups. The items wanted make
 a small tree of names (:class:`_Place`), and reading a row walks in it. What nobody wants is counted and left out.
+
+Where rows follow one another as most services write them, expat proves a piece of them without any call, and
+:mod:`adapters.webservice.plain` takes the values out of it all at once.
 """
 
 from __future__ import annotations
@@ -17,9 +20,12 @@ import pyarrow as pa
 from adapters.errors import Malformed, Misconfigured
 from adapters.webservice import unpacking, xml
 from adapters.webservice.errors import of_fault
+from adapters.webservice.plain import rows_of
 
 ROWS = 4096
 """Rows of a batch."""
+PIECE = 1 << 20
+"""Bytes that are read at once, where rows are plain."""
 FOREIGN = 10_000
 """Elements of one row that nobody asked for, at most."""
 
@@ -155,10 +161,48 @@ class RowReader:
         self._wanted = shape.watched | {name for name in (shape.document, shape.payload) if name}
         self._enter = self._reading()
         self._outside()
+        self._after_row = False
+        self._waiting = b""
+        self._closing = _closing(shape) if charset is None or charset.lower() in ("utf-8", "utf8") else None
+        self._row_name = b""
 
     def feed(self, chunk: bytes) -> None:
         """Read on; rows are in ``found.batches`` when there are enough of them."""
-        self._stream.feed(chunk)
+        if self._row_name:
+            self._waiting += chunk
+            if len(self._waiting) >= PIECE:
+                self._leap()
+        elif self._closing is None or not (end := self._closing.search(chunk)):
+            self._stream.feed(chunk)
+        else:
+            self._stream.feed(chunk[: end.end()])
+            if self._after_row and self._stream.as_it_came:
+                self._row_name = end[1]
+                self.feed(chunk[end.end() :])
+            else:
+                self._stream.feed(chunk[end.end() :])
+
+    def _leap(self) -> None:
+        """Read what waits up to the end of its last row, all at once if it is plain."""
+        close = b"</" + self._row_name + b">"
+        end = self._waiting.rfind(close) + len(close)
+        if end < len(close):
+            end = len(self._waiting)
+        piece, self._waiting = self._waiting[:end], self._waiting[end:]
+        read = rows_of(piece, self._row_name, self._shape.columns, foreign=FOREIGN)
+        if read is None or (self._shape.strict and read.foreign):
+            self._stream.feed(piece)
+            if not self._after_row:
+                rest, self._row_name, self._waiting = self._waiting, b"", b""
+                self._stream.feed(rest)
+            return
+        self._stream.prove(piece)
+        self._settle()
+        self.found.rows += read.batch.num_rows
+        self.found.batches.append(read.batch)
+        for name, many in read.foreign.items():
+            if len(self.found.foreign) < 100 or name in self.found.foreign:
+                self.found.foreign[name] += many
 
     def close(self) -> None:
         """The reply has ended.
@@ -167,6 +211,9 @@ class RowReader:
             Malformed: It was no SOAP, or not whole.
             Unavailable: It was cut off.
         """
+        if self._waiting:
+            self._leap()
+            self._stream.feed(self._waiting)
         self._stream.close()
         if not self._answered:
             raise Malformed(f"{self._what}的 SOAP 正文是空的", remedy="由提供方改正")
@@ -180,6 +227,7 @@ class RowReader:
 
     def _start(self, name: str, attributes: list[str]) -> None:
         path, depth = self._path, len(self._path)
+        self._after_row = False
         if not self._document and depth < 3:
             self._demand_soap(name, depth)
         elif depth >= xml.DEPTH:
@@ -211,6 +259,7 @@ class RowReader:
 
     def _end(self, name: str) -> None:
         path, texts = self._path, self._stream.texts
+        self._after_row = False
         word = path.pop()
         if self._fault is not None:
             if self._leaf and (word == "faultcode" or (word == "Value" and path[-1] == "Code" and not self._fault)):
@@ -337,6 +386,7 @@ class RowReader:
             nonlocal count
             self._path.pop()
             self._leaf = False
+            self._after_row = True
             clear()
             self._outside()
             if not foreign and all(len(column) == count for column in columns):
@@ -359,6 +409,12 @@ class RowReader:
                     return _FOREIGN if entry is None else entry
             return _FOREIGN
 
+        def settle() -> None:
+            nonlocal count
+            count = 0
+            self._flush()
+
+        self._settle = settle
         return enter
 
     def _by_reference(self, name: str) -> Malformed:
@@ -378,6 +434,15 @@ class RowReader:
             self.found.batches.append(pa.record_batch(arrays, names=[str(place) for place in range(len(arrays))]))
             for column in self._columns:
                 column.clear()
+
+
+def _closing(shape: Shape) -> re.Pattern[bytes] | None:
+    """The end of a row as it may be spelled; None: its items are not simply its elements."""
+    if shape.entry is not None or shape.payload is not None or shape.document is not None:
+        return None
+    if any("/" in column for column in shape.columns):
+        return None
+    return re.compile(rb"</((?:[^\s<>/:]{1,64}:)?" + re.escape(shape.row.rpartition("/")[2].encode()) + rb")>")
 
 
 def _refers(attributes: list[str]) -> bool:

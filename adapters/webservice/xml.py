@@ -109,6 +109,25 @@ class Stream:
             chunk = self._begin()
         self._parse(chunk, last=False)
 
+    @property
+    def as_it_came(self) -> bool:
+        """The bytes are in the encoding that is parsed, and not decoded before."""
+        return self._begun and self._decode is None
+
+    def prove(self, piece: bytes) -> None:
+        """Parse on and tell nobody: for a piece of whole elements whose content is read by other means.
+
+        Raises:
+            Malformed: As :meth:`feed`.
+        """
+        parser = self.parser
+        told = parser.StartElementHandler, parser.EndElementHandler, parser.CharacterDataHandler
+        parser.StartElementHandler = parser.EndElementHandler = parser.CharacterDataHandler = None
+        try:
+            self.feed(piece)
+        finally:
+            parser.StartElementHandler, parser.EndElementHandler, parser.CharacterDataHandler = told
+
     def close(self) -> None:
         """The document has ended.
 

@@ -172,7 +172,7 @@ def test_a_payload() -> None:
     text = base64.encodebytes(content.getvalue()).decode()
     body = envelope(f"<R><payload>{text}</payload><following>p2</following></R>")
     rows, reader = _read(body, payload="payload", columns=("no", "owner", "_operation", "gone"))
-    assert rows == [["1", "甲", "0", None], ["2", None, "1", None]]
+    assert rows == [[1, "甲", "0", None], [2, None, "1", None]]
     assert (reader.found.rows, reader.found.watched) == (2, {"following": "p2"})
 
 

@@ -52,7 +52,8 @@ class Merge:
         self._scope = scope_text(layout.binding.fixed)
         self._ranking = sa.table("shutong_ranking", sa.column(ROW), sa.column("winner"))
         self._place = dialect.place(self._target)
-        self._verdict = sa.table("shutong_verdict", sa.column(ROW), sa.column("decision"), sa.column("place"))
+        self._places = [f"place_{number}" for number in range(len(self._place))]
+        self._verdict = sa.table("shutong_verdict", *map(sa.column, (ROW, "decision", *self._places)))
         self._rows = rows
         self.stamp = ""
         """The time that every row written bears, when they are; empty where their family has no place for one."""
@@ -67,8 +68,8 @@ class Merge:
             made = sa.Table(table.name, sa.MetaData(), prefixes=["TEMPORARY"])
             made.append_column(sa.Column(ROW, sa.BigInteger, primary_key=True, autoincrement=False))
             for name in table.c.keys()[1:]:
-                kind = self._place.type if name == "place" and self._place is not None else sa.BigInteger()
-                made.append_column(sa.Column(name, kind))
+                place = self._place[self._places.index(name)] if name in self._places else None
+                made.append_column(sa.Column(name, sa.BigInteger() if place is None else place.type))
             connection.execute(sa.schema.CreateTable(made))
         self._dialect.look_over(connection, self._stage.table)
         self._graves = self._ledger.buries(connection, self._binding.object, self._scope)
@@ -136,14 +137,13 @@ class Merge:
     def _judge_present(self, connection: sa.Connection) -> None:
         """Rows whose key is there already; they are locked."""
         rows, there = self._stage.table, self._target
-        place = sa.null() if self._place is None else self._place
         query = (
-            sa.select(rows.c[ROW], self._fate_of_present(rows, there), place)
+            sa.select(rows.c[ROW], self._fate_of_present(rows, there), *self._place)
             .select_from(rows.join(there, self._joined(there, rows)))
             .where(*self._not_beaten(rows))
         )
         found = self._locking(query, there)
-        connection.execute(sa.insert(self._verdict).from_select([ROW, "decision", "place"], found))
+        connection.execute(sa.insert(self._verdict).from_select([ROW, "decision", *self._places], found))
 
     def _judge_absent(self, connection: sa.Connection) -> None:
         """Rows whose key is not there, but that delete it, or that were deleted before."""
@@ -262,9 +262,10 @@ class Merge:
         values |= written
         if values:
             update, decided = sa.update(self._target).values(values), self._decided(REPLACE)
-            if self._place is not None:
+            if self._place:
                 # Nobody else moves a row that is locked, so it need not be looked up by its key once more.
-                standing = update.where(decided, self._verdict.c.place == self._place)
+                here = (self._verdict.c[name] == place for name, place in zip(self._places, self._place, strict=True))
+                standing = update.where(decided, *here)
                 done = self._apply(connection, lambda *span: standing.where(*span))
                 if done + len(self._broken) == self._many[REPLACE]:
                     return

@@ -228,9 +228,9 @@ class Dialect(ABC):
         rows = self.locking(sa.select(sa.literal(1).label("one")).where(condition), target).subquery("locked")
         connection.execute(sa.select(sa.func.count()).select_from(rows)).scalar_one()
 
-    def place(self, target: sa.TableClause) -> sa.ColumnElement[Any] | None:
-        """Where a row of the target stands, by which it is found again while it is locked; None: by its key only."""
-        return None
+    def place(self, target: sa.TableClause) -> tuple[sa.ColumnElement[Any], ...]:
+        """Where a row of the target stands, by which it is found again while it is locked; empty: by its key only."""
+        return ()
 
     def lock_all(self, connection: sa.Connection, target: sa.TableClause) -> None:
         """Lock every row of the target until the transaction ends."""

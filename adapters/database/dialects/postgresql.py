@@ -323,11 +323,12 @@ class PostgreSQL(Dialect):
                 with cursor.copy(f"COPY {target} ({names}) FROM STDIN (FORMAT csv)".encode()) as copy:
                     copy.write(lines.written(texts))
 
-    def place(self, target: sa.TableClause) -> sa.ColumnElement[Any]:
-        """The page and the place on it."""
-        place = sa.column("ctid", _Place())
-        place.table = target
-        return place
+    def place(self, target: sa.TableClause) -> tuple[sa.ColumnElement[Any], ...]:
+        """The page and the place on it, and whose page: each part of a table has pages of its own."""
+        places = sa.column("ctid", _Place()), sa.column("tableoid", postgresql.OID())
+        for place in places:
+            place.table = target
+        return places
 
     def lock_all(self, connection: sa.Connection, target: sa.TableClause) -> None:
         """By a lock of the table, under which others go on reading."""

@@ -201,6 +201,26 @@ def test_rows_that_a_trigger_moves_are_written_all_the_same(deliver: Deliverer, 
     assert hands.persons("name", "version", "touched") == [("new", 2, 1)] * 9
 
 
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("parts", ["partitions", "children"])
+def test_rows_of_other_parts_of_a_table_are_left_alone(deliver: Deliverer, hands: Hands, parts: str) -> None:
+    """Each part of a table has a first row on its first page."""
+    if parts == "partitions":
+        hands.run(
+            "ALTER TABLE person RENAME TO old",
+            "CREATE TABLE person (LIKE old INCLUDING ALL) PARTITION BY RANGE (id)",
+            "CREATE TABLE person_low PARTITION OF person FOR VALUES FROM ('0') TO ('5')",
+            "CREATE TABLE person_high PARTITION OF person FOR VALUES FROM ('5') TO ('9')",
+        )
+    else:
+        hands.run("CREATE TABLE person_high (LIKE person INCLUDING ALL) INHERITS (person)")
+    deliver(*(person(str(number), name="old") for number in range(4)), key="first")
+    hands.run("INSERT INTO person_high (id, name, version) VALUES ('5', 'other', 1), ('6', 'other', 1)")
+    changed = [person(str(number), 2, name="new") for number in range(2)]
+    assert counts(deliver(*changed, key="second")) == (2, 0, 0, 0, 0)
+    assert hands.persons("name", "version") == [("new", 2)] * 2 + [("old", 1)] * 2 + [("other", 1)] * 2
+
+
 def test_two_exchanges_of_one_table_do_not_lose_each_other(deliver: Deliverer, hands: Hands) -> None:
     other = replace(deliver, exchange="other")
     deliver(person("1", 2, operation=DELETE), key="first")

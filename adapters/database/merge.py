@@ -82,15 +82,20 @@ class Merge:
 
     def carry_out(self, connection: sa.Connection, zone: str, serial: int, key: str) -> Counts:
         """Change target and tombstones as decided, keep what was refused, and count it all."""
-        shape = self._layout.shape
-        counted = (
-            {SERIAL: self._dialect.constant(str(serial), shape.columns[SERIAL])} if SERIAL in shape.columns else {}
-        )
         self._many = self._decisions(connection)
-        self._remove(connection)
-        self.stamp = stamp(self._binding, shape, self._dialect, zone)
-        self._replace(connection, stamps(self._binding, shape, self._dialect, self.stamp, new=False) | counted)
-        self._insert(connection, stamps(self._binding, shape, self._dialect, self.stamp, new=True) | counted)
+        self.stamp = stamp(self._binding, self._layout.shape, self._dialect, zone)
+        together = connection.begin_nested()
+        self._change(connection, serial)
+        try:
+            self._dialect.demand_constraints(connection)
+            together.commit()
+        except sa.exc.IntegrityError:
+            # A constraint that waited for all rows does not say which one it will not have: it may wait no more.
+            together.rollback()
+            self._dialect.demand_constraints(connection)
+            self._broken.clear()
+            self._many = self._decisions(connection)
+            self._change(connection, serial)
         self._bury(connection, serial)
         names = ["delivery_key", "row_number", "rule", "reason"]
         if self._any(CONFLICT):
@@ -234,6 +239,15 @@ class Merge:
         )
 
     # Changes
+
+    def _change(self, connection: sa.Connection, serial: int) -> None:
+        shape = self._layout.shape
+        counted = (
+            {SERIAL: self._dialect.constant(str(serial), shape.columns[SERIAL])} if SERIAL in shape.columns else {}
+        )
+        self._remove(connection)
+        self._replace(connection, stamps(self._binding, shape, self._dialect, self.stamp, new=False) | counted)
+        self._insert(connection, stamps(self._binding, shape, self._dialect, self.stamp, new=True) | counted)
 
     def _inserted(self) -> list[Expression]:
         """Rows of which nothing was decided, or this."""

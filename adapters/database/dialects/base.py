@@ -236,6 +236,13 @@ class Dialect(ABC):
         """Lock every row of the target until the transaction ends."""
         self.lock(connection, target, sa.true())
 
+    def demand_constraints(self, connection: sa.Connection) -> None:
+        """Have constraints that wait for the commit checked now and after every further statement, where any may wait.
+
+        Raises:
+            sqlalchemy.exc.IntegrityError: One does not hold.
+        """
+
     def swap_obstacles(self, connection: sa.Connection, shape: TableShape) -> tuple[str, ...]:
         """Why no new table may take the place of one within a transaction, in words; none: it may."""
         return ("这种数据库不在事务中换表",)

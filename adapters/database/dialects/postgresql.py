@@ -335,6 +335,10 @@ class PostgreSQL(Dialect):
         name = connection.dialect.identifier_preparer.format_table(target)
         connection.exec_driver_sql(f"LOCK TABLE {name} IN SHARE ROW EXCLUSIVE MODE")
 
+    def demand_constraints(self, connection: sa.Connection) -> None:
+        """Those that are deferred."""
+        connection.exec_driver_sql("SET CONSTRAINTS ALL IMMEDIATE")
+
     def swap_obstacles(self, connection: sa.Connection, shape: TableShape) -> tuple[str, ...]:
         """Whatever depends on the table, or is about it and would not come along."""
         return swapping.obstacles(connection, shape)

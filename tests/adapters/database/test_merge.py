@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from adapters.base import DELETE, OPERATION, PUT, Binding, Claim
 from adapters.database import DatabaseEndpoint
+from adapters.errors import StageLost
 from schemas import Item, arrow_schema
 from tests.adapters.database.conftest import PERSON, SCHEMA, Deliverer, Hands, batch, counts, person
 
@@ -219,6 +220,34 @@ def test_rows_of_other_parts_of_a_table_are_left_alone(deliver: Deliverer, hands
     changed = [person(str(number), 2, name="new") for number in range(2)]
     assert counts(deliver(*changed, key="second")) == (2, 0, 0, 0, 0)
     assert hands.persons("name", "version") == [("new", 2)] * 2 + [("old", 1)] * 2 + [("other", 1)] * 2
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_a_constraint_that_waits_for_the_commit_refuses_the_row_too(deliver: Deliverer, hands: Hands) -> None:
+    hands.run("ALTER TABLE person ADD CONSTRAINT one_name UNIQUE (name) DEFERRABLE INITIALLY DEFERRED")
+    answer = deliver(person("1", name="a"), person("2", name="b"), person("3", name="a"), key="first")
+    assert [(row.row, row.rule) for row in answer.refused] == [(2, "constraint")]
+    assert "one_name" in answer.refused[0].reason
+    assert counts(answer) == (2, 0, 0, 0, 1)
+    assert hands.persons("id", "name") == [("1", "a"), ("2", "b")]
+    # What they allow only together they still do.
+    swapped = [person("1", 2, name="b"), person("2", 2, name="c"), person("3", 2, name="a")]
+    assert counts(deliver(*swapped, key="second")) == (3, 0, 0, 0, 0)
+    assert hands.persons("id", "name") == [("1", "b"), ("2", "c"), ("3", "a")]
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_a_first_delivery_asks_waiting_constraints_before_it_commits(deliver: Deliverer, hands: Hands) -> None:
+    hands.run("ALTER TABLE person ADD CONSTRAINT one_name UNIQUE (name) DEFERRABLE INITIALLY DEFERRED")
+    claim = Claim(key="first", exchange="exchange", epoch=1)
+    with deliver.endpoint.sink(deliver.binding) as sink:
+        delivery = sink.first(claim, SCHEMA)
+        assert delivery is not None
+        delivery.stage(batch([person("1", name="a"), person("2", name="a")]))
+        with pytest.raises(StageLost, match="one_name"):
+            delivery.commit(Deliverer.manifest(claim, 2))
+        assert sink.settled("first") is None
+    assert hands.persons() == []
 
 
 def test_two_exchanges_of_one_table_do_not_lose_each_other(deliver: Deliverer, hands: Hands) -> None:

@@ -78,8 +78,8 @@ class Dialect(ABC):
         return True
 
     @abstractmethod
-    def begin_snapshot(self, connection: sa.Connection) -> None:
-        """Begin reading one consistent state of the database."""
+    def begin_snapshot(self, connection: sa.Connection, tables: Sequence[sa.TableClause] = ()) -> None:
+        """Begin reading one consistent state of the database, and of these tables what they hold in it."""
 
     @abstractmethod
     def begin_write(self, connection: sa.Connection) -> None:

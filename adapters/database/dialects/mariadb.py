@@ -58,6 +58,7 @@ _CODES: tuple[tuple[tuple[int, ...], type[AdapterError], str], ...] = (
     ((1153,), Refused, "一行的数据超过服务器的 max_allowed_packet"),
     ((1665, 1235), Unsupported, "数据库不支持此操作"),
     ((1205,), Unavailable, "被其他事务占用"),
+    ((1412,), Unavailable, "表在读取时被清空或改过"),
     ((1213,), Unavailable, "与其他事务互相等待"),
     ((1040, 1203, 1226, 1041, 1021, 1114), Unavailable, "数据库资源不足"),
     ((0, 2002, 2003, 2006, 2013, 2014, 2055, 1053, 1152, 1158, 1159, 1160, 1161, 1927), Unavailable, "连接中断"),
@@ -110,8 +111,8 @@ class MariaDB(Dialect):
             arguments["ssl"] = context
         return sa.create_engine(url, connect_args=arguments, paramstyle="format", **ENGINE)
 
-    def begin_snapshot(self, connection: sa.Connection) -> None:
-        """A snapshot of all tables, taken now."""
+    def begin_snapshot(self, connection: sa.Connection, tables: Sequence[sa.TableClause] = ()) -> None:
+        """A snapshot of all tables, taken now; one that is made anew meanwhile is told by an error."""
         with _driver_errors(connection):
             connection.execution_options(isolation_level="REPEATABLE READ")
         connection.exec_driver_sql("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")

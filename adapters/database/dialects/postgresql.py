@@ -137,9 +137,21 @@ class PostgreSQL(Dialect):
         sa.event.listen(engine, "connect", _set_up)
         return engine
 
-    def begin_snapshot(self, connection: sa.Connection) -> None:
-        """Repeatable read, read only: the snapshot is taken by the first statement."""
+    def begin_snapshot(self, connection: sa.Connection, tables: Sequence[sa.TableClause] = ()) -> None:
+        """Repeatable read, read only: the snapshot is taken by the first statement that is not a lock.
+
+        A table that is emptied and filled again, or exchanged for another, after the snapshot and before the first look
+        at it would seem to be empty: its lock comes first, and whoever would do that waits until all is read.
+        """
         connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        for table in tables:
+            name = connection.dialect.identifier_preparer.format_table(table)
+            attempt = connection.begin_nested()
+            try:
+                connection.exec_driver_sql(f"LOCK TABLE {name} IN ACCESS SHARE MODE")
+                attempt.commit()
+            except sa.exc.ProgrammingError:
+                attempt.rollback()  # it is no table, is not there, or only some of its columns may be read
         connection.execute(sa.select(sa.literal(1)))
 
     def begin_write(self, connection: sa.Connection) -> None:

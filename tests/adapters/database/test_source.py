@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import gc
+import time
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -9,10 +12,13 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+import sqlalchemy as sa
 
 from adapters.base import DELETE, OPERATION, REFERENCE, Binding, Selection, Source
 from adapters.database import DatabaseEndpoint
-from adapters.errors import Malformed, Misconfigured, Restored
+from adapters.database.place import Place
+from adapters.database.shapes import TableShape
+from adapters.errors import Malformed, Misconfigured, Restored, Unavailable
 from exchange.checks.normalise import normalise
 from schemas import DeleteMark, Item, Profile, StateColumn, arrow_schema
 from tests.adapters.database.conftest import PERSON, SCHEMA, Deliverer, Hands, person
@@ -216,6 +222,59 @@ def test_a_pass_sees_one_state(endpoint: DatabaseEndpoint, hands: Hands) -> None
         seen += [each.num_rows for each in batches]
         assert seen == [5, 5, 5, 5]
         assert len(read(source)) == 12
+
+
+@pytest.mark.parametrize("capture", ["snapshot", "diff"])
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_a_table_that_is_being_filled_anew_is_waited_for(
+    endpoint: DatabaseEndpoint, hands: Hands, capture: str
+) -> None:
+    """To who looked round before it was emptied, and at it afterwards, it would be empty: every row deleted."""
+    hands.run(
+        "CREATE TABLE t (k int PRIMARY KEY, v text)", "INSERT INTO t SELECT n, 'old' FROM generate_series(1, 5) n"
+    )
+    binding = bound("k", "v", capture=capture)
+    with hands.engine.connect() as provider, ThreadPoolExecutor(1) as pool, endpoint.source(binding) as source:
+        provider.execute(sa.text("TRUNCATE t"))
+        reading = pool.submit(read, source)
+        waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = CAST('t' AS regclass)"
+        while provider.execute(sa.text(waiting)).scalar_one() == 0 and not reading.done():
+            time.sleep(0.05)
+        provider.execute(sa.text("INSERT INTO t SELECT n, 'new' FROM generate_series(3, 9) n"))
+        provider.commit()
+        assert values(reading.result(20), "k", "v") == [(number, "new") for number in range(3, 10)]
+
+
+@pytest.mark.parametrize("capture", ["snapshot", "diff"])
+@pytest.mark.parametrize("database_url", ["postgresql", "mariadb"], indirect=True)
+def test_a_table_that_is_emptied_meanwhile_is_never_read_as_empty(
+    endpoint: DatabaseEndpoint, hands: Hands, monkeypatch: pytest.MonkeyPatch, capture: str
+) -> None:
+    hands.run("CREATE TABLE t (k int PRIMARY KEY, v varchar(9), d date)", "INSERT INTO t VALUES (1, 'old', NULL)")
+    shape, rivals = Place.shape, []
+
+    def rival() -> None:
+        with hands.engine.begin() as provider:
+            if hands.product == "postgresql":
+                provider.execute(sa.text("SET LOCAL lock_timeout = '200ms'"))
+            provider.execute(sa.text("TRUNCATE TABLE t"))
+
+    def emptied(self: Place, connection: sa.Connection, table: str) -> TableShape:
+        found = shape(self, connection, table)
+        if not rivals:
+            rivals.append(rival)
+            with suppress(sa.exc.OperationalError):
+                rival()
+        return found
+
+    monkeypatch.setattr(Place, "shape", emptied)
+    with endpoint.source(bound("k", "v", "d", capture=capture)) as source:
+        if hands.product == "postgresql":
+            assert values(read(source), "k", "v") == [(1, "old")]
+        else:
+            with pytest.raises(Unavailable, match="清空或改过"):
+                read(source)
+            assert read(source) == []
 
 
 def test_a_reading_that_is_given_up_lets_go(endpoint: DatabaseEndpoint, hands: Hands) -> None:

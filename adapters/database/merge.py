@@ -229,14 +229,18 @@ class Merge:
 
     def _counted(self, connection: sa.Connection) -> Counts:
         many = self._decisions(connection)
-        inserted = sa.select(sa.func.count()).select_from(self._stage.table).where(*self._inserted())
         return Counts(
-            written=connection.execute(inserted).scalar_one() + many.get(REPLACE, 0) + many.get(REMOVE, 0),
+            written=self._new(connection) + many.get(REPLACE, 0) + many.get(REMOVE, 0),
             deleted=many.get(REMOVE, 0),
             unchanged=many.get(UNCHANGED, 0) + many.get(ENTOMB, 0),
             superseded=many.get(SUPERSEDED, 0),
             refused=many.get(CONFLICT, 0) + many.get(BROKEN, 0),
         )
+
+    def _new(self, connection: sa.Connection) -> int:
+        """How many rows are inserted."""
+        inserted = sa.select(sa.func.count()).select_from(self._stage.table).where(*self._inserted())
+        return int(connection.execute(inserted).scalar_one())
 
     # Changes
 
@@ -263,7 +267,18 @@ class Merge:
             values[name] = self._dialect.constant(text, self._layout.shape.columns[name])
         values |= written
         query = sa.select(*values.values()).select_from(self._stage.table).where(*self._inserted())
-        self._apply(connection, lambda *span: sa.insert(self._target).from_select(list(values), query.where(*span)))
+        insert = sa.insert(self._target)
+        done = self._apply(connection, lambda *span: insert.from_select(list(values), query.where(*span)))
+        if done != self._new(connection):
+            self._break_lost(connection)
+
+    def _break_lost(self, connection: sa.Connection) -> None:
+        """Refuse rows that a trigger or rule of the target let vanish; where it put them elsewhere, they are there."""
+        rows = self._stage.table
+        there = sa.exists().where(self._joined(self._target, rows)).correlate(rows)
+        lost = connection.execute(sa.select(rows.c[ROW]).where(*self._inserted(), sa.not_(there))).scalars().all()
+        for number in lost:
+            self._mark_broken(connection, number, "目标表的触发器或规则没有留下这一行")
 
     def _replace(self, connection: sa.Connection, written: Mapping[str, Expression]) -> None:
         if not self._any(REPLACE):
@@ -331,11 +346,14 @@ class Merge:
             and not connection.execute(sa.select(sa.func.count()).where(replaced)).scalar_one()
         ):
             raise Unavailable("目标表中有人正在写入同一业务主键的行", remedy="稍后重试")
+        named = "、".join(name for _, name in diagnosed(error, self._dialect).names)
+        self._mark_broken(connection, number, f"违反目标表的约束{f'（{named}）' if named else ''}")
+
+    def _mark_broken(self, connection: sa.Connection, number: int, why: str) -> None:
         connection.execute(sa.delete(self._verdict).where(self._verdict.c[ROW] == number))
         connection.execute(sa.insert(self._verdict).values({ROW: number, "decision": BROKEN}))
         self._many = {**self._many, BROKEN: 1}
-        named = "、".join(name for _, name in diagnosed(error, self._dialect).names)
-        self._broken.append((number, f"违反目标表的约束{f'（{named}）' if named else ''}"))
+        self._broken.append((number, why))
 
     def _remove(self, connection: sa.Connection) -> None:
         if not self._any(REMOVE):

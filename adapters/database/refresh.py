@@ -114,10 +114,6 @@ class Refreshment(Merge):
             connection.execute(query.where(rows.c[OPERATION_COLUMN] == PUT, *self._not_beaten(rows))).scalar_one()
         )
 
-    def _new(self, connection: sa.Connection) -> int:
-        inserted = sa.select(sa.func.count()).select_from(self._stage.table).where(*self._inserted())
-        return int(connection.execute(inserted).scalar_one())
-
     def _demand_level(self, held: int, left: int) -> None:
         """Raise Diminished if so few rows are left of so many, and nobody has accepted it."""
         bounds = self._bounds
@@ -143,7 +139,10 @@ class Refreshment(Merge):
         self._dialect.lock_all(connection, self._target)
         left, inserted = self._many_rows(connection), counts.written - self._changed_in_place(connection)
         if left != held + inserted - counts.deleted - gone:
-            raise Unavailable(f"{self._where} 中有人正在写入", remedy="稍后重试")
+            raise Unavailable(
+                f"{self._where} 中有人正在写入，或者它的触发器、规则改了写入的结果",
+                remedy="稍后重试；总不成功时请对方核对触发器和规则",
+            )
         self._demand_level(held, left)
         return Counts(
             written=counts.written,

@@ -250,6 +250,41 @@ def test_a_first_delivery_asks_waiting_constraints_before_it_commits(deliver: De
     assert hands.persons() == []
 
 
+VANISHING = {
+    "postgresql": (
+        "CREATE FUNCTION vanish() RETURNS trigger LANGUAGE plpgsql AS"
+        + " $$ BEGIN IF NEW.id = '2' THEN RETURN NULL; END IF; RETURN NEW; END $$",
+        "CREATE TRIGGER vanishing BEFORE INSERT ON person FOR EACH ROW EXECUTE FUNCTION vanish()",
+    ),
+    "sqlite": ("CREATE TRIGGER vanishing BEFORE INSERT ON person WHEN NEW.id = '2' BEGIN SELECT RAISE(IGNORE); END",),
+}
+
+
+@pytest.mark.parametrize("database_url", ["postgresql", "sqlite"], indirect=True)
+def test_a_row_that_a_trigger_lets_vanish_is_not_delivered(deliver: Deliverer, hands: Hands) -> None:
+    with hands.engine.begin() as connection:
+        for statement in VANISHING[hands.product]:
+            connection.exec_driver_sql(statement)
+    answer = deliver(*(person(str(number)) for number in range(1, 4)), key="first")
+    assert counts(answer) == (2, 0, 0, 0, 1)
+    assert [(row.row, row.rule) for row in answer.refused] == [(1, "constraint")]
+    assert hands.persons("id") == [("1",), ("3",)]
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_rows_that_a_trigger_puts_into_parts_are_delivered(deliver: Deliverer, hands: Hands) -> None:
+    """As tables were partitioned once."""
+    hands.run(
+        "CREATE TABLE part (LIKE person INCLUDING ALL) INHERITS (person)",
+        "CREATE FUNCTION place() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+        " INSERT INTO part VALUES (NEW.*); RETURN NULL; END $$",
+        "CREATE TRIGGER sorting BEFORE INSERT ON person FOR EACH ROW EXECUTE FUNCTION place()",
+    )
+    assert counts(deliver(person("1"), person("2"), key="first")) == (2, 0, 0, 0, 0)
+    assert counts(deliver(person("1", 2), person("3"), key="second")) == (2, 0, 0, 0, 0)
+    assert hands.persons("id", "version") == [("1", 2), ("2", 1), ("3", 1)]
+
+
 def test_two_exchanges_of_one_table_do_not_lose_each_other(deliver: Deliverer, hands: Hands) -> None:
     other = replace(deliver, exchange="other")
     deliver(person("1", 2, operation=DELETE), key="first")

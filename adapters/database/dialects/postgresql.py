@@ -55,6 +55,7 @@ _STATES: tuple[tuple[str, type[AdapterError], str], ...] = (
     ("23505", Refused, "违反唯一约束"),
     ("23", Refused, "违反约束"),
     ("22", Refused, "有值放不进目标列"),
+    ("P0001", Refused, "被表的触发器拒绝"),
     ("54", Refused, "超出数据库的限制"),
     ("25006", Refused, "数据库只读"),
     ("0A", Unsupported, "数据库不支持此操作"),
@@ -72,8 +73,9 @@ _STATES: tuple[tuple[str, type[AdapterError], str], ...] = (
 _DEFINING = 5_348_554_831
 """The number that whoever defines tables of ours locks; it means nothing else to anybody."""
 
-_OF_VALUES = ("22", "23502", "23514")
-"""States that one value is to blame for: out of range, too long, not in the character set, refused by its domain."""
+_OF_VALUES = ("22", "23502", "23514", "P0001")
+"""States that one value is to blame for: out of range, too long, not in the character set, refused by its domain or by
+a trigger."""
 _COPIED = re.compile(r"COPY \S+, line \d+, column (\w+)")
 _SIZE = re.compile(r"\d+(?=[,)])")
 

@@ -252,9 +252,8 @@ def test_a_first_delivery_asks_waiting_constraints_before_it_commits(deliver: De
 
 VANISHING = {
     "postgresql": (
-        "CREATE FUNCTION vanish() RETURNS trigger LANGUAGE plpgsql AS"
-        + " $$ BEGIN IF NEW.id = '2' THEN RETURN NULL; END IF; RETURN NEW; END $$",
-        "CREATE TRIGGER vanishing BEFORE INSERT ON person FOR EACH ROW EXECUTE FUNCTION vanish()",
+        "CREATE FUNCTION vanish() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$",
+        "CREATE TRIGGER vanishing BEFORE INSERT ON person FOR EACH ROW WHEN (NEW.id = '2') EXECUTE FUNCTION vanish()",
     ),
     "sqlite": ("CREATE TRIGGER vanishing BEFORE INSERT ON person WHEN NEW.id = '2' BEGIN SELECT RAISE(IGNORE); END",),
 }
@@ -268,6 +267,30 @@ def test_a_row_that_a_trigger_lets_vanish_is_not_delivered(deliver: Deliverer, h
     answer = deliver(*(person(str(number)) for number in range(1, 4)), key="first")
     assert counts(answer) == (2, 0, 0, 0, 1)
     assert [(row.row, row.rule) for row in answer.refused] == [(1, "constraint")]
+    assert hands.persons("id") == [("1",), ("3",)]
+
+
+REJECTING = {
+    "postgresql": (
+        "CREATE FUNCTION reject() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'bad'; END $$",
+        "CREATE TRIGGER rejects BEFORE INSERT ON person FOR EACH ROW WHEN (NEW.name = 'bad') EXECUTE FUNCTION reject()",
+    ),
+    "mariadb": (
+        """CREATE TRIGGER rejects BEFORE INSERT ON person FOR EACH ROW
+        IF NEW.name = 'bad' THEN SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'bad'; END IF""",
+    ),
+    "sqlite": (
+        "CREATE TRIGGER rejects BEFORE INSERT ON person WHEN NEW.name = 'bad' BEGIN SELECT RAISE(ABORT, 'bad'); END",
+    ),
+}
+
+
+def test_a_row_that_a_trigger_rejects_is_refused(deliver: Deliverer, hands: Hands) -> None:
+    hands.run(*REJECTING[hands.product])
+    answer = deliver(person("1"), person("2", name="bad"), person("3"), key="first")
+    assert counts(answer) == (2, 0, 0, 0, 1)
+    assert [(row.row, row.rule) for row in answer.refused] == [(1, "constraint")]
+    assert "bad" not in answer.refused[0].reason
     assert hands.persons("id") == [("1",), ("3",)]
 
 

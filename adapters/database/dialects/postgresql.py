@@ -146,14 +146,18 @@ class PostgreSQL(Dialect):
         at it would seem to be empty: its lock comes first, and whoever would do that waits until all is read.
         """
         connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        locks: list[str] = []
         for table in tables:
             name = connection.dialect.identifier_preparer.format_table(table)
-            attempt = connection.begin_nested()
             try:
-                connection.exec_driver_sql(f"LOCK TABLE {name} IN ACCESS SHARE MODE")
-                attempt.commit()
+                connection.exec_driver_sql(lock := f"LOCK TABLE {name} IN ACCESS SHARE MODE")
+                locks.append(lock)
             except sa.exc.ProgrammingError:
-                attempt.rollback()  # it is no table, is not there, or only some of its columns may be read
+                # It is no table, is not there, or only some of its columns may be read. Not by a savepoint: whoever
+                # goes back to one cannot show others his snapshot.
+                connection.rollback()
+                for known in locks:
+                    connection.exec_driver_sql(known)
         connection.execute(sa.select(sa.literal(1)))
 
     def begin_write(self, connection: sa.Connection) -> None:

@@ -21,7 +21,7 @@ from adapters.database.shapes import TableShape
 from adapters.errors import Malformed, Misconfigured, Restored, Unavailable
 from exchange.checks.normalise import normalise
 from schemas import DeleteMark, Item, Profile, StateColumn, arrow_schema
-from tests.adapters.database.conftest import PERSON, SCHEMA, Deliverer, Hands, person
+from tests.adapters.database.conftest import PERSON, SCHEMA, Deliverer, Hands, options_of, person
 
 INSTANT = pa.timestamp("us", tz="UTC")
 ZONE_LESS = pa.timestamp("us")
@@ -243,6 +243,28 @@ def test_a_table_that_is_being_filled_anew_is_waited_for(
         provider.execute(sa.text("INSERT INTO t SELECT n, 'new' FROM generate_series(3, 9) n"))
         provider.commit()
         assert values(reading.result(20), "k", "v") == [(number, "new") for number in range(3, 10)]
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_what_cannot_be_locked_is_read_all_the_same(endpoint: DatabaseEndpoint, hands: Hands) -> None:
+    """Views, kept ones too, and tables of which an account may read some columns only."""
+    role = f"some_{abs(hash(hands.engine.url.database)) % 10**8}"
+    hands.run(
+        "CREATE TABLE t (k int PRIMARY KEY, v text, secret text)",
+        "INSERT INTO t VALUES (1, 'a', 's')",
+        "CREATE VIEW seen AS SELECT k, v FROM t",
+        "CREATE MATERIALIZED VIEW kept AS SELECT k, v FROM t",
+        f"CREATE ROLE {role} LOGIN PASSWORD 'some'",
+        f"GRANT SELECT (k, v) ON t TO {role}",
+        f"GRANT SELECT ON seen, kept TO {role}",
+    )
+    options = options_of(hands.engine.url.render_as_string(hide_password=False))
+    some = DatabaseEndpoint({**options, "user": role, "password": "some"})
+    for place in (endpoint, some):
+        for name in ("t", "seen", "kept"):
+            with place.source(bound("k", "v", object=name)) as source:
+                assert values(read(source), "k", "v") == [(1, "a")]
+    hands.run(f"DROP OWNED BY {role}", f"DROP ROLE {role}")
 
 
 @pytest.mark.parametrize("capture", ["snapshot", "diff"])

@@ -298,8 +298,13 @@ class Merge:
                 done = self._apply(connection, lambda *span: standing.where(*span))
                 if done + len(self._broken) == self._many[REPLACE]:
                     return
-            # A trigger of the target may have moved others while one was written.
-            named = update.where(decided, self._joined(self._target, self._stage.table))
+            # A trigger of the target may have moved others while one was written; what was written is not once more.
+            again = sa.not_(
+                self._same_content(self._stage.table, lambda item: self._target.c[self._binding.columns[item]])
+            )
+            named = update.where(
+                decided, self._joined(self._target, self._stage.table), *([again] if self._place else [])
+            )
             self._apply(connection, lambda *span: named.where(*span))
 
     def _apply(self, connection: sa.Connection, statement: Callable[..., sa.Executable]) -> int:

@@ -308,6 +308,25 @@ def test_rows_that_a_trigger_puts_into_parts_are_delivered(deliver: Deliverer, h
     assert hands.persons("id", "version") == [("1", 2), ("2", 1), ("3", 1)]
 
 
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_no_row_is_written_twice_for_another_that_a_trigger_moved(deliver: Deliverer, hands: Hands) -> None:
+    """The recipient's own history has one line for each row."""
+    deliver(*(person(str(number)) for number in range(5)), key="first")
+    hands.run(
+        "ALTER TABLE person ADD touched integer",
+        "CREATE TABLE history (id text, version bigint)",
+        "CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN UPDATE person SET touched = 1 WHERE id = '1'; RETURN NULL; END $$",
+        "CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN INSERT INTO history VALUES (NEW.id, NEW.version); RETURN NULL; END $$",
+        "CREATE TRIGGER touching AFTER DELETE ON person FOR EACH ROW EXECUTE FUNCTION touch()",
+        "CREATE TRIGGER noting AFTER UPDATE OF version ON person FOR EACH ROW EXECUTE FUNCTION note()",
+    )
+    changed = [person(str(number), 2) for number in range(1, 5)]
+    assert counts(deliver(person("0", 2, operation=DELETE), *changed, key="second")) == (5, 1, 0, 0, 0)
+    assert hands.rows("SELECT id, version FROM history ORDER BY id") == [(str(number), 2) for number in range(1, 5)]
+
+
 def test_two_exchanges_of_one_table_do_not_lose_each_other(deliver: Deliverer, hands: Hands) -> None:
     other = replace(deliver, exchange="other")
     deliver(person("1", 2, operation=DELETE), key="first")

@@ -42,6 +42,10 @@ _SESSION = (
     "SET idle_in_transaction_session_timeout = 0",
 )
 
+_SECOND = "SET lock_timeout = '10s'"
+"""Of a connection beside one that holds the table already: who keeps it waiting waits for the first one, and the server
+cannot know that neither will go on. Longer than a refresh of ours waits, which then gives way."""
+
 _STATES: tuple[tuple[str, type[AdapterError], str], ...] = (
     ("08", Unavailable, "连接中断"),
     ("28", Refused, "账号或口令不被接受"),
@@ -593,7 +597,7 @@ def _columnar(connection: sa.Connection, *, as_bytes: bool) -> Iterator[dbapi.Cu
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         cursor.execute(f"SET TRANSACTION SNAPSHOT '{snapshot}'")
         # Told to be sent as UTF-8, the first text that is none would end the reading.
-        for statement in (*_SESSION, *(["SET client_encoding = 'SQL_ASCII'"] if as_bytes else [])):
+        for statement in (*_SESSION, _SECOND, *(["SET client_encoding = 'SQL_ASCII'"] if as_bytes else [])):
             cursor.execute(statement)
         cursor.adbc_statement.set_options(**{"adbc.postgresql.batch_size_hint_bytes": str(_BATCH_BYTES)})
         try:

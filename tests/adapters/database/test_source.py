@@ -246,6 +246,31 @@ def test_a_table_that_is_being_filled_anew_is_waited_for(
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_a_pass_gives_way_to_who_waits_between_its_two_connections(
+    endpoint: DatabaseEndpoint, hands: Hands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("adapters.database.dialects.postgresql._SECOND", "SET lock_timeout = '500ms'")
+    hands.run("CREATE TABLE t (k int PRIMARY KEY, v text)", "INSERT INTO t VALUES (1, 'old')")
+    shape, rivals = Place.shape, []
+    waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = CAST('t' AS regclass)"
+
+    def emptied(self: Place, connection: sa.Connection, table: str) -> TableShape:
+        found = shape(self, connection, table)
+        if not rivals:
+            rivals.append(pool.submit(hands.run, "TRUNCATE t"))
+            while hands.rows(waiting) == [(0,)]:
+                time.sleep(0.05)
+        return found
+
+    monkeypatch.setattr(Place, "shape", emptied)
+    with ThreadPoolExecutor(1) as pool, endpoint.source(bound("k", "v")) as source:
+        with pytest.raises(Unavailable, match="占用"):
+            read(source)
+        rivals[0].result(20)
+        assert read(source) == []
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 def test_what_cannot_be_locked_is_read_all_the_same(endpoint: DatabaseEndpoint, hands: Hands) -> None:
     """Views, kept ones too, and tables of which an account may read some columns only."""
     role = f"some_{abs(hash(hands.engine.url.database)) % 10**8}"

@@ -46,8 +46,9 @@ class StateReader:
         Raises:
             Misconfigured: the table or one of its columns is gone.
         """
-        place = self._place
-        with place.translating(), closing(place.snapshot()) as connection:
+        place, errors = self._place, error_table_name(self._binding)
+        names = [self._binding.object, *([errors] if errors else [])]
+        with place.translating(), closing(place.snapshot(*names)) as connection:
             question = _Question(place, self._binding, place.shape(connection, self._binding.object))
             failing = question.failing(connection)
             counts = question.counts(connection, stamp, failing)

@@ -124,10 +124,19 @@ class FirstDelivery(Delivery):
                 refreshing = _REFRESHED if manifest.refresh else None
                 ledger.settle(connection, manifest, counts, table, refreshing=refreshing)
                 answer = ledger.answered(connection, manifest)
+                self._demand_constraints(connection)
                 connection.commit()
         finally:
             self.close()
         return answer
+
+    def _demand_constraints(self, connection: sa.Connection) -> None:
+        """Raise StageLost if a constraint does not hold that waited for all rows: the merge finds the row."""
+        try:
+            with self._place.translating():
+                self._place.dialect.demand_constraints(connection)
+        except Refused as error:
+            raise StageLost(f"{error.message}", remedy=_AGAIN) from error
 
     def abort(self) -> None:
         """Take everything back."""

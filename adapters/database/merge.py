@@ -52,7 +52,8 @@ class Merge:
         self._scope = scope_text(layout.binding.fixed)
         self._ranking = sa.table("shutong_ranking", sa.column(ROW), sa.column("winner"))
         self._place = dialect.place(self._target)
-        self._verdict = sa.table("shutong_verdict", sa.column(ROW), sa.column("decision"), sa.column("place"))
+        self._places = [f"place_{number}" for number in range(len(self._place))]
+        self._verdict = sa.table("shutong_verdict", *map(sa.column, (ROW, "decision", *self._places)))
         self._rows = rows
         self.stamp = ""
         """The time that every row written bears, when they are; empty where their family has no place for one."""
@@ -67,8 +68,8 @@ class Merge:
             made = sa.Table(table.name, sa.MetaData(), prefixes=["TEMPORARY"])
             made.append_column(sa.Column(ROW, sa.BigInteger, primary_key=True, autoincrement=False))
             for name in table.c.keys()[1:]:
-                kind = self._place.type if name == "place" and self._place is not None else sa.BigInteger()
-                made.append_column(sa.Column(name, kind))
+                place = self._place[self._places.index(name)] if name in self._places else None
+                made.append_column(sa.Column(name, sa.BigInteger() if place is None else place.type))
             connection.execute(sa.schema.CreateTable(made))
         self._dialect.look_over(connection, self._stage.table)
         self._graves = self._ledger.buries(connection, self._binding.object, self._scope)
@@ -81,15 +82,20 @@ class Merge:
 
     def carry_out(self, connection: sa.Connection, zone: str, serial: int, key: str) -> Counts:
         """Change target and tombstones as decided, keep what was refused, and count it all."""
-        shape = self._layout.shape
-        counted = (
-            {SERIAL: self._dialect.constant(str(serial), shape.columns[SERIAL])} if SERIAL in shape.columns else {}
-        )
         self._many = self._decisions(connection)
-        self._remove(connection)
-        self.stamp = stamp(self._binding, shape, self._dialect, zone)
-        self._replace(connection, stamps(self._binding, shape, self._dialect, self.stamp, new=False) | counted)
-        self._insert(connection, stamps(self._binding, shape, self._dialect, self.stamp, new=True) | counted)
+        self.stamp = stamp(self._binding, self._layout.shape, self._dialect, zone)
+        together = connection.begin_nested()
+        self._change(connection, serial)
+        try:
+            self._dialect.demand_constraints(connection)
+            together.commit()
+        except sa.exc.IntegrityError:
+            # A constraint that waited for all rows does not say which one it will not have: it may wait no more.
+            together.rollback()
+            self._dialect.demand_constraints(connection)
+            self._broken.clear()
+            self._many = self._decisions(connection)
+            self._change(connection, serial)
         self._bury(connection, serial)
         names = ["delivery_key", "row_number", "rule", "reason"]
         if self._any(CONFLICT):
@@ -136,14 +142,13 @@ class Merge:
     def _judge_present(self, connection: sa.Connection) -> None:
         """Rows whose key is there already; they are locked."""
         rows, there = self._stage.table, self._target
-        place = sa.null() if self._place is None else self._place
         query = (
-            sa.select(rows.c[ROW], self._fate_of_present(rows, there), place)
+            sa.select(rows.c[ROW], self._fate_of_present(rows, there), *self._place)
             .select_from(rows.join(there, self._joined(there, rows)))
             .where(*self._not_beaten(rows))
         )
         found = self._locking(query, there)
-        connection.execute(sa.insert(self._verdict).from_select([ROW, "decision", "place"], found))
+        connection.execute(sa.insert(self._verdict).from_select([ROW, "decision", *self._places], found))
 
     def _judge_absent(self, connection: sa.Connection) -> None:
         """Rows whose key is not there, but that delete it, or that were deleted before."""
@@ -224,16 +229,29 @@ class Merge:
 
     def _counted(self, connection: sa.Connection) -> Counts:
         many = self._decisions(connection)
-        inserted = sa.select(sa.func.count()).select_from(self._stage.table).where(*self._inserted())
         return Counts(
-            written=connection.execute(inserted).scalar_one() + many.get(REPLACE, 0) + many.get(REMOVE, 0),
+            written=self._new(connection) + many.get(REPLACE, 0) + many.get(REMOVE, 0),
             deleted=many.get(REMOVE, 0),
             unchanged=many.get(UNCHANGED, 0) + many.get(ENTOMB, 0),
             superseded=many.get(SUPERSEDED, 0),
             refused=many.get(CONFLICT, 0) + many.get(BROKEN, 0),
         )
 
+    def _new(self, connection: sa.Connection) -> int:
+        """How many rows are inserted."""
+        inserted = sa.select(sa.func.count()).select_from(self._stage.table).where(*self._inserted())
+        return int(connection.execute(inserted).scalar_one())
+
     # Changes
+
+    def _change(self, connection: sa.Connection, serial: int) -> None:
+        shape = self._layout.shape
+        counted = (
+            {SERIAL: self._dialect.constant(str(serial), shape.columns[SERIAL])} if SERIAL in shape.columns else {}
+        )
+        self._remove(connection)
+        self._replace(connection, stamps(self._binding, shape, self._dialect, self.stamp, new=False) | counted)
+        self._insert(connection, stamps(self._binding, shape, self._dialect, self.stamp, new=True) | counted)
 
     def _inserted(self) -> list[Expression]:
         """Rows of which nothing was decided, or this."""
@@ -249,7 +267,18 @@ class Merge:
             values[name] = self._dialect.constant(text, self._layout.shape.columns[name])
         values |= written
         query = sa.select(*values.values()).select_from(self._stage.table).where(*self._inserted())
-        self._apply(connection, lambda *span: sa.insert(self._target).from_select(list(values), query.where(*span)))
+        insert = sa.insert(self._target)
+        done = self._apply(connection, lambda *span: insert.from_select(list(values), query.where(*span)))
+        if done != self._new(connection):
+            self._break_lost(connection)
+
+    def _break_lost(self, connection: sa.Connection) -> None:
+        """Refuse rows that a trigger or rule of the target let vanish; where it put them elsewhere, they are there."""
+        rows = self._stage.table
+        there = sa.exists().where(self._joined(self._target, rows)).correlate(rows)
+        lost = connection.execute(sa.select(rows.c[ROW]).where(*self._inserted(), sa.not_(there))).scalars().all()
+        for number in lost:
+            self._mark_broken(connection, number, "目标表的触发器或规则没有留下这一行")
 
     def _replace(self, connection: sa.Connection, written: Mapping[str, Expression]) -> None:
         if not self._any(REPLACE):
@@ -262,14 +291,20 @@ class Merge:
         values |= written
         if values:
             update, decided = sa.update(self._target).values(values), self._decided(REPLACE)
-            if self._place is not None:
+            if self._place:
                 # Nobody else moves a row that is locked, so it need not be looked up by its key once more.
-                standing = update.where(decided, self._verdict.c.place == self._place)
+                here = (self._verdict.c[name] == place for name, place in zip(self._places, self._place, strict=True))
+                standing = update.where(decided, *here)
                 done = self._apply(connection, lambda *span: standing.where(*span))
                 if done + len(self._broken) == self._many[REPLACE]:
                     return
-            # A trigger of the target may have moved others while one was written.
-            named = update.where(decided, self._joined(self._target, self._stage.table))
+            # A trigger of the target may have moved others while one was written; what was written is not once more.
+            again = sa.not_(
+                self._same_content(self._stage.table, lambda item: self._target.c[self._binding.columns[item]])
+            )
+            named = update.where(
+                decided, self._joined(self._target, self._stage.table), *([again] if self._place else [])
+            )
             self._apply(connection, lambda *span: named.where(*span))
 
     def _apply(self, connection: sa.Connection, statement: Callable[..., sa.Executable]) -> int:
@@ -316,11 +351,14 @@ class Merge:
             and not connection.execute(sa.select(sa.func.count()).where(replaced)).scalar_one()
         ):
             raise Unavailable("目标表中有人正在写入同一业务主键的行", remedy="稍后重试")
+        named = "、".join(name for _, name in diagnosed(error, self._dialect).names)
+        self._mark_broken(connection, number, f"违反目标表的约束{f'（{named}）' if named else ''}")
+
+    def _mark_broken(self, connection: sa.Connection, number: int, why: str) -> None:
         connection.execute(sa.delete(self._verdict).where(self._verdict.c[ROW] == number))
         connection.execute(sa.insert(self._verdict).values({ROW: number, "decision": BROKEN}))
         self._many = {**self._many, BROKEN: 1}
-        named = "、".join(name for _, name in diagnosed(error, self._dialect).names)
-        self._broken.append((number, f"违反目标表的约束{f'（{named}）' if named else ''}"))
+        self._broken.append((number, why))
 
     def _remove(self, connection: sa.Connection) -> None:
         if not self._any(REMOVE):

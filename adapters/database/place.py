@@ -53,12 +53,12 @@ class Place:
         with translating(self.dialect, self.name):
             yield
 
-    def snapshot(self) -> sa.Connection:
-        """A connection that sees one state of the database until it is closed."""
+    def snapshot(self, *tables: str) -> sa.Connection:
+        """A connection that sees one state of the database until it is closed, of these tables above all."""
         with self.translating():
             connection = self.engine.connect()
             try:
-                self.dialect.begin_snapshot(connection)
+                self.dialect.begin_snapshot(connection, [sa.table(name, schema=self.namespace) for name in tables])
             except BaseException:
                 connection.close()
                 raise

@@ -114,10 +114,6 @@ class Refreshment(Merge):
             connection.execute(query.where(rows.c[OPERATION_COLUMN] == PUT, *self._not_beaten(rows))).scalar_one()
         )
 
-    def _new(self, connection: sa.Connection) -> int:
-        inserted = sa.select(sa.func.count()).select_from(self._stage.table).where(*self._inserted())
-        return int(connection.execute(inserted).scalar_one())
-
     def _demand_level(self, held: int, left: int) -> None:
         """Raise Diminished if so few rows are left of so many, and nobody has accepted it."""
         bounds = self._bounds
@@ -143,7 +139,10 @@ class Refreshment(Merge):
         self._dialect.lock_all(connection, self._target)
         left, inserted = self._many_rows(connection), counts.written - self._changed_in_place(connection)
         if left != held + inserted - counts.deleted - gone:
-            raise Unavailable(f"{self._where} 中有人正在写入", remedy="稍后重试")
+            raise Unavailable(
+                f"{self._where} 中有人正在写入，或者它的触发器、规则改了写入的结果",
+                remedy="稍后重试；总不成功时请对方核对触发器和规则",
+            )
         self._demand_level(held, left)
         return Counts(
             written=counts.written,
@@ -165,17 +164,25 @@ class Refreshment(Merge):
         return copy_of(self._dialect, _GONE, self._layout.shape, key, {}, temporary=True)
 
     def _find_gone(self, connection: sa.Connection) -> int:
-        """List the keys that are there and not in the delivery, and say how many they are."""
+        """List the keys that are there and not in the delivery, and say how many rows are to go."""
         connection.execute(self._gone.create)
         target, rows = self._target, self._stage.table
         key = [target.c[self._binding.columns[item]] for item in self._binding.key]
         # A difference of sets, each found by an index: not a search through the stage for every row of the target.
         staged = sa.select(*key).select_from(rows.join(target, self._joined(target, rows)))
-        missing = sa.except_(sa.select(*key), staged).subquery("missing")
+        missing = sa.except_(sa.select(*key).where(sa.not_(self._nameless())), staged).subquery("missing")
         names = [f"c{number}" for number in range(len(key))]
         connection.execute(sa.insert(self._gone.table).from_select(names, sa.select(*missing.c)))
-        many = sa.select(sa.func.count()).select_from(self._gone.table)
-        return int(connection.execute(many).scalar_one())
+        found = (
+            sa.select(sa.func.count()).select_from(self._gone.table),
+            sa.select(sa.func.count()).select_from(target).where(self._nameless()),
+        )
+        return sum(int(connection.execute(many).scalar_one()) for many in found)
+
+    def _nameless(self) -> Expression:
+        """Rows of others without a key, of which a unique index takes any number; no delivery has any."""
+        columns = [self._layout.column(item) for item in self._binding.key]
+        return sa.or_(sa.false(), *(self._target.c[each.name].is_(None) for each in columns if each.nullable))
 
     def _drop_gone(self, connection: sa.Connection) -> None:
         def condition(target: sa.FromClause) -> Expression:
@@ -189,6 +196,7 @@ class Refreshment(Merge):
 
         self._dialect.look_over(connection, self._gone.table)
         connection.execute(self._dialect.delete_matching(self._target, self._layout.key_columns, condition))
+        connection.execute(sa.delete(self._target).where(self._nameless()))
 
     def _drop_broken(self, connection: sa.Connection) -> int:
         """Take away what was there of rows that were refused at the last moment, and say how many they are."""

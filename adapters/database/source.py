@@ -162,14 +162,14 @@ class DatabaseSource(Source):
 
     def _opened(self) -> tuple[sa.Connection, Window]:
         if self._connection is None:
-            self._connection = self._place.snapshot()
+            self._connection = self._place.snapshot(self._binding.object)
         try:
             if self._shape is None or self._window is None:
                 with self._place.translating():
                     self._shape = self._fitting(self._connection)
                 self._window = Window(self._place.dialect, self._binding, self._shape, self._options.overlap)
         except BaseException:
-            self.close()
+            self._release()  # not the stream, which may be what is running
             raise
         return self._connection, self._window
 
@@ -210,7 +210,7 @@ class DatabaseSource(Source):
             with self._place.translating():
                 texts |= self._strange(connection, window, texts, conditions)
         except BaseException:
-            self.close()
+            self._release()
             raise
         dialect, zone = self._place.dialect, self._place.zone
         readings = {

@@ -78,8 +78,8 @@ class Dialect(ABC):
         return True
 
     @abstractmethod
-    def begin_snapshot(self, connection: sa.Connection) -> None:
-        """Begin reading one consistent state of the database."""
+    def begin_snapshot(self, connection: sa.Connection, tables: Sequence[sa.TableClause] = ()) -> None:
+        """Begin reading one consistent state of the database, and of these tables what they hold in it."""
 
     @abstractmethod
     def begin_write(self, connection: sa.Connection) -> None:
@@ -228,13 +228,20 @@ class Dialect(ABC):
         rows = self.locking(sa.select(sa.literal(1).label("one")).where(condition), target).subquery("locked")
         connection.execute(sa.select(sa.func.count()).select_from(rows)).scalar_one()
 
-    def place(self, target: sa.TableClause) -> sa.ColumnElement[Any] | None:
-        """Where a row of the target stands, by which it is found again while it is locked; None: by its key only."""
-        return None
+    def place(self, target: sa.TableClause) -> tuple[sa.ColumnElement[Any], ...]:
+        """Where a row of the target stands, by which it is found again while it is locked; empty: by its key only."""
+        return ()
 
     def lock_all(self, connection: sa.Connection, target: sa.TableClause) -> None:
         """Lock every row of the target until the transaction ends."""
         self.lock(connection, target, sa.true())
+
+    def demand_constraints(self, connection: sa.Connection) -> None:
+        """Have constraints that wait for the commit checked now and after every further statement, where any may wait.
+
+        Raises:
+            sqlalchemy.exc.IntegrityError: One does not hold.
+        """
 
     def swap_obstacles(self, connection: sa.Connection, shape: TableShape) -> tuple[str, ...]:
         """Why no new table may take the place of one within a transaction, in words; none: it may."""

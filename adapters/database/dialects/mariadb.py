@@ -55,16 +55,18 @@ _CODES: tuple[tuple[tuple[int, ...], type[AdapterError], str], ...] = (
     ((1048, 1364, 1263), Refused, "不可为空的列没有值"),
     ((1451, 1452, 1216, 1217, 4025), Refused, "违反约束"),
     ((1264, 1265, 1292, 1366, 1406, 1411, 1690, 1367, 1416, 3854, 4078), Refused, "有值放不进目标列"),
+    ((1644,), Refused, "被表的触发器拒绝"),
     ((1153,), Refused, "一行的数据超过服务器的 max_allowed_packet"),
     ((1665, 1235), Unsupported, "数据库不支持此操作"),
     ((1205,), Unavailable, "被其他事务占用"),
+    ((1412,), Unavailable, "表在读取时被清空或改过"),
     ((1213,), Unavailable, "与其他事务互相等待"),
     ((1040, 1203, 1226, 1041, 1021, 1114), Unavailable, "数据库资源不足"),
     ((0, 2002, 2003, 2006, 2013, 2014, 2055, 1053, 1152, 1158, 1159, 1160, 1161, 1927), Unavailable, "连接中断"),
     ((1317, 1969, 3024), Unavailable, "数据库中断了操作"),
 )
-_OF_VALUES = frozenset((1048, 1263, 1264, 1265, 1292, 1366, 1406, 1411, 1690, 1367, 1416, 3854, 4078, 4025))
-"""Errors that one value is to blame for."""
+_OF_VALUES = frozenset((1048, 1263, 1264, 1265, 1292, 1366, 1406, 1411, 1690, 1367, 1416, 3854, 4078, 4025, 1644))
+"""Errors that one value is to blame for, to a trigger too."""
 _NAMES = (
     ("列", re.compile(r".*for column [`'](?:[^`']*`\.`)*([^`']+)[`'] at row", re.DOTALL)),
     ("列", re.compile(r"(?:Column|Field) '([^']+)' (?:cannot|doesn't)")),
@@ -110,8 +112,8 @@ class MariaDB(Dialect):
             arguments["ssl"] = context
         return sa.create_engine(url, connect_args=arguments, paramstyle="format", **ENGINE)
 
-    def begin_snapshot(self, connection: sa.Connection) -> None:
-        """A snapshot of all tables, taken now."""
+    def begin_snapshot(self, connection: sa.Connection, tables: Sequence[sa.TableClause] = ()) -> None:
+        """A snapshot of all tables, taken now; one that is made anew meanwhile is told by an error."""
         with _driver_errors(connection):
             connection.execution_options(isolation_level="REPEATABLE READ")
         connection.exec_driver_sql("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")

@@ -42,6 +42,10 @@ _SESSION = (
     "SET idle_in_transaction_session_timeout = 0",
 )
 
+_SECOND = "SET lock_timeout = '10s'"
+"""Of a connection beside one that holds the table already: who keeps it waiting waits for the first one, and the server
+cannot know that neither will go on. Longer than a refresh of ours waits, which then gives way."""
+
 _STATES: tuple[tuple[str, type[AdapterError], str], ...] = (
     ("08", Unavailable, "连接中断"),
     ("28", Refused, "账号或口令不被接受"),
@@ -55,6 +59,7 @@ _STATES: tuple[tuple[str, type[AdapterError], str], ...] = (
     ("23505", Refused, "违反唯一约束"),
     ("23", Refused, "违反约束"),
     ("22", Refused, "有值放不进目标列"),
+    ("P0001", Refused, "被表的触发器拒绝"),
     ("54", Refused, "超出数据库的限制"),
     ("25006", Refused, "数据库只读"),
     ("0A", Unsupported, "数据库不支持此操作"),
@@ -72,8 +77,9 @@ _STATES: tuple[tuple[str, type[AdapterError], str], ...] = (
 _DEFINING = 5_348_554_831
 """The number that whoever defines tables of ours locks; it means nothing else to anybody."""
 
-_OF_VALUES = ("22", "23502", "23514")
-"""States that one value is to blame for: out of range, too long, not in the character set, refused by its domain."""
+_OF_VALUES = ("22", "23502", "23514", "P0001")
+"""States that one value is to blame for: out of range, too long, not in the character set, refused by its domain or by
+a trigger."""
 _COPIED = re.compile(r"COPY \S+, line \d+, column (\w+)")
 _SIZE = re.compile(r"\d+(?=[,)])")
 
@@ -137,9 +143,25 @@ class PostgreSQL(Dialect):
         sa.event.listen(engine, "connect", _set_up)
         return engine
 
-    def begin_snapshot(self, connection: sa.Connection) -> None:
-        """Repeatable read, read only: the snapshot is taken by the first statement."""
+    def begin_snapshot(self, connection: sa.Connection, tables: Sequence[sa.TableClause] = ()) -> None:
+        """Repeatable read, read only: the snapshot is taken by the first statement that is not a lock.
+
+        A table that is emptied and filled again, or exchanged for another, after the snapshot and before the first look
+        at it would seem to be empty: its lock comes first, and whoever would do that waits until all is read.
+        """
         connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        locks: list[str] = []
+        for table in tables:
+            name = connection.dialect.identifier_preparer.format_table(table)
+            try:
+                connection.exec_driver_sql(lock := f"LOCK TABLE {name} IN ACCESS SHARE MODE")
+                locks.append(lock)
+            except sa.exc.ProgrammingError:
+                # It is no table, is not there, or only some of its columns may be read. Not by a savepoint: whoever
+                # goes back to one cannot show others his snapshot.
+                connection.rollback()
+                for known in locks:
+                    connection.exec_driver_sql(known)
         connection.execute(sa.select(sa.literal(1)))
 
     def begin_write(self, connection: sa.Connection) -> None:
@@ -323,16 +345,21 @@ class PostgreSQL(Dialect):
                 with cursor.copy(f"COPY {target} ({names}) FROM STDIN (FORMAT csv)".encode()) as copy:
                     copy.write(lines.written(texts))
 
-    def place(self, target: sa.TableClause) -> sa.ColumnElement[Any]:
-        """The page and the place on it."""
-        place = sa.column("ctid", _Place())
-        place.table = target
-        return place
+    def place(self, target: sa.TableClause) -> tuple[sa.ColumnElement[Any], ...]:
+        """The page and the place on it, and whose page: each part of a table has pages of its own."""
+        places = sa.column("ctid", _Place()), sa.column("tableoid", postgresql.OID())
+        for place in places:
+            place.table = target
+        return places
 
     def lock_all(self, connection: sa.Connection, target: sa.TableClause) -> None:
         """By a lock of the table, under which others go on reading."""
         name = connection.dialect.identifier_preparer.format_table(target)
         connection.exec_driver_sql(f"LOCK TABLE {name} IN SHARE ROW EXCLUSIVE MODE")
+
+    def demand_constraints(self, connection: sa.Connection) -> None:
+        """Those that are deferred."""
+        connection.exec_driver_sql("SET CONSTRAINTS ALL IMMEDIATE")
 
     def swap_obstacles(self, connection: sa.Connection, shape: TableShape) -> tuple[str, ...]:
         """Whatever depends on the table, or is about it and would not come along."""
@@ -570,7 +597,7 @@ def _columnar(connection: sa.Connection, *, as_bytes: bool) -> Iterator[dbapi.Cu
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         cursor.execute(f"SET TRANSACTION SNAPSHOT '{snapshot}'")
         # Told to be sent as UTF-8, the first text that is none would end the reading.
-        for statement in (*_SESSION, *(["SET client_encoding = 'SQL_ASCII'"] if as_bytes else [])):
+        for statement in (*_SESSION, _SECOND, *(["SET client_encoding = 'SQL_ASCII'"] if as_bytes else [])):
             cursor.execute(statement)
         cursor.adbc_statement.set_options(**{"adbc.postgresql.batch_size_hint_bytes": str(_BATCH_BYTES)})
         try:

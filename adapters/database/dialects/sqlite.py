@@ -95,7 +95,7 @@ class SQLite(Dialect):
         """Whether the file is there."""
         return Path(options.path or "").is_file()
 
-    def begin_snapshot(self, connection: sa.Connection) -> None:
+    def begin_snapshot(self, connection: sa.Connection, tables: Sequence[sa.TableClause] = ()) -> None:
         """The snapshot is taken by the first page read."""
         connection.exec_driver_sql("SELECT count(*) FROM sqlite_master").scalar_one()
 

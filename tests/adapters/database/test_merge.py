@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from adapters.base import DELETE, OPERATION, PUT, Binding, Claim
 from adapters.database import DatabaseEndpoint
+from adapters.errors import StageLost
 from schemas import Item, arrow_schema
 from tests.adapters.database.conftest import PERSON, SCHEMA, Deliverer, Hands, batch, counts, person
 
@@ -199,6 +200,131 @@ def test_rows_that_a_trigger_moves_are_written_all_the_same(deliver: Deliverer, 
     changed = [person(str(number), 2, name="new") for number in range(1, 10)]
     assert counts(deliver(person("0", 2, operation=DELETE), *changed, key="second")) == (10, 1, 0, 0, 0)
     assert hands.persons("name", "version", "touched") == [("new", 2, 1)] * 9
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("parts", ["partitions", "children"])
+def test_rows_of_other_parts_of_a_table_are_left_alone(deliver: Deliverer, hands: Hands, parts: str) -> None:
+    """Each part of a table has a first row on its first page."""
+    if parts == "partitions":
+        hands.run(
+            "ALTER TABLE person RENAME TO old",
+            "CREATE TABLE person (LIKE old INCLUDING ALL) PARTITION BY RANGE (id)",
+            "CREATE TABLE person_low PARTITION OF person FOR VALUES FROM ('0') TO ('5')",
+            "CREATE TABLE person_high PARTITION OF person FOR VALUES FROM ('5') TO ('9')",
+        )
+    else:
+        hands.run("CREATE TABLE person_high (LIKE person INCLUDING ALL) INHERITS (person)")
+    deliver(*(person(str(number), name="old") for number in range(4)), key="first")
+    hands.run("INSERT INTO person_high (id, name, version) VALUES ('5', 'other', 1), ('6', 'other', 1)")
+    changed = [person(str(number), 2, name="new") for number in range(2)]
+    assert counts(deliver(*changed, key="second")) == (2, 0, 0, 0, 0)
+    assert hands.persons("name", "version") == [("new", 2)] * 2 + [("old", 1)] * 2 + [("other", 1)] * 2
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_a_constraint_that_waits_for_the_commit_refuses_the_row_too(deliver: Deliverer, hands: Hands) -> None:
+    hands.run("ALTER TABLE person ADD CONSTRAINT one_name UNIQUE (name) DEFERRABLE INITIALLY DEFERRED")
+    answer = deliver(person("1", name="a"), person("2", name="b"), person("3", name="a"), key="first")
+    assert [(row.row, row.rule) for row in answer.refused] == [(2, "constraint")]
+    assert "one_name" in answer.refused[0].reason
+    assert counts(answer) == (2, 0, 0, 0, 1)
+    assert hands.persons("id", "name") == [("1", "a"), ("2", "b")]
+    # What they allow only together they still do.
+    swapped = [person("1", 2, name="b"), person("2", 2, name="c"), person("3", 2, name="a")]
+    assert counts(deliver(*swapped, key="second")) == (3, 0, 0, 0, 0)
+    assert hands.persons("id", "name") == [("1", "b"), ("2", "c"), ("3", "a")]
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_a_first_delivery_asks_waiting_constraints_before_it_commits(deliver: Deliverer, hands: Hands) -> None:
+    hands.run("ALTER TABLE person ADD CONSTRAINT one_name UNIQUE (name) DEFERRABLE INITIALLY DEFERRED")
+    claim = Claim(key="first", exchange="exchange", epoch=1)
+    with deliver.endpoint.sink(deliver.binding) as sink:
+        delivery = sink.first(claim, SCHEMA)
+        assert delivery is not None
+        delivery.stage(batch([person("1", name="a"), person("2", name="a")]))
+        with pytest.raises(StageLost, match="one_name"):
+            delivery.commit(Deliverer.manifest(claim, 2))
+        assert sink.settled("first") is None
+    assert hands.persons() == []
+
+
+VANISHING = {
+    "postgresql": (
+        "CREATE FUNCTION vanish() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$",
+        "CREATE TRIGGER vanishing BEFORE INSERT ON person FOR EACH ROW WHEN (NEW.id = '2') EXECUTE FUNCTION vanish()",
+    ),
+    "sqlite": ("CREATE TRIGGER vanishing BEFORE INSERT ON person WHEN NEW.id = '2' BEGIN SELECT RAISE(IGNORE); END",),
+}
+
+
+@pytest.mark.parametrize("database_url", ["postgresql", "sqlite"], indirect=True)
+def test_a_row_that_a_trigger_lets_vanish_is_not_delivered(deliver: Deliverer, hands: Hands) -> None:
+    with hands.engine.begin() as connection:
+        for statement in VANISHING[hands.product]:
+            connection.exec_driver_sql(statement)
+    answer = deliver(*(person(str(number)) for number in range(1, 4)), key="first")
+    assert counts(answer) == (2, 0, 0, 0, 1)
+    assert [(row.row, row.rule) for row in answer.refused] == [(1, "constraint")]
+    assert hands.persons("id") == [("1",), ("3",)]
+
+
+REJECTING = {
+    "postgresql": (
+        "CREATE FUNCTION reject() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'bad'; END $$",
+        "CREATE TRIGGER rejects BEFORE INSERT ON person FOR EACH ROW WHEN (NEW.name = 'bad') EXECUTE FUNCTION reject()",
+    ),
+    "mariadb": (
+        """CREATE TRIGGER rejects BEFORE INSERT ON person FOR EACH ROW
+        IF NEW.name = 'bad' THEN SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'bad'; END IF""",
+    ),
+    "sqlite": (
+        "CREATE TRIGGER rejects BEFORE INSERT ON person WHEN NEW.name = 'bad' BEGIN SELECT RAISE(ABORT, 'bad'); END",
+    ),
+}
+
+
+def test_a_row_that_a_trigger_rejects_is_refused(deliver: Deliverer, hands: Hands) -> None:
+    hands.run(*REJECTING[hands.product])
+    answer = deliver(person("1"), person("2", name="bad"), person("3"), key="first")
+    assert counts(answer) == (2, 0, 0, 0, 1)
+    assert [(row.row, row.rule) for row in answer.refused] == [(1, "constraint")]
+    assert "bad" not in answer.refused[0].reason
+    assert hands.persons("id") == [("1",), ("3",)]
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_rows_that_a_trigger_puts_into_parts_are_delivered(deliver: Deliverer, hands: Hands) -> None:
+    """As tables were partitioned once."""
+    hands.run(
+        "CREATE TABLE part (LIKE person INCLUDING ALL) INHERITS (person)",
+        "CREATE FUNCTION place() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+        " INSERT INTO part VALUES (NEW.*); RETURN NULL; END $$",
+        "CREATE TRIGGER sorting BEFORE INSERT ON person FOR EACH ROW EXECUTE FUNCTION place()",
+    )
+    assert counts(deliver(person("1"), person("2"), key="first")) == (2, 0, 0, 0, 0)
+    assert counts(deliver(person("1", 2), person("3"), key="second")) == (2, 0, 0, 0, 0)
+    assert hands.persons("id", "version") == [("1", 2), ("2", 1), ("3", 1)]
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_no_row_is_written_twice_for_another_that_a_trigger_moved(deliver: Deliverer, hands: Hands) -> None:
+    """The recipient's own history has one line for each row."""
+    deliver(*(person(str(number)) for number in range(5)), key="first")
+    hands.run(
+        "ALTER TABLE person ADD touched integer",
+        "CREATE TABLE history (id text, version bigint)",
+        "CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN UPDATE person SET touched = 1 WHERE id = '1'; RETURN NULL; END $$",
+        "CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN INSERT INTO history VALUES (NEW.id, NEW.version); RETURN NULL; END $$",
+        "CREATE TRIGGER touching AFTER DELETE ON person FOR EACH ROW EXECUTE FUNCTION touch()",
+        "CREATE TRIGGER noting AFTER UPDATE OF version ON person FOR EACH ROW EXECUTE FUNCTION note()",
+    )
+    changed = [person(str(number), 2) for number in range(1, 5)]
+    assert counts(deliver(person("0", 2, operation=DELETE), *changed, key="second")) == (5, 1, 0, 0, 0)
+    assert hands.rows("SELECT id, version FROM history ORDER BY id") == [(str(number), 2) for number in range(1, 5)]
 
 
 def test_two_exchanges_of_one_table_do_not_lose_each_other(deliver: Deliverer, hands: Hands) -> None:

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+import pyarrow as pa
 import pytest
 import sqlalchemy as sa
 
-from adapters.base import DELETE, Acknowledgement, Claim, Refresh, Refreshing
+from adapters.base import DELETE, OPERATION, Acknowledgement, Claim, Refresh, Refreshing
 from adapters.database import DatabaseEndpoint
 from adapters.errors import Diminished, Misconfigured, Unavailable
 from tests.adapters.database.conftest import PERSON, SCHEMA, Deliverer, Hands, batch, counts, person
@@ -237,6 +238,28 @@ def test_columns_of_others_keep_their_values(deliver: Deliverer, hands: Hands) -
     assert answer.refreshing.how == "reload"
     assert any("mark" in why for why in answer.refreshing.why)
     assert hands.persons("id", "mark") == [("000", "seen"), ("001", "seen"), ("002", "seen"), ("009", None)]
+
+
+@pytest.mark.parametrize("left", [range(39), range(5, 15)], ids=["few", "many"])
+def test_rows_without_a_key_go_too(deliver: Deliverer, hands: Hands, left: range) -> None:
+    """A unique index takes any number of them, whoever put them there."""
+    kind = "text" if hands.product == "sqlite" else "varchar(50)"
+    hands.run("DROP TABLE person", f"CREATE TABLE person (id {kind} UNIQUE, name {kind}, version bigint)")
+    items = ("id", "name", "version")
+    bound = replace(PERSON, columns={item: item for item in items})
+    schema = pa.schema([SCHEMA.field(item) for item in items])
+    rows = [{item: row[item] for item in (*items, OPERATION)} for row in persons(*range(40))]
+    deliver = replace(deliver, binding=bound, schema=schema)
+    deliver(*rows, key="a")
+    hands.run("INSERT INTO person (name) VALUES ('x'), ('x'), ('y')")
+    claim = Claim(key="b", exchange="exchange", epoch=1)
+    with deliver.endpoint.sink(bound) as sink:
+        delivery = sink.begin(claim, schema)
+        delivery.stage(batch([rows[number] for number in left], schema))
+        answer = delivery.commit(Deliverer.manifest(claim, len(left), refresh=ANY))
+        delivery.abort()
+    assert answer.gone == 40 - len(left) + 3
+    assert hands.rows("SELECT count(*), count(id) FROM person") == [(len(left), len(left))]
 
 
 def test_a_table_of_several_parties_is_not_refreshed(deliver: Deliverer, hands: Hands) -> None:

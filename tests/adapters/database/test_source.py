@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import gc
+import time
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -9,13 +12,16 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+import sqlalchemy as sa
 
 from adapters.base import DELETE, OPERATION, REFERENCE, Binding, Selection, Source
 from adapters.database import DatabaseEndpoint
-from adapters.errors import Malformed, Misconfigured, Restored
+from adapters.database.place import Place
+from adapters.database.shapes import TableShape
+from adapters.errors import Malformed, Misconfigured, Restored, Unavailable
 from exchange.checks.normalise import normalise
 from schemas import DeleteMark, Item, Profile, StateColumn, arrow_schema
-from tests.adapters.database.conftest import PERSON, SCHEMA, Deliverer, Hands, person
+from tests.adapters.database.conftest import PERSON, SCHEMA, Deliverer, Hands, options_of, person
 
 INSTANT = pa.timestamp("us", tz="UTC")
 ZONE_LESS = pa.timestamp("us")
@@ -216,6 +222,106 @@ def test_a_pass_sees_one_state(endpoint: DatabaseEndpoint, hands: Hands) -> None
         seen += [each.num_rows for each in batches]
         assert seen == [5, 5, 5, 5]
         assert len(read(source)) == 12
+
+
+@pytest.mark.parametrize("capture", ["snapshot", "diff"])
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_a_table_that_is_being_filled_anew_is_waited_for(
+    endpoint: DatabaseEndpoint, hands: Hands, capture: str
+) -> None:
+    """To who looked round before it was emptied, and at it afterwards, it would be empty: every row deleted."""
+    hands.run(
+        "CREATE TABLE t (k int PRIMARY KEY, v text)", "INSERT INTO t SELECT n, 'old' FROM generate_series(1, 5) n"
+    )
+    binding = bound("k", "v", capture=capture)
+    with hands.engine.connect() as provider, ThreadPoolExecutor(1) as pool, endpoint.source(binding) as source:
+        provider.execute(sa.text("TRUNCATE t"))
+        reading = pool.submit(read, source)
+        waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = CAST('t' AS regclass)"
+        while provider.execute(sa.text(waiting)).scalar_one() == 0 and not reading.done():
+            time.sleep(0.05)
+        provider.execute(sa.text("INSERT INTO t SELECT n, 'new' FROM generate_series(3, 9) n"))
+        provider.commit()
+        assert values(reading.result(20), "k", "v") == [(number, "new") for number in range(3, 10)]
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_a_pass_gives_way_to_who_waits_between_its_two_connections(
+    endpoint: DatabaseEndpoint, hands: Hands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("adapters.database.dialects.postgresql._SECOND", "SET lock_timeout = '500ms'")
+    hands.run("CREATE TABLE t (k int PRIMARY KEY, v text)", "INSERT INTO t VALUES (1, 'old')")
+    shape, rivals = Place.shape, []
+    waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = CAST('t' AS regclass)"
+
+    def emptied(self: Place, connection: sa.Connection, table: str) -> TableShape:
+        found = shape(self, connection, table)
+        if not rivals:
+            rivals.append(pool.submit(hands.run, "TRUNCATE t"))
+            while hands.rows(waiting) == [(0,)]:
+                time.sleep(0.05)
+        return found
+
+    monkeypatch.setattr(Place, "shape", emptied)
+    with ThreadPoolExecutor(1) as pool, endpoint.source(bound("k", "v")) as source:
+        with pytest.raises(Unavailable, match="占用"):
+            read(source)
+        rivals[0].result(20)
+        assert read(source) == []
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_what_cannot_be_locked_is_read_all_the_same(endpoint: DatabaseEndpoint, hands: Hands) -> None:
+    """Views, kept ones too, and tables of which an account may read some columns only."""
+    role = f"some_{abs(hash(hands.engine.url.database)) % 10**8}"
+    hands.run(
+        "CREATE TABLE t (k int PRIMARY KEY, v text, secret text)",
+        "INSERT INTO t VALUES (1, 'a', 's')",
+        "CREATE VIEW seen AS SELECT k, v FROM t",
+        "CREATE MATERIALIZED VIEW kept AS SELECT k, v FROM t",
+        f"CREATE ROLE {role} LOGIN PASSWORD 'some'",
+        f"GRANT SELECT (k, v) ON t TO {role}",
+        f"GRANT SELECT ON seen, kept TO {role}",
+    )
+    options = options_of(hands.engine.url.render_as_string(hide_password=False))
+    some = DatabaseEndpoint({**options, "user": role, "password": "some"})
+    for place in (endpoint, some):
+        for name in ("t", "seen", "kept"):
+            with place.source(bound("k", "v", object=name)) as source:
+                assert values(read(source), "k", "v") == [(1, "a")]
+    hands.run(f"DROP OWNED BY {role}", f"DROP ROLE {role}")
+
+
+@pytest.mark.parametrize("capture", ["snapshot", "diff"])
+@pytest.mark.parametrize("database_url", ["postgresql", "mariadb"], indirect=True)
+def test_a_table_that_is_emptied_meanwhile_is_never_read_as_empty(
+    endpoint: DatabaseEndpoint, hands: Hands, monkeypatch: pytest.MonkeyPatch, capture: str
+) -> None:
+    hands.run("CREATE TABLE t (k int PRIMARY KEY, v varchar(9), d date)", "INSERT INTO t VALUES (1, 'old', NULL)")
+    shape, rivals = Place.shape, []
+
+    def rival() -> None:
+        with hands.engine.begin() as provider:
+            if hands.product == "postgresql":
+                provider.execute(sa.text("SET LOCAL lock_timeout = '200ms'"))
+            provider.execute(sa.text("TRUNCATE TABLE t"))
+
+    def emptied(self: Place, connection: sa.Connection, table: str) -> TableShape:
+        found = shape(self, connection, table)
+        if not rivals:
+            rivals.append(rival)
+            with suppress(sa.exc.OperationalError):
+                rival()
+        return found
+
+    monkeypatch.setattr(Place, "shape", emptied)
+    with endpoint.source(bound("k", "v", "d", capture=capture)) as source:
+        if hands.product == "postgresql":
+            assert values(read(source), "k", "v") == [(1, "old")]
+        else:
+            with pytest.raises(Unavailable, match="清空或改过"):
+                read(source)
+            assert read(source) == []
 
 
 def test_a_reading_that_is_given_up_lets_go(endpoint: DatabaseEndpoint, hands: Hands) -> None:

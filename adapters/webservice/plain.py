@@ -80,7 +80,7 @@ def rows_of(piece: bytes, name: bytes, columns: Sequence[str], *, foreign: int) 
             return None
         arrays.append(_values(texts, places, owners, len(row), entities=b"&" in piece))
     others = _strange(piece, first[leaf], length[leaf], np.flatnonzero(strange))
-    if others is None or (strange.any() and np.bincount(number[strange]).max() > foreign):
+    if others is None or not others.keys().isdisjoint(columns) or (strange.any() and np.bincount(number[strange]).max() > foreign):
         return None
     return Rows(pa.record_batch(arrays, names=[str(place) for place in range(len(arrays))]), others)
 
@@ -113,7 +113,7 @@ def _values(texts: pa.StringArray, places: _Places, owners: _Places, rows: int, 
 
 
 def _strange(piece: bytes, first: _Places, length: _Places, places: _Places) -> Counter[str] | None:
-    """Elements of other names; None: what stands there is more than a name."""
+    """Elements of other spellings, by local name; None: what stands there is more than a name."""
     if not len(places):
         return Counter()
     names = _between(piece, first[places], first[places] + length[places]).take(pa.array(2 * np.arange(len(places))))

@@ -80,7 +80,9 @@ def rows_of(piece: bytes, name: bytes, columns: Sequence[str], *, foreign: int) 
             return None
         arrays.append(_values(texts, places, owners, len(row), entities=b"&" in piece))
     others = _strange(piece, first[leaf], length[leaf], np.flatnonzero(strange))
-    if others is None or not others.keys().isdisjoint(columns) or (strange.any() and np.bincount(number[strange]).max() > foreign):
+    if others is None or not others.keys().isdisjoint(columns):
+        return None
+    if strange.any() and np.bincount(number[strange]).max() > foreign:
         return None
     return Rows(pa.record_batch(arrays, names=[str(place) for place in range(len(arrays))]), others)
 

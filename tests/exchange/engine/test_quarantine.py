@@ -176,7 +176,7 @@ def test_a_row_in_the_hands_of_a_replay_cannot_be_touched(town: Town, reading: s
 def test_a_row_the_target_refused_has_no_content(town: Town) -> None:
     town.report(*(person(number) for number in range(4)))
     town.run(SYNC)
-    town.report({**person(2), "name": "换了内容"})
+    town.report({**person(2), "name": "换了内容"}, *(person(number) for number in range(10, 13)))
     town.run(SYNC)
     (row,) = town.quarantined(SYNC)
     assert (row.rule, row.file, row.state) == ("conflict", None, RowState.OPEN)

@@ -16,6 +16,7 @@ ALLOWED = {
     (S.STAGED, S.PLANNED), (S.COMMITTING, S.PLANNED),
     (S.STAGED, S.COMMITTING), (S.STAGED, S.BARRED), (S.STAGED, S.RED), (S.STAGED, S.ABANDONED),
     (S.COMMITTING, S.COMMITTED), (S.COMMITTING, S.RED), (S.COMMITTING, S.ABANDONED),
+    (S.COMMITTING, S.STOPPED),
     (S.COMMITTED, S.SETTLED),
 }  # fmt: skip
 
@@ -35,7 +36,7 @@ def test_a_state_nobody_knows_moves_nowhere() -> None:
 
 
 def test_what_passed_the_gate_is_never_called_failed() -> None:
-    assert not MOVES[S.COMMITTING] & {S.FAILED, S.STOPPED, S.BARRED}
+    assert not MOVES[S.COMMITTING] & {S.FAILED, S.BARRED}
     assert MOVES[S.COMMITTED] == {S.SETTLED}
 
 

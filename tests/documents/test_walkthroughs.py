@@ -15,7 +15,7 @@ from sqlalchemy import URL, make_url
 from tests.documents.blocks import ROOT, Block, blocks, commands
 from tests.support.servers import Server
 
-WALKTHROUGHS = ("README.md", "docs/guide.md", "docs/database.md")
+WALKTHROUGHS = ("README.md", "docs/guide.md", "docs/database.md", "docs/webservice.md")
 TWINS = {name: name.replace(".md", ".zh-CN.md") for name in WALKTHROUGHS}
 SECONDS = 180
 

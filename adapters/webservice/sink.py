@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -32,7 +33,7 @@ from adapters.spool import Spool
 from adapters.webservice.client import ServiceClient
 from adapters.webservice.errors import Faulted
 from adapters.webservice.outbox import Entry, Outbox, Stage
-from adapters.webservice.pushing import Answer, PushOptions, RowWriter, answer, operations
+from adapters.webservice.pushing import Answer, PushOptions, RowWriter, Written, answer, operations
 from adapters.webservice.texts import texts
 
 _LONGEST = 200
@@ -215,22 +216,38 @@ class WebServiceDelivery(Delivery):
     def _sent(self, entry: Entry) -> Entry:
         client: ServiceClient | None = None
         writers: dict[bool, RowWriter] = {}
-        try:
-            for letter in self._letters(entry.stage):
-                if letter.number < entry.sent:
-                    continue
-                if letter.deletion and self._options.operation is None and self._options.deletion is None:
-                    told = [
-                        (letter.first + row, "deletion", "目标服务没有登记删除的方式")
-                        for row in range(letter.rows.num_rows)
-                    ]
-                    entry = self._noted(entry, letter, 0, told)
-                    continue
-                client = client or self._connected(entry)
-                entry = self._letter(entry, letter, client, self._writer(letter, client, writers))
-        finally:
-            if client is not None:
-                client.close()
+        begun, letters = entry, self._letters(entry.stage)
+
+        def following() -> tuple[_Letter, RowWriter | None, Written | None] | None:
+            """The next message, written while the one before is waited for."""
+            nonlocal client
+            letter = next((each for each in letters if each.number >= begun.sent), None)
+            if letter is None:
+                return None
+            if letter.deletion and self._options.operation is None and self._options.deletion is None:
+                return letter, None, None
+            client = client or self._connected(begun)
+            writer = self._writer(letter, client, writers)
+            return letter, writer, writer.written(letter.rows, deletion=letter.deletion)
+
+        with ThreadPoolExecutor(1, "shutong-writing") as ahead:
+            try:
+                waited = ahead.submit(following)
+                while (ready := waited.result()) is not None:
+                    waited = ahead.submit(following)
+                    letter, writer, written = ready
+                    if client is None or writer is None or written is None:
+                        told = [
+                            (letter.first + row, "deletion", "目标服务没有登记删除的方式")
+                            for row in range(letter.rows.num_rows)
+                        ]
+                        entry = self._noted(entry, letter, 0, told)
+                    else:
+                        entry = self._letter(entry, letter, client, writer, written)
+            finally:
+                wait([waited])
+                if client is not None:
+                    client.close()
         entry = entry.model_copy(update={"closed": True})
         self._outbox.put(entry)
         return entry
@@ -253,9 +270,10 @@ class WebServiceDelivery(Delivery):
             writers[other] = RowWriter(client.operation(name), self._binding, self._options)
         return writers[other]
 
-    def _letter(self, entry: Entry, letter: _Letter, client: ServiceClient, writer: RowWriter) -> Entry:
+    def _letter(
+        self, entry: Entry, letter: _Letter, client: ServiceClient, writer: RowWriter, written: Written
+    ) -> Entry:
         """Send one message, and note what became of it before the next."""
-        written = writer.written(letter.rows, deletion=letter.deletion)
         told = [(letter.first + place, rule, reason) for place, rule, reason in written.refused]
         if not written.numbers:
             return self._noted(entry, letter, 0, told)

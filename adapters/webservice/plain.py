@@ -16,6 +16,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+PIECE = 1 << 20
+"""Bytes that are read at once, where rows are plain."""
 _UNUSUAL = (b"<!", b"<?", b"/>", b"&#", b"\r")
 _ENTITIES = (("&lt;", "<"), ("&gt;", ">"), ("&quot;", '"'), ("&apos;", "'"), ("&amp;", "&"))
 _LONGEST_NAME = 256
@@ -36,7 +38,7 @@ class Rows:
     foreign: Counter[str]
 
 
-def rows_of(piece: bytes, name: bytes, columns: Sequence[str], *, foreign: int) -> Rows | None:
+def rows_of(piece: bytes, name: bytes, columns: Sequence[str], *, foreign: int, exact: bool = False) -> Rows | None:
     """The rows of a piece of a document.
 
     Args:
@@ -44,6 +46,7 @@ def rows_of(piece: bytes, name: bytes, columns: Sequence[str], *, foreign: int) 
         name: The element of a row as the document spells it, with its prefix.
         columns: Local names of the elements wanted; an attribute (``@id``) is never there.
         foreign: How many elements of one row may be of other names.
+        exact: Elements have the row's own prefix, and between them there are blanks at most.
 
     Returns:
         None: it is no such piece.
@@ -68,10 +71,13 @@ def rows_of(piece: bytes, name: bytes, columns: Sequence[str], *, foreign: int) 
     prefix = name[: name.rfind(b":") + 1]
     number = np.searchsorted(row, leaf) - 1
     texts = _between(piece, ends[leaf] + 1, opens[leaf + 1])
+    if exact and not _blank(piece, ends, opens, leaf):
+        return None
     strange = np.ones(len(leaf), np.bool_)
     arrays = []
     for column in columns:
-        spellings = {prefix + column.encode(), column.encode()} if not column.startswith("@") else set()
+        spellings = set() if column.startswith("@") else {prefix + column.encode()}
+        spellings |= {column.encode()} if spellings and not exact else set()
         found = [_spelled(data, first[leaf], length[leaf], None, spelling) for spelling in spellings]
         places = np.sort(np.concatenate(found)) if found else np.zeros(0, np.int64)
         strange[places] = False
@@ -102,6 +108,17 @@ def _between(piece: bytes, starts: _Places, stops: _Places) -> pa.StringArray:
     offsets = np.empty(2 * len(starts), np.int32)
     offsets[::2], offsets[1::2] = starts, stops
     return pa.Array.from_buffers(pa.string(), len(offsets) - 1, [None, pa.py_buffer(offsets), pa.py_buffer(piece)])
+
+
+def _blank(piece: bytes, ends: _Places, opens: _Places, leaf: _Places) -> bool:
+    """Whether nothing but blanks stands between tags, the texts of the elements aside."""
+    filled = opens[1:] - ends[:-1] > 1
+    filled[leaf] = False
+    places = np.flatnonzero(filled)
+    if not len(places):
+        return True
+    gaps = _between(piece, ends[places] + 1, opens[places + 1]).take(pa.array(2 * np.arange(len(places))))
+    return bool(pc.all(pc.equal(pc.ascii_trim_whitespace(gaps), "")).as_py())
 
 
 def _values(texts: pa.StringArray, places: _Places, owners: _Places, rows: int, *, entities: bool) -> pa.Array:

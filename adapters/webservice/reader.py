@@ -20,12 +20,10 @@ import pyarrow as pa
 from adapters.errors import Malformed, Misconfigured
 from adapters.webservice import unpacking, xml
 from adapters.webservice.errors import of_fault
-from adapters.webservice.plain import rows_of
+from adapters.webservice.plain import PIECE, rows_of
 
 ROWS = 4096
 """Rows of a batch."""
-PIECE = 1 << 20
-"""Bytes that are read at once, where rows are plain."""
 FOREIGN = 10_000
 """Elements of one row that nobody asked for, at most."""
 

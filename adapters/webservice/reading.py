@@ -14,10 +14,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from xml.parsers import expat
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from adapters.base import DELETE, OPERATION, PUT
 from adapters.webservice.faults import Fault, Soap
+from adapters.webservice.plain import PIECE, rows_of
 from adapters.webservice.spool import Spool
 from adapters.webservice.xml import ENVELOPES, NIL
 from schemas import Item
@@ -37,6 +40,8 @@ _CODECS = {
 """Encodings that are read, by what the expat parser is handed: bytes as they are, or text decoded here."""
 _OPERATIONS = {"put": PUT, "delete": DELETE}
 _NIL = NIL.removeprefix("{").replace("}", " ")
+_ROW_ENDS = re.compile(rb"</((?:[^\s<>/:]{1,64}:)?row)>")
+_HANDLERS = ("StartElementHandler", "EndElementHandler", "CharacterDataHandler")
 _XOP = "http://www.w3.org/2004/08/xop/include"
 """The namespace of MTOM's references to attachments."""
 
@@ -140,6 +145,11 @@ class Message:
         self._begun = False
         self._decode: codecs.IncrementalDecoder | None = None
         self._ended = False
+        self._wanted: tuple[Sequence[Item], Mapping[str, str]] | None = None
+        self._after_row = False
+        self._row_name = b""  # of plain rows that follow one another
+        self._waiting = b""
+        self._ready: list[pa.RecordBatch] = []
         parser = expat.ParserCreate("utf-8", " ")
         parser.buffer_text = True
         parser.buffer_size = 64 << 10
@@ -173,12 +183,19 @@ class Message:
             items: What a row may have.
             elements: Name of an element, or of an item in generic rows, to name of the item.
         """
+        self._wanted = items, elements
         while self._advance():
-            if len(self._rows) >= BATCH_ROWS or self._fed >= BATCH_BYTES:
-                yield self._batch(items, elements)
+            if len(self._rows) >= BATCH_ROWS or (self._rows and self._fed >= BATCH_BYTES):
+                self._ready.append(self._batch(items, elements))
+            yield from self._taken()
+        yield from self._taken()
         self._closed()
         if self._rows:
             yield self._batch(items, elements)
+
+    def _taken(self) -> Iterator[pa.RecordBatch]:
+        ready, self._ready = self._ready, []
+        yield from ready
 
     def rest(self) -> None:
         """Read to the end."""
@@ -220,6 +237,7 @@ class Message:
         try:
             if chunk is None:
                 self._ended = True
+                self._leap()
                 if self._decode is not None:
                     self._parser.Parse(self._decode.decode(b"", final=True).encode())
                 self._parser.Parse(b"", True)  # noqa: FBT003 - its own way
@@ -230,16 +248,74 @@ class Message:
             text = chunk if self._decode is None else self._decode.decode(chunk).encode()
             self._read += len(text)
             self._fed += len(text)
-            self._parser.Parse(text)
+            self._take(text)
         except expat.ExpatError as error:
             raise _malformed(f"请求不是可读的 XML（第 {error.lineno} 行）") from error
         except UnicodeDecodeError as error:
             raise _malformed("请求中有与所声明的编码不符的字节") from error
         # A tag that does not end is held by the parser, a text that does not end by us.
-        if self._read - self._parser.CurrentByteIndex > self._limits.tag + len(text):
+        if self._read - len(self._waiting) - self._parser.CurrentByteIndex > self._limits.tag + len(text):
             raise _too_large(f"一个标签（含属性）不得超过 {self._limits.tag} 字节")
         if len(self._parts) > 1 and sum(map(len, self._parts)) > self._limits.text:
             raise _too_large(f"一个值不得超过 {self._limits.text} 个字符")
+        return True
+
+    def _take(self, text: bytes) -> None:
+        """Parse on; where plain rows follow one another, a large piece of them at once."""
+        if self._row_name:
+            self._waiting += text
+            if len(self._waiting) >= PIECE:
+                self._leap()
+            return
+        inside = self._wanted is not None and not self._generic and self._decode is None
+        if not inside or not (end := _ROW_ENDS.search(text)):
+            self._parser.Parse(text)
+            return
+        self._parser.Parse(text[: end.end()])
+        if self._after_row:
+            self._row_name = end[1]
+            self._take(text[end.end() :])
+        else:
+            self._parser.Parse(text[end.end() :])
+
+    def _leap(self) -> None:
+        """Parse what waits; the rows in it are taken out at once if they are plain."""
+        close = b"</" + self._row_name + b">"
+        end = max(self._waiting.rfind(close) + len(close), 0) if self._waiting else 0
+        piece, rest, self._waiting = self._waiting[:end], self._waiting[end:], b""
+        if piece and not self._plain(piece):
+            self._parser.Parse(piece)
+        if self._after_row and not self._ended:
+            self._waiting = rest
+        else:
+            self._row_name = b""
+            self._parser.Parse(rest)
+
+    def _plain(self, piece: bytes) -> bool:
+        """Take plain rows out of a piece, if that is what it is; the parser proves it without a call for each."""
+        if self._wanted is None:
+            return False
+        items, elements = self._wanted
+        read = rows_of(piece, self._row_name, tuple(elements), foreign=0, exact=True)
+        if read is None or self.rows_seen + read.batch.num_rows > self._limits.rows:
+            return False
+        longest = (pc.max(pc.binary_length(column)).as_py() or 0 for column in read.batch.columns)
+        if any(length > self._limits.text for length in longest):
+            return False
+        told = [getattr(self._parser, name) for name in _HANDLERS]
+        for name in _HANDLERS:
+            setattr(self._parser, name, None)
+        self._parser.Parse(piece)
+        for name, handler in zip(_HANDLERS, told, strict=True):
+            setattr(self._parser, name, handler)
+        if self._rows:
+            self._ready.append(self._batch(items, elements))
+        rows = read.batch.num_rows
+        self.rows_seen += rows
+        there = dict(zip(elements.values(), read.batch.columns, strict=True))
+        columns = [there.get(item.name, pa.nulls(rows, pa.string())) for item in items]
+        columns.append(pa.array(np.full(rows, _OPERATIONS["put"], np.int8)))
+        self._ready.append(pa.RecordBatch.from_arrays(columns, names=[*(item.name for item in items), OPERATION]))
         return True
 
     def _choose(self, chunk: bytes) -> None:
@@ -385,6 +461,7 @@ class Message:
 
         def start(tag: str, attributes: dict[str, str]) -> None:
             nonlocal level, current, key, nil
+            self._after_row = False
             if parts:
                 if "".join(parts).strip():
                     raise self._in_row("行里有不属于任何信息项的文字")
@@ -444,7 +521,9 @@ class Message:
             if level == 1:
                 level = 0
                 rows.append(current)
+                self._after_row = True
             else:
+                self._after_row = False
                 self._outside()
 
         self._parser.StartElementHandler = start

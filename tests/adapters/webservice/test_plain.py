@@ -7,10 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from adapters.base import OPERATION
 from adapters.errors import AdapterError
-from adapters.webservice import reader
+from adapters.webservice import reader, reading
 from adapters.webservice.plain import rows_of
 from adapters.webservice.reader import RowReader, Shape
+from adapters.webservice.reading import Limits
+from schemas import Item
 
 COLUMNS = ("id", "姓名", "@mark")
 SHAPE = Shape(row="rows/r", columns=COLUMNS, watched=frozenset({"next"}))
@@ -92,3 +95,67 @@ def test_plain_rows() -> None:
 )  # fmt: skip
 def test_anything_else_is_left_to_others(piece: str) -> None:
     assert rows_of(piece.encode(), b"r", ("id",), foreign=10) is None
+
+
+PUSHES = st.builds(
+    lambda rows, gap: (
+        (
+            '<s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/" xmlns:t="urn:t"'
+            ' xmlns:x="http://www.w3.org/2001/XMLSchema-instance"><s:Body>'
+            '<Push xmlns="urn:t"><messageId>m</messageId><rows>'
+            f"{gap.join(rows)}</rows></Push></s:Body></s:Envelope>"
+        )
+        .replace("<r>", "<row>")
+        .replace("</r>", "</row>")
+        .encode()
+    ),
+    st.lists(ROWS, max_size=8),
+    st.sampled_from(["", "", "\n  "]),
+)
+ITEMS = tuple(Item(name=name, label=name, type="C", length=20) for name in ("id", "姓名", "空"))
+
+
+def taken(document: bytes, size: int, *, slowly: bool) -> object:
+    pieces = (document[start : start + size] for start in range(0, len(document), size))
+    message = reading.Message(pieces, "1.1", Limits())
+    try:
+        message.begin()
+        if slowly:
+            message._plain = lambda _: False  # type: ignore[method-assign]
+        if not message.has_rows:
+            return "no rows"
+        batches = list(message.batches(ITEMS, {item.name: item.name for item in ITEMS}))
+    except AdapterError as error:
+        # Which row it is may be told later, when rows are read one by one.
+        return type(error)
+    finally:
+        message.close()
+    return [row for batch in batches for row in batch.to_pylist()], message.rows_seen
+
+
+@settings(max_examples=300, deadline=None)
+@given(PUSHES, st.integers(20, 400))
+def test_what_is_pushed_at_once_is_what_is_pushed_one_by_one(document: bytes, size: int) -> None:
+    whole = reading.PIECE
+    reading.PIECE = 64
+    try:
+        assert taken(document, size, slowly=False) == taken(document, size, slowly=True)
+    finally:
+        reading.PIECE = whole
+
+
+def test_most_of_a_plain_push_is_read_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "PIECE", 256)
+    read_at_once = []
+    plain = reading.Message._plain
+    monkeypatch.setattr(reading.Message, "_plain", lambda self, piece: read_at_once.append(plain(self, piece)) or True)
+    inside = "".join(f"<row><id>{number}</id><姓名>甲&amp;</姓名></row>\n" for number in range(100))
+    document = (
+        '<s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body><Push xmlns="urn:t">'
+        f"<rows>{inside}</rows></Push></s:Body></s:Envelope>"
+    ).encode()
+    rows, seen = taken(document, 100, slowly=False)  # type: ignore[misc]
+    assert rows == [{"id": str(n), "姓名": "甲&", "空": None, OPERATION: 0} for n in range(100)]
+    assert seen == 100
+    assert len(read_at_once) > 10
+    assert all(read_at_once)

@@ -4,22 +4,32 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+import secrets
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from string import Template
 from typing import Any
 
 import yaml
+from sqlalchemy import select
 
 from catalog import Department
 from exchange.authorisation.application import parse as parse_application
+from exchange.db.tables import ReceiptRow, RunRow
+from exchange.demo import caller, receiving
 from exchange.demo.fronts import Drop, FrontTable, Service, run_script, take
-from exchange.demo.generation import Generator, Row, later
+from exchange.demo.generation import CITY, Generator, Row, later
+from exchange.demo.processes import ServiceProcess, environment, stop_all
+from exchange.engine import RunResult
+from exchange.errors import Failed
 from exchange.hub import Hub, create_home
 from exchange.identity import Actor, current_actor
-from exchange.service import serve
+from exchange.plan import Plan
 from exchange.settings import ActorEntry, Role, load_settings, write_default
 from exchange.settings.model import PREFIX
 from schemas import RecordTable, profile, record_class
@@ -49,8 +59,30 @@ ITEM, CASE, STEP, RESULT = "201001001/0001", "201001002/0001", "201001002/0002",
 PENALTY = "301002001/0001"
 WRONG = {PERSON: 12, COMPANY: 6, LICENCE: 3, PROJECT: 2}
 """How many of the rows first reported are wrong on purpose, each in one respect."""
+RECEIVER = "housing-service"
+"""Folder of the housing office's service."""
 CORRECTED = 6
 """How many of the wrong people are reported again, put right."""
+CALLER_SECONDS = 120
+"""How long the programme of a department may take."""
+PUSHED_TO, CALLED_FOR = "服务事项给住建局", "法人信息给医保局"
+"""Applications whose rows go by SOAP: pushed to the recipient's service, fetched by the recipient's programme."""
+PUSHING = {
+    "message": "messageId", "total": "total", "accepted": "accepted", "duplicate": "repeated", "refused": "refusal",
+    "operation": "@_operation", "put": "put", "delete": "delete", "rows": 25,
+}  # fmt: skip
+"""How the housing office's operation takes rows."""
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """What the insurance office's programme was given (读取结果), and what it says the receipt for it is."""
+
+    pages: int
+    put: int
+    gone: int
+    receipt: str
+    counts: dict[str, int]
 
 
 def people() -> dict[str, ActorEntry]:
@@ -83,31 +115,54 @@ class City:
         resources: How many resources were registered and published.
         grants: Id of the grant an application led to, by the application's title.
         refused: Reasons an application was refused for, by its title.
+        processes: The services that run beside it: two departments' and the hub's door.
+        fetched: What the insurance office's programme was given, by run.
     """
 
     def __init__(self, home: Path) -> None:
         self.home = home
         self.grants: dict[str, str] = {}
         self.refused: dict[str, list[str]] = {}
+        self.fetched: dict[str, Fetched] = {}
+        self.processes: list[ServiceProcess] = []
         self._make = Generator()
         write_default(home, hub_department=APPROVAL, actors=people(), demo=True)
         self._fronts = home / "fronts"
         self._machines()
         with ExitStack() as opened:
-            server = opened.enter_context(serve(self._service.app))
-            description = self._description(server.url)
-            first = Department.model_validate(description["departments"][0])
+            opened.callback(stop_all, self.processes)
+            projects = self._start("发展改革委的服务", "projects", self._fronts / "development.db")
+            receiver = self._start("住建局的服务", "receiver", self._fronts / RECEIVER)
             with _settings_of_its_own():
                 self._settings = load_settings(home)
+                first = Department(code=APPROVAL, name=NAMES[APPROVAL], division=CITY)
                 self.hub: Hub = create_home(home, first, by=self.actor("integrator"))
             opened.callback(self.hub.close)
+            door = self._start("平台的服务接口", "door", home)
+            description = self._description(projects.address(), receiver.address())
             self._describe(description)
             self.resources = len(description["resources"])
+            self._let_in()
+            self._door = door.address()
             self._opened = opened.pop_all()
 
     def close(self) -> None:
-        """Stop the service and let go of the hub. Repeatable."""
+        """Stop the services and let go of the hub. Repeatable."""
         self._opened.close()
+
+    def demand_running(self) -> None:
+        """Raise if a service has ended.
+
+        Raises:
+            Failed: It has; names it.
+        """
+        for process in self.processes:
+            process.demand_running()
+
+    def _start(self, name: str, role: str, place: Path) -> ServiceProcess:
+        process = ServiceProcess(name, role, place, self.home / "logs" / f"{role}.log")
+        self.processes.append(process)
+        return process
 
     def actor(self, user: str) -> Actor:
         """One of the city's people."""
@@ -135,7 +190,8 @@ class City:
         self._results = self._table("approval", "EA_JC_STEP_DONE", "case", "up_pro_result", "shandong", **shandong)
         self._drop = Drop(fronts / "market-drop")
         fronts.joinpath("housing-drop").mkdir()
-        self._service = Service("Projects", _names("investment_project", "investment_project"))
+        self._service = Service(fronts / "development.db", _names("investment_project", "investment_project"))
+        receiving.establish(fronts / RECEIVER, HOUSING, secrets.token_urlsafe(24))
 
     def _table(self, place: str, name: str, kind: str, table: str, family: str, **columns: str) -> FrontTable:
         shape = _shape(kind, table)
@@ -204,11 +260,80 @@ class City:
     def _put_licences(self, name: str, rows: list[Row]) -> None:
         self._drop.put(name, rows, _names("licence", "up_lic_data"))
 
+    # --- the programme that calls --------------------------------------------------------------
+
+    def _let_in(self) -> None:
+        """The insurance office's programme gets something to sign in with."""
+        by = self.actor("insurance-tech")
+        issued = self.hub.access.issue(INSURANCE, "token", by=by, purpose="医保局的程序读取法人信息")
+        token = self._fronts / "insurance-caller.token"
+        token.touch(mode=0o600)
+        if issued.secret is not None:
+            token.write_text(issued.secret.get_secret_value(), encoding="ascii")
+
+    def called(self, exchange: str) -> bool:
+        """Whether an exchange is carried out by the call of a department's programme."""
+        return exchange == f"share-{self.grants[CALLED_FOR]}"
+
+    def fetch(self) -> RunResult:
+        """The insurance office's programme fetches what is new to it; the run that its call has led to.
+
+        Raises:
+            Failed: It was given nothing; says why.
+        """
+        files_of_it = [self._fronts / "insurance-caller.token", self._fronts / "insurance-caller.db"]
+        ended = subprocess.run(
+            [sys.executable, "-P", caller.__file__, self._door, COMPANY, *map(str, files_of_it)],
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=CALLER_SECONDS,
+            env=environment(), start_new_session=True,
+        )  # fmt: skip
+        if ended.returncode:
+            why = ended.stderr.strip().splitlines()[-1:] or [f"退出状态 {ended.returncode}"]
+            raise Failed(f"医保局的程序没有读到法人信息：{why[0]}", remedy=f"平台服务接口的记录在 {self.home / 'logs'}")
+        told = json.loads(ended.stdout)
+        run = told.pop("delivery")
+        self.fetched[run] = Fetched(**told)
+        return self._result(run)
+
+    def _result(self, name: str) -> RunResult:
+        """A run that another process carried out, as its books have it."""
+        with self.hub.database.reading() as session:
+            run = session.get_one(RunRow, name)
+            receipt = session.scalar(select(ReceiptRow.id).where(ReceiptRow.run == name))
+            return RunResult(
+                id=name,
+                plan=Plan.model_validate(run.plan),
+                state=run.state,
+                counts=dict(run.counts or {}),
+                seconds=((run.ended_at or run.started_at) - run.started_at).total_seconds(),
+                receipt=receipt,
+            )
+
+    def discrepancies(self, runs: Sequence[RunResult]) -> list[str]:
+        """Where what arrived by SOAP is not what the receipts say, in words."""
+        found = []
+        pushed = [run for run in runs if run.plan.exchange == f"share-{self.grants[PUSHED_TO]}"]
+        expected = 0
+        for run in pushed:
+            with self.hub.database.reading() as session:
+                delivery = session.get_one(RunRow, run.id).delivery
+            brought = receiving.tally(self._fronts / RECEIVER, delivery)
+            said = (run.counts["written"] - run.counts["deleted"], run.counts["deleted"])
+            if (brought.put, brought.gone) != said:
+                found.append(f"住建局的服务收到 {brought.put} 行、删除 {brought.gone} 行，回执 {run.receipt} 为 {said}")
+        for run in runs:
+            if (got := self.fetched.get(run.id)) is None:
+                continue
+            said = (run.counts["written"] - run.counts["deleted"], run.counts["deleted"])
+            if ((got.put, got.gone), got.receipt, got.counts) != (said, run.receipt, run.counts):
+                found.append(f"医保局的程序读到 {got.put} 行、删除 {got.gone} 行，回执 {run.receipt} 为 {said}")
+        return found
+
     # --- registration --------------------------------------------------------------------------
 
-    def _description(self, soap: str) -> dict[str, Any]:
+    def _description(self, projects: str, receiver: str) -> dict[str, Any]:
         text = files("exchange.demo").joinpath("city.yaml").read_text(encoding="utf-8")
-        filled = Template(text).substitute(soap=soap)
+        filled = Template(text).substitute(projects=projects, receiver=receiver)
         folder = self.home / "configuration"
         folder.mkdir()
         description: dict[str, Any] = yaml.safe_load(filled)
@@ -256,6 +381,9 @@ class City:
         )  # fmt: skip
         self._application("投资项目给住建局", HOUSING, PROJECT, "housing-front", "project")
         self._application("服务事项给税务局", TAX, ITEM, "tax-front", "service_item")
+        pushed = {"endpoint": RECEIVER, "object": "Push", "options": PUSHING}
+        self._application(PUSHED_TO, HOUSING, ITEM, RECEIVER, "Push", way="webservice", target=pushed)
+        self._application(CALLED_FOR, INSURANCE, COMPANY, "insurance-box", "corporation", way="webservice")
         self._application(
             "办件结果给税务局", TAX, RESULT, "tax-front", "case_result",
             items=["project_no", "result_type", "result_date", "data_version"],

@@ -25,7 +25,7 @@ from exchange.audit import Verification
 from exchange.checks import RULES
 from exchange.demo.city import CASE, CORRECTED, INSURANCE, NAMES, PERSON, RESULT, STEP, WRONG, City
 from exchange.engine import RunResult
-from exchange.errors import Denied, Invalid, Misplaced
+from exchange.errors import Denied, HubError, Invalid, Misplaced
 from exchange.hub.oversight import RefusedRow
 from exchange.receipts import balanced
 from exchange.settings.model import PREFIX
@@ -220,7 +220,12 @@ def _round(city: City, skip: str = "") -> list[RunResult]:
     by = city.actor("integrator")
     standing = [status for status in city.hub.oversight.status() if status.id != skip]
     standing.sort(key=lambda status: (status.kind == "sharing", status.resource, status.recipient))
-    return [city.hub.oversight.run(status.id, by=by) for status in standing]
+    try:
+        return [city.fetch() if city.called(one.id) else city.hub.oversight.run(one.id, by=by) for one in standing]
+    except HubError:
+        # What is behind it may be a service that is gone.
+        city.demand_running()
+        raise
 
 
 # --- for programs ------------------------------------------------------------------------------

@@ -82,4 +82,4 @@ if __name__ == "__main__":
         told = fetch(sys.argv[1], sys.argv[2], Path(sys.argv[3]).read_text(encoding="ascii"), Path(sys.argv[4]))
     except (requests.RequestException, zeep.exceptions.Error, LookupError) as error:
         sys.exit(f"{type(error).__name__}: {error}"[:500])
-    print(json.dumps(told))
+    sys.stdout.write(json.dumps(told))

@@ -16,12 +16,12 @@ from string import Template
 from typing import Any
 
 import yaml
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, select
 
 from catalog import Department
 from exchange.authorisation.application import parse as parse_application
 from exchange.db.tables import ReceiptRow, RunRow
-from exchange.demo import caller, receiving
+from exchange.demo import caller, pusher, receiving
 from exchange.demo.fronts import Drop, FrontTable, Service, run_script, take
 from exchange.demo.generation import CITY, Generator, Row, later
 from exchange.demo.processes import ServiceProcess, environment, stop_all
@@ -56,8 +56,8 @@ USERS = {APPROVAL: "approval", POLICE: "police", MARKET: "market", DEVELOPMENT: 
 }
 PERSON, COMPANY, LICENCE, PROJECT = "101001001/0001", "102001001/0001", "105001001/0001", "201003001/0001"
 ITEM, CASE, STEP, RESULT = "201001001/0001", "201001002/0001", "201001002/0002", "201001002/0003"
-PENALTY = "301002001/0001"
-WRONG = {PERSON: 12, COMPANY: 6, LICENCE: 3, PROJECT: 2}
+PERMIT, PENALTY = "105001001/0002", "301002001/0001"
+WRONG = {PERSON: 12, COMPANY: 6, LICENCE: 3, PROJECT: 2, PERMIT: 2}
 """How many of the rows first reported are wrong on purpose, each in one respect."""
 RECEIVER = "housing-service"
 """Folder of the housing office's service."""
@@ -72,6 +72,16 @@ PUSHING = {
     "operation": "@_operation", "put": "put", "delete": "delete", "rows": 25,
 }  # fmt: skip
 """How the housing office's operation takes rows."""
+
+
+@dataclass(frozen=True)
+class Sent:
+    """What the housing office's programme pushed (推送结果), and what the hub's answer said."""
+
+    rows: int
+    accepted: int
+    refused: int
+    receipt: str
 
 
 @dataclass(frozen=True)
@@ -117,6 +127,7 @@ class City:
         refused: Reasons an application was refused for, by its title.
         processes: The services that run beside it: two departments' and the hub's door.
         fetched: What the insurance office's programme was given, by run.
+        pushed: What the housing office's programme sent, by run.
     """
 
     def __init__(self, home: Path) -> None:
@@ -124,8 +135,10 @@ class City:
         self.grants: dict[str, str] = {}
         self.refused: dict[str, list[str]] = {}
         self.fetched: dict[str, Fetched] = {}
+        self.pushed: dict[str, Sent] = {}
         self.processes: list[ServiceProcess] = []
         self._make = Generator()
+        self._make_permits = Generator(20170304)
         write_default(home, hub_department=APPROVAL, actors=people(), demo=True)
         self._fronts = home / "fronts"
         self._machines()
@@ -191,6 +204,7 @@ class City:
         self._drop = Drop(fronts / "market-drop")
         fronts.joinpath("housing-drop").mkdir()
         self._service = Service(fronts / "development.db", _names("investment_project", "investment_project"))
+        self._permits = Service(fronts / "housing-permits.db", _names("licence", "up_lic_data"))
         receiving.establish(fronts / RECEIVER, HOUSING, secrets.token_urlsafe(24))
 
     def _table(self, place: str, name: str, kind: str, table: str, family: str, **columns: str) -> FrontTable:
@@ -220,6 +234,8 @@ class City:
         self._cases.report(self._known_cases)
         self._steps.report(make.steps(self._known_cases))
         self._results.report(make.results(self._known_cases[:150]))
+        self._known_permits = [_permit(row) for row in self._make_permits.licences(1, 60, HOUSING, wrong=WRONG[PERMIT])]
+        self._permits.report(self._known_permits)
 
     def report_changes(self) -> None:
         """A month later: new rows, corrections, removals, repetitions, late lower versions, deletions."""
@@ -252,6 +268,8 @@ class City:
         self._cases.report([*advanced, *late])
         self._cases.delete([later(row) for row in self._known_cases[190:194]])
         self._results.report(make.results(self._known_cases[150:160]))
+        self._permits.report(later(row, trust_level="B") for row in self._known_permits[10:13])
+        self._permits.report(_permit(row) for row in self._make_permits.licences(61, 4, HOUSING))
 
     def insured_read(self) -> int:
         """The insurance office's own system reads what is new in its table, and marks it; how many rows were new."""
@@ -260,48 +278,70 @@ class City:
     def _put_licences(self, name: str, rows: list[Row]) -> None:
         self._drop.put(name, rows, _names("licence", "up_lic_data"))
 
-    # --- the programme that calls --------------------------------------------------------------
+    # --- the programmes that call --------------------------------------------------------------
 
     def _let_in(self) -> None:
-        """The insurance office's programme gets something to sign in with."""
-        by = self.actor("insurance-tech")
-        issued = self.hub.access.issue(INSURANCE, "token", by=by, purpose="医保局的程序读取法人信息")
-        token = self._fronts / "insurance-caller.token"
-        token.touch(mode=0o600)
-        if issued.secret is not None:
-            token.write_text(issued.secret.get_secret_value(), encoding="ascii")
+        """Two offices' programmes get something to sign in with."""
+        by = self.actor("integrator")
+        for department, purpose in ((INSURANCE, "读取法人信息"), (HOUSING, "推送施工许可证目录")):
+            issued = self.hub.access.issue(department, "token", by=by, purpose=purpose)
+            token = self._fronts / f"{USERS[department]}.token"
+            token.touch(mode=0o600)
+            token.write_text(issued.secret.get_secret_value() if issued.secret else "", encoding="ascii")
 
-    def called(self, exchange: str) -> bool:
-        """Whether an exchange is carried out by the call of a department's programme."""
-        return exchange == f"share-{self.grants[CALLED_FOR]}"
-
-    def fetch(self) -> RunResult:
-        """The insurance office's programme fetches what is new to it; the run that its call has led to.
+    def run(self, exchange: str) -> RunResult:
+        """Carry an exchange out: at the integrator's word, or at the call of the department's programme whose it is.
 
         Raises:
-            Failed: It was given nothing; says why.
+            HubError: It was not carried out; says why.
         """
-        files_of_it = [self._fronts / "insurance-caller.token", self._fronts / "insurance-caller.db"]
-        ended = subprocess.run(
-            [sys.executable, "-P", caller.__file__, self._door, COMPANY, *map(str, files_of_it)],
-            stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=CALLER_SECONDS,
-            env=environment(), start_new_session=True,
-        )  # fmt: skip
-        if ended.returncode:
-            why = ended.stderr.strip().splitlines()[-1:] or [f"退出状态 {ended.returncode}"]
-            raise Failed(f"医保局的程序没有读到法人信息：{why[0]}", remedy=f"平台服务接口的记录在 {self.home / 'logs'}")
-        told = json.loads(ended.stdout)
+        if exchange == f"share-{self.grants[CALLED_FOR]}":
+            return self._fetch()
+        if exchange == f"sync-{PERMIT.replace('/', '-')}":
+            return self._push()
+        return self.hub.oversight.run(exchange, by=self.actor("integrator"))
+
+    def _fetch(self) -> RunResult:
+        """The insurance office's programme fetches what is new to it; the run that its call has led to."""
+        told = self._call("医保局的程序", caller.__file__, COMPANY, INSURANCE, "insurance-caller.db")
         run = told.pop("delivery")
         self.fetched[run] = Fetched(**told)
-        return self._result(run)
+        return self._result(RunRow.id == run)
 
-    def _result(self, name: str) -> RunResult:
+    def _push(self) -> RunResult:
+        """The housing office's programme pushes what is new; the run that its message has led to."""
+        told = self._call("住建局的程序", pusher.__file__, PERMIT, HOUSING, "housing-permits.db")
+        result = self._result(ReceiptRow.id == told["receipt"])
+        self.pushed[result.id] = Sent(told["rows"], told["accepted"], len(told["refused"]), told["receipt"])
+        return result
+
+    def _call(self, name: str, programme: str, resource: str, department: str, database: str) -> dict[str, Any]:
+        token = self._fronts / f"{USERS[department]}.token"
+        remedy = f"平台服务接口的记录在 {self.home / 'logs'}"
+        try:
+            ended = subprocess.run(  # noqa: S603 - a file of ours
+                [sys.executable, "-P", programme, self._door, resource, str(token), str(self._fronts / database)],
+                stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=CALLER_SECONDS,
+                env=environment(), start_new_session=True,
+            )  # fmt: skip
+        except subprocess.TimeoutExpired as error:
+            raise Failed(f"{name}在 {CALLER_SECONDS} 秒内没有得到答复", remedy=remedy) from error
+        if ended.returncode:
+            why = ended.stderr.strip().splitlines()[-1:] or [f"退出状态 {ended.returncode}"]
+            raise Failed(f"{name}没有得到答复：{why[0]}", remedy=remedy)
+        told: dict[str, Any] = json.loads(ended.stdout)
+        return told
+
+    def _result(self, which: ColumnElement[bool]) -> RunResult:
         """A run that another process carried out, as its books have it."""
+        query = select(RunRow, ReceiptRow.id).join(ReceiptRow, ReceiptRow.run == RunRow.id).where(which)
         with self.hub.database.reading() as session:
-            run = session.get_one(RunRow, name)
-            receipt = session.scalar(select(ReceiptRow.id).where(ReceiptRow.run == name))
+            found = session.execute(query).one_or_none()
+            if found is None:
+                raise Failed("程序得到了答复，而平台没有它的回执", remedy="用 shutong status 查看")
+            run, receipt = found
             return RunResult(
-                id=name,
+                id=run.id,
                 plan=Plan.model_validate(run.plan),
                 state=run.state,
                 counts=dict(run.counts or {}),
@@ -310,24 +350,33 @@ class City:
             )
 
     def discrepancies(self, runs: Sequence[RunResult]) -> list[str]:
-        """Where what arrived by SOAP is not what the receipts say, in words."""
+        """Where what departments sent or hold by SOAP is not what the receipts say, in words."""
         found = []
-        pushed = [run for run in runs if run.plan.exchange == f"share-{self.grants[PUSHED_TO]}"]
-        expected = 0
-        for run in pushed:
-            with self.hub.database.reading() as session:
-                delivery = session.get_one(RunRow, run.id).delivery
-            brought = receiving.tally(self._fronts / RECEIVER, delivery)
-            said = (run.counts["written"] - run.counts["deleted"], run.counts["deleted"])
-            if (brought.put, brought.gone) != said:
-                found.append(f"住建局的服务收到 {brought.put} 行、删除 {brought.gone} 行，回执 {run.receipt} 为 {said}")
         for run in runs:
-            if (got := self.fetched.get(run.id)) is None:
-                continue
-            said = (run.counts["written"] - run.counts["deleted"], run.counts["deleted"])
-            if ((got.put, got.gone), got.receipt, got.counts) != (said, run.receipt, run.counts):
-                found.append(f"医保局的程序读到 {got.put} 行、删除 {got.gone} 行，回执 {run.receipt} 为 {said}")
+            counts, receipt = run.counts, run.receipt
+            came = (counts["written"] - counts["deleted"], counts["deleted"])
+            if run.plan.exchange == f"share-{self.grants[PUSHED_TO]}":
+                got = self._brought(run)
+                if (got.put, got.gone) != came:
+                    found.append(f"住建局的服务收到 {got.put} 行、删除 {got.gone} 行，与回执 {receipt} 不符")
+            elif (read := self.fetched.get(run.id)) is not None:
+                if ((read.put, read.gone), read.receipt, read.counts) != (came, receipt, counts):
+                    found.append(f"医保局的程序读到 {read.put} 行、删除 {read.gone} 行，与回执 {receipt} 不符")
+            elif (sent := self.pushed.get(run.id)) is not None:
+                said = (counts["read"], counts["read"] - counts["refused"], counts["refused"], receipt)
+                if (sent.rows, sent.accepted, sent.refused, sent.receipt) != said:
+                    found.append(f"住建局的程序推送 {sent.rows} 行，应答与回执 {receipt} 不符")
         return found
+
+    def received(self, runs: Sequence[RunResult]) -> tuple[int, int, int]:
+        """What the housing office's service has: messages, rows taken out, rows held."""
+        mine = [self._brought(run) for run in runs if run.plan.exchange == f"share-{self.grants[PUSHED_TO]}"]
+        held = receiving.held(self._fronts / RECEIVER)
+        return sum(one.messages for one in mine), sum(one.gone for one in mine), held
+
+    def _brought(self, run: RunResult) -> receiving.Tally:
+        with self.hub.database.reading() as session:
+            return receiving.tally(self._fronts / RECEIVER, session.get_one(RunRow, run.id).delivery)
 
     # --- registration --------------------------------------------------------------------------
 
@@ -457,6 +506,18 @@ def _settings_of_its_own() -> Iterator[None]:
         yield
     finally:
         os.environ.update(hidden)
+
+
+def _permit(row: Row) -> Row:
+    """A construction permit, otherwise made like any licence."""
+    number = row["certificate_number"][-5:]
+    return row | {
+        "certificate_type": "建筑工程施工许可证",
+        "certificate_name": "建筑工程施工许可证",
+        "certificate_number": f"321202{number}",
+        "certificate_holder": f"泰州{row['certificate_holder'].removeprefix('泰州').removesuffix('餐饮店')}建筑公司",
+        "issue_dept": "住房和城乡建设局",
+    }
 
 
 def _shape(kind: str, table: str) -> RecordTable:

@@ -57,7 +57,8 @@ def _serve_soap(settings: Settings) -> None:
 
 
 def _announce(address: str) -> None:
-    print(address, flush=True)
+    sys.stdout.write(f"{address}\n")
+    sys.stdout.flush()
 
 
 def _end_with_input() -> None:

@@ -5,31 +5,25 @@ from __future__ import annotations
 import json
 import os
 import secrets
-import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from string import Template
 from typing import Any
 
 import yaml
-from sqlalchemy import ColumnElement, select
 
 from catalog import Department
 from exchange.authorisation.application import parse as parse_application
-from exchange.db.tables import ReceiptRow, RunRow
-from exchange.demo import caller, pusher, receiving
+from exchange.demo import receiving
 from exchange.demo.fronts import Drop, FrontTable, Service, run_script, take
 from exchange.demo.generation import CITY, Generator, Row, later
-from exchange.demo.processes import ServiceProcess, environment, stop_all
+from exchange.demo.processes import ServiceProcess, stop_all
+from exchange.demo.programmes import Programmes
 from exchange.engine import RunResult
-from exchange.errors import Failed
 from exchange.hub import Hub, create_home
 from exchange.identity import Actor, current_actor
-from exchange.plan import Plan
 from exchange.settings import ActorEntry, Role, load_settings, write_default
 from exchange.settings.model import PREFIX
 from schemas import RecordTable, profile, record_class
@@ -63,8 +57,6 @@ RECEIVER = "housing-service"
 """Folder of the housing office's service."""
 CORRECTED = 6
 """How many of the wrong people are reported again, put right."""
-CALLER_SECONDS = 120
-"""How long the programme of a department may take."""
 PUSHED_TO, CALLED_FOR = "服务事项给住建局", "法人信息给医保局"
 """Applications whose rows go by SOAP: pushed to the recipient's service, fetched by the recipient's programme."""
 PUSHING = {
@@ -72,27 +64,6 @@ PUSHING = {
     "operation": "@_operation", "put": "put", "delete": "delete", "rows": 25,
 }  # fmt: skip
 """How the housing office's operation takes rows."""
-
-
-@dataclass(frozen=True)
-class Sent:
-    """What the housing office's programme pushed (推送结果), and what the hub's answer said."""
-
-    rows: int
-    accepted: int
-    refused: int
-    receipt: str
-
-
-@dataclass(frozen=True)
-class Fetched:
-    """What the insurance office's programme was given (读取结果), and what it says the receipt for it is."""
-
-    pages: int
-    put: int
-    gone: int
-    receipt: str
-    counts: dict[str, int]
 
 
 def people() -> dict[str, ActorEntry]:
@@ -126,16 +97,13 @@ class City:
         grants: Id of the grant an application led to, by the application's title.
         refused: Reasons an application was refused for, by its title.
         processes: The services that run beside it: two departments' and the hub's door.
-        fetched: What the insurance office's programme was given, by run.
-        pushed: What the housing office's programme sent, by run.
+        programmes: Two offices' programmes that call the hub.
     """
 
     def __init__(self, home: Path) -> None:
         self.home = home
         self.grants: dict[str, str] = {}
         self.refused: dict[str, list[str]] = {}
-        self.fetched: dict[str, Fetched] = {}
-        self.pushed: dict[str, Sent] = {}
         self.processes: list[ServiceProcess] = []
         self._make = Generator()
         self._make_permits = Generator(20170304)
@@ -155,8 +123,10 @@ class City:
             description = self._description(projects.address(), receiver.address())
             self._describe(description)
             self.resources = len(description["resources"])
-            self._let_in()
-            self._door = door.address()
+            self.programmes = Programmes(self.hub, self._fronts, home / "logs")
+            for code, purpose in ((INSURANCE, "读取法人信息"), (HOUSING, "推送施工许可证目录")):
+                self.programmes.let_in(code, USERS[code], purpose, by=self.actor("integrator"))
+            self.programmes.door = door.address()
             self._opened = opened.pop_all()
 
     def close(self) -> None:
@@ -278,16 +248,7 @@ class City:
     def _put_licences(self, name: str, rows: list[Row]) -> None:
         self._drop.put(name, rows, _names("licence", "up_lic_data"))
 
-    # --- the programmes that call --------------------------------------------------------------
-
-    def _let_in(self) -> None:
-        """Two offices' programmes get something to sign in with."""
-        by = self.actor("integrator")
-        for department, purpose in ((INSURANCE, "读取法人信息"), (HOUSING, "推送施工许可证目录")):
-            issued = self.hub.access.issue(department, "token", by=by, purpose=purpose)
-            token = self._fronts / f"{USERS[department]}.token"
-            token.touch(mode=0o600)
-            token.write_text(issued.secret.get_secret_value() if issued.secret else "", encoding="ascii")
+    # --- exchanges -----------------------------------------------------------------------------
 
     def run(self, exchange: str) -> RunResult:
         """Carry an exchange out: at the integrator's word, or at the call of the department's programme whose it is.
@@ -296,87 +257,20 @@ class City:
             HubError: It was not carried out; says why.
         """
         if exchange == f"share-{self.grants[CALLED_FOR]}":
-            return self._fetch()
+            return self.programmes.fetch(USERS[INSURANCE], COMPANY)
         if exchange == f"sync-{PERMIT.replace('/', '-')}":
-            return self._push()
+            return self.programmes.push(USERS[HOUSING], PERMIT)
         return self.hub.oversight.run(exchange, by=self.actor("integrator"))
-
-    def _fetch(self) -> RunResult:
-        """The insurance office's programme fetches what is new to it; the run that its call has led to."""
-        told = self._call("医保局的程序", caller.__file__, COMPANY, INSURANCE, "insurance-caller.db")
-        run = told.pop("delivery")
-        self.fetched[run] = Fetched(**told)
-        return self._result(RunRow.id == run)
-
-    def _push(self) -> RunResult:
-        """The housing office's programme pushes what is new; the run that its message has led to."""
-        told = self._call("住建局的程序", pusher.__file__, PERMIT, HOUSING, "housing-permits.db")
-        result = self._result(ReceiptRow.id == told["receipt"])
-        self.pushed[result.id] = Sent(told["rows"], told["accepted"], len(told["refused"]), told["receipt"])
-        return result
-
-    def _call(self, name: str, programme: str, resource: str, department: str, database: str) -> dict[str, Any]:
-        token = self._fronts / f"{USERS[department]}.token"
-        remedy = f"平台服务接口的记录在 {self.home / 'logs'}"
-        try:
-            ended = subprocess.run(  # noqa: S603 - a file of ours
-                [sys.executable, "-P", programme, self._door, resource, str(token), str(self._fronts / database)],
-                stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=CALLER_SECONDS,
-                env=environment(), start_new_session=True,
-            )  # fmt: skip
-        except subprocess.TimeoutExpired as error:
-            raise Failed(f"{name}在 {CALLER_SECONDS} 秒内没有得到答复", remedy=remedy) from error
-        if ended.returncode:
-            why = ended.stderr.strip().splitlines()[-1:] or [f"退出状态 {ended.returncode}"]
-            raise Failed(f"{name}没有得到答复：{why[0]}", remedy=remedy)
-        told: dict[str, Any] = json.loads(ended.stdout)
-        return told
-
-    def _result(self, which: ColumnElement[bool]) -> RunResult:
-        """A run that another process carried out, as its books have it."""
-        query = select(RunRow, ReceiptRow.id).join(ReceiptRow, ReceiptRow.run == RunRow.id).where(which)
-        with self.hub.database.reading() as session:
-            found = session.execute(query).one_or_none()
-            if found is None:
-                raise Failed("程序得到了答复，而平台没有它的回执", remedy="用 shutong status 查看")
-            run, receipt = found
-            return RunResult(
-                id=run.id,
-                plan=Plan.model_validate(run.plan),
-                state=run.state,
-                counts=dict(run.counts or {}),
-                seconds=((run.ended_at or run.started_at) - run.started_at).total_seconds(),
-                receipt=receipt,
-            )
 
     def discrepancies(self, runs: Sequence[RunResult]) -> list[str]:
         """Where what departments sent or hold by SOAP is not what the receipts say, in words."""
-        found = []
-        for run in runs:
-            counts, receipt = run.counts, run.receipt
-            came = (counts["written"] - counts["deleted"], counts["deleted"])
-            if run.plan.exchange == f"share-{self.grants[PUSHED_TO]}":
-                got = self._brought(run)
-                if (got.put, got.gone) != came:
-                    found.append(f"住建局的服务收到 {got.put} 行、删除 {got.gone} 行，与回执 {receipt} 不符")
-            elif (read := self.fetched.get(run.id)) is not None:
-                if ((read.put, read.gone), read.receipt, read.counts) != (came, receipt, counts):
-                    found.append(f"医保局的程序读到 {read.put} 行、删除 {read.gone} 行，与回执 {receipt} 不符")
-            elif (sent := self.pushed.get(run.id)) is not None:
-                said = (counts["read"], counts["read"] - counts["refused"], counts["refused"], receipt)
-                if (sent.rows, sent.accepted, sent.refused, sent.receipt) != said:
-                    found.append(f"住建局的程序推送 {sent.rows} 行，应答与回执 {receipt} 不符")
-        return found
+        return self.programmes.discrepancies(runs, f"share-{self.grants[PUSHED_TO]}", self._fronts / RECEIVER)
 
     def received(self, runs: Sequence[RunResult]) -> tuple[int, int, int]:
         """What the housing office's service has: messages, rows taken out, rows held."""
-        mine = [self._brought(run) for run in runs if run.plan.exchange == f"share-{self.grants[PUSHED_TO]}"]
-        held = receiving.held(self._fronts / RECEIVER)
-        return sum(one.messages for one in mine), sum(one.gone for one in mine), held
-
-    def _brought(self, run: RunResult) -> receiving.Tally:
-        with self.hub.database.reading() as session:
-            return receiving.tally(self._fronts / RECEIVER, session.get_one(RunRow, run.id).delivery)
+        folder, exchange = self._fronts / RECEIVER, f"share-{self.grants[PUSHED_TO]}"
+        mine = [self.programmes.brought(run, folder) for run in runs if run.plan.exchange == exchange]
+        return sum(one.messages for one in mine), sum(one.gone for one in mine), receiving.held(folder)
 
     # --- registration --------------------------------------------------------------------------
 

@@ -305,9 +305,9 @@ def _noteworthy(city: City, play: Play) -> Iterator[str]:
     yield f"迁出两区的 {left} 人已从它的表中收回。"
     messages, gone, held = play.received
     yield f"住建局的服务收到 {messages} 份报文，其中删除 {gone} 行，现有 {held} 行服务事项；"
-    sent = city.pushed.values()
+    sent = city.programmes.pushed.values()
     yield f"它的程序推送 {sum(one.rows for one in sent)} 行，收下 {sum(one.accepted for one in sent)} 行；"
-    read = city.fetched.values()
+    read = city.programmes.fetched.values()
     pages, rows = sum(one.pages for one in read), sum(one.put + one.gone for one in read)
     agreed = "有不符" if play.discrepancies else "逐笔相符"
     yield f"医保局的程序分 {pages} 页读到 {rows} 行。以上与平台的回执{agreed}。"

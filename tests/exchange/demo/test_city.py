@@ -8,7 +8,6 @@ import os
 import socket
 import threading
 from collections import Counter
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -40,7 +39,6 @@ from exchange.demo.city import (
     people,
 )
 from exchange.demo.generation import RARE
-from exchange.engine import RunResult
 from exchange.errors import Invalid, Misplaced
 from exchange.settings import ADMINISTRATORS, Role
 from schemas import record_classes
@@ -503,36 +501,6 @@ def test_its_messages_are_those_of_the_deliveries(shown: Shown) -> None:
     assert shown.play.received == (len(messages), 2, 58)
 
 
-def test_the_insurance_office_s_programme_holds_the_companies(shown: Shown) -> None:
-    held = table(shown.home, "insurance-caller", "corporation", "certificate_sno")
-    wanted = tuple(name for name in COMPANY_ITEMS if name != "update_time")
-    assert {key: pick(row, wanted) for key, row in held.items()} == {
-        key: pick(row, wanted) for key, row in companies(shown.home).items() if right_company(key)
-    }
-    assert [(read.pages, read.put, read.gone) for read in shown.city.fetched.values()] == [(3, 234, 0), (1, 12, 0)]
-    fetched = query(shown.home / "hub.db", "SELECT state FROM mail")
-    assert [row["state"] for row in fetched] == ["fetched"] * 2, "the hub knows that they have arrived"
-
-
-def test_the_housing_office_s_programme_was_told_what_was_refused(shown: Shown) -> None:
-    assert [(sent.rows, sent.accepted, sent.refused) for sent in shown.city.pushed.values()] == [(60, 58, 2), (7, 7, 0)]
-    runs = query(shown.home / "hub.db", "SELECT * FROM message ORDER BY id")
-    assert [(row["department"], row["message"], row["rows"]) for row in runs] == [
-        (HOUSING, "licences-1-60", 60), (HOUSING, "licences-61-67", 7),
-    ]  # fmt: skip
-
-
-def test_what_is_not_as_the_receipts_say_is_seen(shown: Shown, tmp_path: Path) -> None:
-    assert shown.city.discrepancies(shown.play.runs) == shown.play.discrepancies == []
-
-    def less(run: RunResult) -> RunResult:
-        return replace(run, counts={**run.counts, "written": run.counts["written"] + 1, "read": run.counts["read"] + 1})
-
-    found = shown.city.discrepancies([less(run) for run in shown.play.first])
-    assert len(found) == 3
-    assert all("不符" in line and "回执 R" in line for line in found)
-
-
 # --- what the hub says, and what it does not -----------------------------------------------------
 
 
@@ -589,7 +557,7 @@ def answers(address: str) -> bool:
 
 def addresses(city: City, home: Path) -> list[str]:
     endpoints = yaml.safe_load((home / "configuration" / "endpoints.yaml").read_text(encoding="utf-8"))["endpoints"]
-    return [*(each["options"]["url"] for each in endpoints if each["kind"] == "webservice"), city._door]
+    return [*(each["options"]["url"] for each in endpoints if each["kind"] == "webservice"), city.programmes.door]
 
 
 def test_a_city_answers_until_it_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,7 +32,7 @@ def main(role: str, place: Path) -> None:
         case "projects":
             _serve_projects(place)
         case "receiver":
-            # The folder is named after the department whose it is; it is no hub's home, but it is served like one.
+            # It is no hub's home, but it is served like one; whose it is stands in the folder.
             department = place.joinpath("department").read_text(encoding="ascii")
             _serve_soap(Settings(home=place, hub_department=department, soap=Soap(desk=RECEIVER)))
         case "door":
@@ -44,8 +44,8 @@ def main(role: str, place: Path) -> None:
 def _serve_projects(file: Path) -> None:
     service = Service(file)
     with serve(rows_service("Projects", "urn:Projects", service.items, service.read)) as server:
-        _announce(server.url)
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+        _announce(server.url)
         while True:
             signal.pause()
 

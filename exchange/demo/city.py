@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+import secrets
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from importlib.resources import files
 from pathlib import Path
@@ -15,11 +16,14 @@ import yaml
 
 from catalog import Department
 from exchange.authorisation.application import parse as parse_application
+from exchange.demo import receiving
 from exchange.demo.fronts import Drop, FrontTable, Service, run_script, take
-from exchange.demo.generation import Generator, Row, later
+from exchange.demo.generation import CITY, Generator, Row, later
+from exchange.demo.processes import ServiceProcess, stop_all
+from exchange.demo.programmes import Programmes
+from exchange.engine import RunResult
 from exchange.hub import Hub, create_home
 from exchange.identity import Actor, current_actor
-from exchange.service import serve
 from exchange.settings import ActorEntry, Role, load_settings, write_default
 from exchange.settings.model import PREFIX
 from schemas import RecordTable, profile, record_class
@@ -46,11 +50,20 @@ USERS = {APPROVAL: "approval", POLICE: "police", MARKET: "market", DEVELOPMENT: 
 }
 PERSON, COMPANY, LICENCE, PROJECT = "101001001/0001", "102001001/0001", "105001001/0001", "201003001/0001"
 ITEM, CASE, STEP, RESULT = "201001001/0001", "201001002/0001", "201001002/0002", "201001002/0003"
-PENALTY = "301002001/0001"
-WRONG = {PERSON: 12, COMPANY: 6, LICENCE: 3, PROJECT: 2}
+PERMIT, PENALTY = "105001001/0002", "301002001/0001"
+WRONG = {PERSON: 12, COMPANY: 6, LICENCE: 3, PROJECT: 2, PERMIT: 2}
 """How many of the rows first reported are wrong on purpose, each in one respect."""
+RECEIVER = "housing-service"
+"""Folder of the housing office's service."""
 CORRECTED = 6
 """How many of the wrong people are reported again, put right."""
+PUSHED_TO, CALLED_FOR = "服务事项给住建局", "法人信息给医保局"
+"""Applications whose rows go by SOAP: pushed to the recipient's service, fetched by the recipient's programme."""
+PUSHING = {
+    "message": "messageId", "total": "total", "accepted": "accepted", "duplicate": "repeated", "refused": "refusal",
+    "operation": "@_operation", "put": "put", "delete": "delete", "rows": 25,
+}  # fmt: skip
+"""How the housing office's operation takes rows."""
 
 
 def people() -> dict[str, ActorEntry]:
@@ -83,31 +96,56 @@ class City:
         resources: How many resources were registered and published.
         grants: Id of the grant an application led to, by the application's title.
         refused: Reasons an application was refused for, by its title.
+        processes: The services that run beside it: two departments' and the hub's door.
+        programmes: Two offices' programmes that call the hub.
     """
 
     def __init__(self, home: Path) -> None:
         self.home = home
         self.grants: dict[str, str] = {}
         self.refused: dict[str, list[str]] = {}
+        self.processes: list[ServiceProcess] = []
         self._make = Generator()
+        self._make_permits = Generator(20170304)
         write_default(home, hub_department=APPROVAL, actors=people(), demo=True)
         self._fronts = home / "fronts"
         self._machines()
         with ExitStack() as opened:
-            server = opened.enter_context(serve(self._service.app))
-            description = self._description(server.url)
-            first = Department.model_validate(description["departments"][0])
+            opened.callback(stop_all, self.processes)
+            projects = self._start("发展改革委的服务", "projects", self._fronts / "development.db")
+            receiver = self._start("住建局的服务", "receiver", self._fronts / RECEIVER)
             with _settings_of_its_own():
                 self._settings = load_settings(home)
+                first = Department(code=APPROVAL, name=NAMES[APPROVAL], division=CITY)
                 self.hub: Hub = create_home(home, first, by=self.actor("integrator"))
             opened.callback(self.hub.close)
+            door = self._start("平台的服务接口", "door", home)
+            description = self._description(projects.address(), receiver.address())
             self._describe(description)
             self.resources = len(description["resources"])
+            self.programmes = Programmes(self.hub, self._fronts, home / "logs")
+            for code, purpose in ((INSURANCE, "读取法人信息"), (HOUSING, "推送施工许可证目录")):
+                self.programmes.let_in(code, USERS[code], purpose, by=self.actor("integrator"))
+            self.programmes.door = door.address()
             self._opened = opened.pop_all()
 
     def close(self) -> None:
-        """Stop the service and let go of the hub. Repeatable."""
+        """Stop the services and let go of the hub. Repeatable."""
         self._opened.close()
+
+    def demand_running(self) -> None:
+        """Raise if a service has ended.
+
+        Raises:
+            Failed: It has; names it.
+        """
+        for process in self.processes:
+            process.demand_running()
+
+    def _start(self, name: str, role: str, place: Path) -> ServiceProcess:
+        process = ServiceProcess(name, role, place, self.home / "logs" / f"{role}.log")
+        self.processes.append(process)
+        return process
 
     def actor(self, user: str) -> Actor:
         """One of the city's people."""
@@ -135,7 +173,9 @@ class City:
         self._results = self._table("approval", "EA_JC_STEP_DONE", "case", "up_pro_result", "shandong", **shandong)
         self._drop = Drop(fronts / "market-drop")
         fronts.joinpath("housing-drop").mkdir()
-        self._service = Service("Projects", _names("investment_project", "investment_project"))
+        self._service = Service(fronts / "development.db", _names("investment_project", "investment_project"))
+        self._permits = Service(fronts / "housing-permits.db", _names("licence", "up_lic_data"))
+        receiving.establish(fronts / RECEIVER, HOUSING, secrets.token_urlsafe(24))
 
     def _table(self, place: str, name: str, kind: str, table: str, family: str, **columns: str) -> FrontTable:
         shape = _shape(kind, table)
@@ -164,6 +204,8 @@ class City:
         self._cases.report(self._known_cases)
         self._steps.report(make.steps(self._known_cases))
         self._results.report(make.results(self._known_cases[:150]))
+        self._known_permits = [_permit(row) for row in self._make_permits.licences(1, 60, HOUSING, wrong=WRONG[PERMIT])]
+        self._permits.report(self._known_permits)
 
     def report_changes(self) -> None:
         """A month later: new rows, corrections, removals, repetitions, late lower versions, deletions."""
@@ -196,6 +238,8 @@ class City:
         self._cases.report([*advanced, *late])
         self._cases.delete([later(row) for row in self._known_cases[190:194]])
         self._results.report(make.results(self._known_cases[150:160]))
+        self._permits.report(later(row, trust_level="B") for row in self._known_permits[10:13])
+        self._permits.report(_permit(row) for row in self._make_permits.licences(61, 4, HOUSING))
 
     def insured_read(self) -> int:
         """The insurance office's own system reads what is new in its table, and marks it; how many rows were new."""
@@ -204,11 +248,35 @@ class City:
     def _put_licences(self, name: str, rows: list[Row]) -> None:
         self._drop.put(name, rows, _names("licence", "up_lic_data"))
 
+    # --- exchanges -----------------------------------------------------------------------------
+
+    def run(self, exchange: str) -> RunResult:
+        """Carry an exchange out: at the integrator's word, or at the call of the department's programme whose it is.
+
+        Raises:
+            HubError: It was not carried out; says why.
+        """
+        if exchange == f"share-{self.grants[CALLED_FOR]}":
+            return self.programmes.fetch(USERS[INSURANCE], COMPANY)
+        if exchange == f"sync-{PERMIT.replace('/', '-')}":
+            return self.programmes.push(USERS[HOUSING], PERMIT)
+        return self.hub.oversight.run(exchange, by=self.actor("integrator"))
+
+    def discrepancies(self, runs: Sequence[RunResult]) -> list[str]:
+        """Where what departments sent or hold by SOAP is not what the receipts say, in words."""
+        return self.programmes.discrepancies(runs, f"share-{self.grants[PUSHED_TO]}", self._fronts / RECEIVER)
+
+    def received(self, runs: Sequence[RunResult]) -> tuple[int, int, int]:
+        """What the housing office's service has: messages, rows taken out, rows held."""
+        folder, exchange = self._fronts / RECEIVER, f"share-{self.grants[PUSHED_TO]}"
+        mine = [self.programmes.brought(run, folder) for run in runs if run.plan.exchange == exchange]
+        return sum(one.messages for one in mine), sum(one.gone for one in mine), receiving.held(folder)
+
     # --- registration --------------------------------------------------------------------------
 
-    def _description(self, soap: str) -> dict[str, Any]:
+    def _description(self, projects: str, receiver: str) -> dict[str, Any]:
         text = files("exchange.demo").joinpath("city.yaml").read_text(encoding="utf-8")
-        filled = Template(text).substitute(soap=soap)
+        filled = Template(text).substitute(projects=projects, receiver=receiver)
         folder = self.home / "configuration"
         folder.mkdir()
         description: dict[str, Any] = yaml.safe_load(filled)
@@ -256,6 +324,9 @@ class City:
         )  # fmt: skip
         self._application("投资项目给住建局", HOUSING, PROJECT, "housing-front", "project")
         self._application("服务事项给税务局", TAX, ITEM, "tax-front", "service_item")
+        pushed = {"endpoint": RECEIVER, "object": "Push", "options": PUSHING}
+        self._application(PUSHED_TO, HOUSING, ITEM, RECEIVER, "Push", way="webservice", target=pushed)
+        self._application(CALLED_FOR, INSURANCE, COMPANY, "insurance-box", "corporation", way="webservice")
         self._application(
             "办件结果给税务局", TAX, RESULT, "tax-front", "case_result",
             items=["project_no", "result_type", "result_date", "data_version"],
@@ -329,6 +400,18 @@ def _settings_of_its_own() -> Iterator[None]:
         yield
     finally:
         os.environ.update(hidden)
+
+
+def _permit(row: Row) -> Row:
+    """A construction permit, otherwise made like any licence."""
+    number = row["certificate_number"][-5:]
+    return row | {
+        "certificate_type": "建筑工程施工许可证",
+        "certificate_name": "建筑工程施工许可证",
+        "certificate_number": f"321202{number}",
+        "certificate_holder": f"泰州{row['certificate_holder'].removeprefix('泰州').removesuffix('餐饮店')}建筑公司",
+        "issue_dept": "住房和城乡建设局",
+    }
 
 
 def _shape(kind: str, table: str) -> RecordTable:

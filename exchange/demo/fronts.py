@@ -16,7 +16,6 @@ from datetime import timedelta
 from pathlib import Path
 
 from exchange.demo.generation import START, Row
-from exchange.service import RowsService, rows_service
 from schemas import Profile
 
 
@@ -133,21 +132,39 @@ class Drop:
 
 
 class Service:
-    """A department's SOAP service: its rows in the order they were reported, page after page."""
+    """What a department's SOAP service reads (服务的数据): rows in the order they were reported, page after page.
 
-    def __init__(self, name: str, items: Sequence[str]) -> None:
-        self._rows: list[Row] = []
-        self.app: RowsService = rows_service(name, f"urn:{name}", items, self._read)
+    Args:
+        file: The department's own database.
+        items: What a row has; set when the database is made.
+    """
+
+    def __init__(self, file: Path, items: Sequence[str] = ()) -> None:
+        self._file = file
+        with closing(sqlite3.connect(file)) as connection, connection:
+            if items:
+                # The process that serves looks on while rows are reported.
+                connection.execute("PRAGMA journal_mode = WAL")
+                columns = ", ".join(f"{_quoted(item)} TEXT" for item in items)
+                connection.execute(f"CREATE TABLE reported (number INTEGER PRIMARY KEY, {columns})")
+            found = connection.execute("SELECT name FROM pragma_table_info('reported')")
+            self.items = [name for (name,) in found if name != "number"]
 
     def report(self, rows: Iterable[Row]) -> None:
         """Report rows: new, or again."""
-        self._rows.extend(rows)
+        names, marks = ", ".join(map(_quoted, self.items)), ", ".join("?" * len(self.items))
+        texts = [[None if row.get(item) is None else str(row[item]) for item in self.items] for row in rows]
+        with closing(sqlite3.connect(self._file)) as connection, connection:
+            connection.executemany(f"INSERT INTO reported ({names}) VALUES ({marks})", texts)  # noqa: S608
 
-    def _read(self, cursor: str | None, limit: int) -> tuple[list[dict[str, str | None]], str | None]:
-        first = int(cursor or 0)
-        page = self._rows[first : first + limit]
-        texts = [{item: None if value is None else str(value) for item, value in row.items()} for row in page]
-        return texts, str(first + len(page)) if page else None
+    def read(self, cursor: str | None, limit: int) -> tuple[list[dict[str, str | None]], str | None]:
+        """Rows from a cursor on, and the next cursor."""
+        with closing(sqlite3.connect(self._file)) as connection:
+            connection.row_factory = sqlite3.Row
+            found = connection.execute(
+                "SELECT * FROM reported WHERE number > ? ORDER BY number LIMIT ?", [int(cursor or 0), limit]
+            ).fetchall()
+        return [{item: row[item] for item in self.items} for row in found], str(found[-1]["number"]) if found else None
 
 
 def run_script(file: Path, script: str) -> None:

@@ -25,7 +25,7 @@ from exchange.audit import Verification
 from exchange.checks import RULES
 from exchange.demo.city import CASE, CORRECTED, INSURANCE, NAMES, PERSON, RESULT, STEP, WRONG, City
 from exchange.engine import RunResult
-from exchange.errors import Denied, Invalid, Misplaced
+from exchange.errors import Denied, HubError, Invalid, Misplaced
 from exchange.hub.oversight import RefusedRow
 from exchange.receipts import balanced
 from exchange.settings.model import PREFIX
@@ -55,6 +55,8 @@ LEGEND = """\
 过滤：不在授权的数据范围内，没有给出；拒收：不合校验规则，隔离并退回来源。
 过时：版本低于已有的，没有覆盖；未变：与已有的相同。
 服务事项按操作批次读取，有意与上次重叠，重读的行记为未变或过时。
+服务：平台读发展改革委的 SOAP 服务，写住建局的；住建局、医保局的程序则调用
+平台的接口，推送证照、读取法人。两个部门的服务和平台的接口都是独立的进程。
 """
 WIDTH = 80
 """Columns of the tables, whatever the screen has: a wider one shows no more, a narrower one folds."""
@@ -71,6 +73,8 @@ class Play:
         findings: Rows refused, or kept with a state, in both rounds.
         stopped: Why nothing more is delivered under the revoked grant.
         verification: What the log's verification found.
+        discrepancies: Where what departments sent or hold by SOAP is not what the receipts say.
+        received: What the housing office's service has: messages, rows taken out, rows held.
     """
 
     first: Sequence[RunResult]
@@ -79,6 +83,8 @@ class Play:
     findings: Sequence[RefusedRow]
     stopped: Sequence[str]
     verification: Verification
+    discrepancies: Sequence[str]
+    received: tuple[int, int, int]
 
     @property
     def runs(self) -> list[RunResult]:
@@ -92,8 +98,8 @@ class Play:
 
     @property
     def well(self) -> bool:
-        """Whether every book balances and the log verifies."""
-        return not self.unbalanced and self.verification.verified
+        """Whether every book balances, the log verifies, and departments have what the receipts say."""
+        return not self.unbalanced and self.verification.verified and not self.discrepancies
 
 
 class Screen:
@@ -131,7 +137,7 @@ def run(*, as_json: bool = False, home: Path | None = None) -> int:
         home: Where to make it; by default a fresh folder, kept for looking at.
 
     Returns:
-        Exit status: 0 only if every book balances and the log verifies.
+        Exit status: 0 only if every book balances, the log verifies, and departments have what the receipts say.
 
     Raises:
         Misplaced: There is something in that home already.
@@ -144,6 +150,8 @@ def run(*, as_json: bool = False, home: Path | None = None) -> int:
     with closing(City(home)) as city:
         play = _play(city, screen)
     if as_json:
+        for line in play.discrepancies:
+            screen.say(line)
         document = json.dumps(_document(home, play), ensure_ascii=False, indent=2) + "\n"
         sys.stdout.flush()
         sys.stdout.buffer.write(document.encode())
@@ -212,15 +220,21 @@ def _play(city: City, screen: Screen) -> Play:
         findings=hub.oversight.quarantine(by=auditor),
         stopped=stopped,
         verification=hub.oversight.verify(by=auditor),
+        discrepancies=city.discrepancies([*first, *second]),
+        received=city.received([*first, *second]),
     )
 
 
 def _round(city: City, skip: str = "") -> list[RunResult]:
     """Run every exchange once, synchronisations first."""
-    by = city.actor("integrator")
     standing = [status for status in city.hub.oversight.status() if status.id != skip]
     standing.sort(key=lambda status: (status.kind == "sharing", status.resource, status.recipient))
-    return [city.hub.oversight.run(status.id, by=by) for status in standing]
+    try:
+        return [city.run(one.id) for one in standing]
+    except HubError:
+        # What is behind it may be a service that is gone.
+        city.demand_running()
+        raise
 
 
 # --- for programs ------------------------------------------------------------------------------
@@ -277,7 +291,7 @@ def _noteworthy(city: City, play: Play) -> Iterator[str]:
     """What in the tables is worth a second look."""
     refused = [finding for finding in play.findings if not finding.kept]
     rules = Counter(RULES[finding.rule].title for finding in refused)
-    yield "造错 {} 行，拒收 {} 行，其中 {} 行改正后收下；理由写回前置库和文件：".format(
+    yield "造错 {} 行，拒收 {} 行，其中 {} 行改正后收下；理由写回前置库、文件和应答：".format(
         sum(WRONG.values()), _sum(play.runs, "refused"), CORRECTED
     )
     yield from (f"  {title} {count}" for title, count in rules.items())
@@ -289,6 +303,14 @@ def _noteworthy(city: City, play: Play) -> Iterator[str]:
     left = _sum([result for result in play.second if _to(result, PERSON, INSURANCE)], "deleted")
     yield "医保局只得到海陵、高港两区的人，姓名脱敏；它的系统两轮各读到新行 {}、{} 行，".format(*play.insured)
     yield f"迁出两区的 {left} 人已从它的表中收回。"
+    messages, gone, held = play.received
+    yield f"住建局的服务收到 {messages} 份报文，其中删除 {gone} 行，现有 {held} 行服务事项；"
+    sent = city.programmes.pushed.values()
+    yield f"它的程序推送 {sum(one.rows for one in sent)} 行，收下 {sum(one.accepted for one in sent)} 行；"
+    read = city.programmes.fetched.values()
+    pages, rows = sum(one.pages for one in read), sum(one.put + one.gone for one in read)
+    agreed = "有不符" if play.discrepancies else "逐笔相符"
+    yield f"医保局的程序分 {pages} 页读到 {rows} 行。以上与平台的回执{agreed}。"
     for title, reasons in city.refused.items():
         yield f"未同意“{title}”："
         yield from (f"  {reason}" for reason in reasons)
@@ -302,6 +324,7 @@ def _verdict(play: Play, seconds: float) -> Iterator[str]:
     log = "核验通过" if verification.verified else "核验不通过"
     yield f"账目：{len(play.runs)} 笔，{books}。日志：{verification.events} 条，{log}。用时 {seconds:.0f} 秒。"
     yield from (f"  账不平：交换 {result.plan.exchange}，批次 {result.id}" for result in play.unbalanced)
+    yield from (f"  {line}" for line in play.discrepancies)
     yield from (f"  日志：{fault.place}：{fault.message}" for fault in verification.faults)
 
 

@@ -16,11 +16,44 @@ from typing import IO, Self, cast
 from wsgiref.simple_server import ServerHandler, WSGIRequestHandler, WSGIServer
 from wsgiref.types import WSGIApplication
 
+from adapters.base import DELETE, OPERATION
+from adapters.errors import Refused
 from adapters.webservice import xml
+from adapters.webservice.desk import (
+    Caller,
+    Desk,
+    Direction,
+    Offer,
+    Page,
+    Password,
+    Pushed,
+    ReceiptAnswer,
+    RefusedPush,
+    Shown,
+)
 from adapters.webservice.server import RowsService, rows_service
 from exchange.errors import Invalid
 
-__all__ = ["RowsService", "RunningServer", "rows_service", "serve"]
+# What whoever opens a desk of their own needs of the port, besides the servers.
+__all__ = [
+    "DELETE",
+    "OPERATION",
+    "Caller",
+    "Desk",
+    "Direction",
+    "Offer",
+    "Page",
+    "Password",
+    "Pushed",
+    "ReceiptAnswer",
+    "Refused",
+    "RefusedPush",
+    "RowsService",
+    "RunningServer",
+    "Shown",
+    "rows_service",
+    "serve",
+]
 
 _log = logging.getLogger(__name__)
 

@@ -6,13 +6,15 @@ import csv
 import io
 import sqlite3
 from collections.abc import Iterable
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 from stdnum.cn import uscc
 from stdnum.iso7064 import mod_11_2, mod_11_10, mod_37_36
+
+from exchange.demo.city import City
 
 Rows = dict[str, dict[str, Any]]
 
@@ -95,3 +97,41 @@ def masked(name: str) -> str:
 def supplementary(text: str) -> bool:
     """Whether there is a character beyond the basic plane in it."""
     return any(ord(letter) > 0xFFFF for letter in text)
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs; one that nobody has waited for has ended."""
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return status.rpartition(")")[2].split()[0] not in ("Z", "X")
+
+
+def group(leader: int) -> list[int]:
+    """The processes of a process group."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = place.read_text(encoding="utf-8").rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if int(fields[2]) == leader:
+            found.append(int(place.parent.name))
+    return found
+
+
+def services(home: Path) -> list[int]:
+    """The processes of services whose files are in a home."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            words = place.read_bytes().decode(errors="replace").split("\0")
+            if "exchange.demo.services" in words and any(word.startswith(str(home)) for word in words):
+                found.append(int(place.parent.name))
+    return [pid for pid in found if alive(pid)]
+
+
+def family(city: City) -> list[int]:
+    """The services of a city, and what they have started."""
+    return [pid for process in city.processes for pid in group(process.pid)]

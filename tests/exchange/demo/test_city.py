@@ -10,10 +10,10 @@ import threading
 from collections import Counter
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
-from sqlalchemy import make_url
 
 from exchange.demo import city as module
 from exchange.demo.city import (
@@ -22,13 +22,16 @@ from exchange.demo.city import (
     COMPANY,
     CORRECTED,
     DEVELOPMENT,
+    HOUSING,
     INSURANCE,
     ITEM,
     LICENCE,
     MARKET,
+    PERMIT,
     PERSON,
     POLICE,
     PROJECT,
+    PUSHED_TO,
     RESULT,
     STEP,
     WRONG,
@@ -44,7 +47,9 @@ from tests.exchange.demo.conftest import Shown
 from tests.exchange.demo.eyes import (
     GRANTED_DISTRICTS,
     Rows,
+    alive,
     csv_files,
+    family,
     latest,
     masked,
     one,
@@ -107,13 +112,18 @@ def operations(home: Path) -> Rows:
 
 def projects(shown: Shown) -> Rows:
     """What the service would answer, the last report of each project, its code written as in the code list."""
-    rows = shown.city._service._read(None, 1000)[0]
+    rows = shown.city._service.read(None, 1000)[0]
     return latest(({**row, "project_type": (row["project_type"] or "").upper()} for row in rows), "project_code")
 
 
 def licences(home: Path) -> Rows:
     taken = home / "fronts" / "market-drop" / "taken"
     return latest((row for rows in csv_files(taken, "gb18030") for row in rows), "certificate_source_id")
+
+
+def permits(home: Path) -> Rows:
+    """What the housing office's programme had to push."""
+    return latest(query(home / "fronts" / "housing-permits.db", "SELECT * FROM reported"), "certificate_source_id")
 
 
 def people_granted(home: Path) -> Rows:
@@ -156,7 +166,7 @@ def test_every_resource_was_approved_twice_by_different_people(home: Path) -> No
     for move in moves:
         if move["action"] in ("agree_registration", "agree_publication"):
             approvers.setdefault(move["resource"], set()).add(move["actor"])
-    assert len(approvers) == one(home / "hub.db", "SELECT count(*) FROM resource") == 9
+    assert len(approvers) == one(home / "hub.db", "SELECT count(*) FROM resource") == 10
     assert all(len(names) == 2 for names in approvers.values())
 
 
@@ -172,7 +182,7 @@ def test_what_is_wrong_is_refused_and_nothing_else(home: Path) -> None:
     assert Counter(row["resource"] for row in refused) == WRONG
     assert Counter(row["rule"] for row in refused) == {
         "identity_number": 3, "mandatory": 3, "code_list": 3, "type": 3,
-        "credit_code": 6, "licence_identifier": 3, "project_code": 2,
+        "credit_code": 6, "licence_identifier": 5, "project_code": 2,
     }  # fmt: skip
     assert all((home / "payload" / row["file"]).exists() for row in refused)
 
@@ -260,9 +270,11 @@ def test_the_library_holds_what_is_right_as_last_reported(shown: Shown) -> None:
     assert {row["shutong_provider"] for row in found.values()} == {DEVELOPMENT}
 
     found = held("up_lic_data", "certificate_source_id")
-    assert {key: pick(row, LICENCE_ITEMS) for key, row in found.items()} == {
-        key: pick(row, LICENCE_ITEMS) for key, row in licences(home).items() if right_licence(key)
-    }
+    for provider, reported in ((MARKET, licences(home)), (HOUSING, permits(home))):
+        mine = {key: row for key, row in found.items() if row["shutong_provider"] == provider}
+        assert {key: pick(row, LICENCE_ITEMS) for key, row in mine.items()} == {
+            key: pick(row, LICENCE_ITEMS) for key, row in reported.items() if right_licence(key)
+        }
 
     found = held("up_task_general_basic", "task_guid")
     assert {key: pick(row, ("task_code", "task_version", "promise_day")) for key, row in found.items()} == {
@@ -431,7 +443,7 @@ def test_a_revoked_grant_delivers_nothing_more_and_takes_nothing_away(shown: Sho
 
 def test_who_was_refused_has_nothing(home: Path) -> None:
     states = Counter(row["state"] for row in query(home / "hub.db", "SELECT state FROM application"))
-    assert states == {"refused": 2, "granted": 6}
+    assert states == {"refused": 2, "granted": 8}
     decisions = query(home / "hub.db", "SELECT * FROM decision WHERE NOT approved")
     assert sorted(row["decider"] == "platform" for row in decisions) == [False, True]
     assert all(json.loads(row["reasons"]) for row in decisions)
@@ -461,6 +473,34 @@ def test_rare_characters_survive_in_all_three_ways(shown: Shown) -> None:
     assert set("".join(row["name"] for row in people_held)) >= set(RARE)
 
 
+# --- what went by SOAP ---------------------------------------------------------------------------
+
+
+def test_the_housing_office_s_service_holds_the_items_that_stand(shown: Shown) -> None:
+    folder = shown.home / "fronts" / "housing-service"
+    rows = query(folder / "received.db", "SELECT * FROM service_item")
+    held = {row["task_guid"]: row for row in rows}
+    wanted = ("task_name", "task_version", "promise_day")
+    standing = {key: row for key, row in operations(shown.home).items() if row["cd_operation"] != "D"}
+    assert {key: pick(row, wanted) for key, row in held.items()} == {
+        key: pick(row, wanted) for key, row in standing.items()
+    }
+    assert len(held) == len(rows) == 58
+
+
+def test_its_messages_are_those_of_the_deliveries(shown: Shown) -> None:
+    messages = query(shown.home / "fronts" / "housing-service" / "received.db", "SELECT * FROM message")
+    runs = [run for run in shown.play.runs if run.plan.exchange == f"share-{shown.city.grants[PUSHED_TO]}"]
+    assert [run.plan.way for run in runs] == ["webservice"] * 2
+    for run in runs:
+        delivery = one(shown.home / "hub.db", "SELECT delivery FROM run WHERE id = ?", run.id)
+        mine = [each for each in messages if each["id"].startswith(delivery)]
+        assert sum(each["put"] for each in mine) == run.counts["written"] - run.counts["deleted"]
+        assert sum(each["gone"] for each in mine) == run.counts["deleted"]
+    assert [run.counts["deleted"] for run in runs] == [0, 2]
+    assert shown.play.received == (len(messages), 2, 58)
+
+
 # --- what the hub says, and what it does not -----------------------------------------------------
 
 
@@ -479,15 +519,17 @@ def test_counts_are_what_the_databases_hold(shown: Shown) -> None:
     home = shown.home
     library = home / "library.db"
     tables = {
-        PERSON: "population", COMPANY: "up_uc_corporator_identity", LICENCE: "up_lic_data",
+        PERSON: "population", COMPANY: "up_uc_corporator_identity", LICENCE: "up_lic_data", PERMIT: "up_lic_data",
         PROJECT: "investment_project", ITEM: "up_task_general_basic", CASE: "up_pro_accept",
         STEP: "up_pro_process", RESULT: "up_pro_result",
     }  # fmt: skip
     second = {r.plan.resource: r.counts for r in shown.play.second if r.plan.kind == "synchronisation"}
     assert set(second) == set(tables)
     for resource, name in tables.items():
-        moved = one(library, f"SELECT count(*) FROM {name} WHERE shutong_serial = 2")
-        gone = one(library, "SELECT count(*) FROM shutong_tombstone WHERE object = ? AND serial = 2", name)
+        # Licences of two departments go into one table in turn.
+        serial = {LICENCE: 3, PERMIT: 4}.get(resource, 2)
+        moved = one(library, f"SELECT count(*) FROM {name} WHERE shutong_serial = ?", serial)
+        gone = one(library, "SELECT count(*) FROM shutong_tombstone WHERE object = ? AND serial = ?", name, serial)
         assert (moved, gone) == (
             second[resource]["written"] - second[resource]["deleted"],
             second[resource]["deleted"],
@@ -497,37 +539,42 @@ def test_counts_are_what_the_databases_hold(shown: Shown) -> None:
 def test_the_city_s_configuration_can_be_read_again(home: Path) -> None:
     folder = home / "configuration"
     assert {path.stem for path in folder.glob("*.yaml")} == {"departments", "endpoints", "resources"}
-    assert len(list(folder.glob("application-*.json"))) == 8
+    assert len(list(folder.glob("application-*.json"))) == 10
     endpoints = yaml.safe_load((folder / "endpoints.yaml").read_text(encoding="utf-8"))["endpoints"]
-    places = [Path(e["options"].get("path") or e["options"]["root"]) for e in endpoints if e["kind"] != "webservice"]
+    places = [
+        Path(e["options"].get("path") or e["options"]["root"]) for e in endpoints if e["kind"] in ("database", "files")
+    ]
     assert all(place.is_relative_to(home) and place.exists() for place in places)
 
 
 # --- making and closing it -----------------------------------------------------------------------
 
 
-def port(home: Path) -> int:
-    endpoints = yaml.safe_load((home / "configuration" / "endpoints.yaml").read_text(encoding="utf-8"))["endpoints"]
-    (url,) = [endpoint["options"]["url"] for endpoint in endpoints if endpoint["kind"] == "webservice"]
-    found = make_url(url).port
-    assert found is not None
-    return found
-
-
-def answers(number: int) -> bool:
+def answers(address: str) -> bool:
     with socket.socket() as line:
-        return line.connect_ex(("127.0.0.1", number)) == 0
+        return line.connect_ex(("127.0.0.1", urlsplit(address).port or 0)) == 0
+
+
+def addresses(city: City, home: Path) -> list[str]:
+    endpoints = yaml.safe_load((home / "configuration" / "endpoints.yaml").read_text(encoding="utf-8"))["endpoints"]
+    return [*(each["options"]["url"] for each in endpoints if each["kind"] == "webservice"), city.programmes.door]
 
 
 def test_a_city_answers_until_it_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SHUTONG_DATABASE_URL", f"sqlite:///{tmp_path / 'somebody.db'}")
     threads = threading.active_count()
     city = City(tmp_path / "city")
-    assert answers(port(tmp_path / "city"))
+    places = addresses(city, tmp_path / "city")
+    assert len(places) == 3
+    assert all(map(answers, places))
+    pids = family(city)
+    assert len(pids) >= 5, "the two behind a real server have a process that works for them"
+    city.demand_running()
     assert os.environ["SHUTONG_DATABASE_URL"] == f"sqlite:///{tmp_path / 'somebody.db'}"
     city.close()
     city.close()
-    assert not answers(port(tmp_path / "city"))
+    assert not any(map(answers, places))
+    assert not any(map(alive, pids))
     assert threading.active_count() == threads
     assert not (tmp_path / "somebody.db").exists()
     assert (tmp_path / "city" / "hub.db").exists()
@@ -537,14 +584,18 @@ def test_a_city_answers_until_it_is_closed(tmp_path: Path, monkeypatch: pytest.M
 def test_a_city_that_was_not_finished_leaves_nothing_running(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: BaseException
 ) -> None:
-    def fail(*_: object) -> None:
+    pids: list[int] = []
+
+    def fail(city: City, _: object) -> None:
+        pids.extend(family(city))
         raise failure
 
     threads = threading.active_count()
     monkeypatch.setattr(module.City, "_describe", fail)
     with pytest.raises(type(failure)):
         City(tmp_path / "city")
-    assert not answers(port(tmp_path / "city"))
+    assert len(pids) >= 4
+    assert not any(map(alive, pids))
     assert threading.active_count() == threads
 
 

@@ -143,18 +143,21 @@ def test_a_drop_has_a_manifest_beside_the_file(tmp_path: Path) -> None:
     assert manifest == {"rows": 2, "sha256": hashlib.sha256(content).hexdigest()}
 
 
-def test_a_service_gives_its_rows_page_after_page() -> None:
-    service = Service("Things", ["no", "name", "amount"])
-    assert service._read(None, 2) == ([], None)
-    service.report([{"no": "1", "amount": 7}, {"no": "2", "name": None}])
-    service.report([{"no": "1", "amount": 8}])
-    rows, cursor = service._read(None, 2)
-    assert rows == [{"no": "1", "amount": "7"}, {"no": "2", "name": None}]
-    rows, cursor = service._read(cursor, 2)
-    assert rows == [{"no": "1", "amount": "8"}]
-    assert service._read(cursor, 2) == ([], None)
-    service.report([{"no": "3"}])
-    assert service._read(cursor, 2)[0] == [{"no": "3"}]
+def test_a_service_gives_its_rows_page_after_page(tmp_path: Path) -> None:
+    made = Service(tmp_path / "things.db", ["no", "name", "amount"])
+    # The process that serves opens what the department has made.
+    service = Service(tmp_path / "things.db")
+    assert service.items == made.items == ["no", "name", "amount"]
+    assert service.read(None, 2) == ([], None)
+    made.report([{"no": "1", "amount": 7}, {"no": "2", "name": None}])
+    made.report([{"no": "1", "amount": 8, "other": "x"}])
+    rows, cursor = service.read(None, 2)
+    assert rows == [{"no": "1", "name": None, "amount": "7"}, {"no": "2", "name": None, "amount": None}]
+    rows, cursor = service.read(cursor, 2)
+    assert rows == [{"no": "1", "name": None, "amount": "8"}]
+    assert service.read(cursor, 2) == ([], None)
+    made.report([{"no": "3"}])
+    assert service.read(cursor, 2)[0] == [{"no": "3", "name": None, "amount": None}]
 
 
 def test_a_script_is_run_as_it_is(tmp_path: Path) -> None:

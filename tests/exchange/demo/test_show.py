@@ -12,6 +12,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -28,13 +29,13 @@ from exchange.demo import run, show
 from exchange.demo.city import CASE, PERSON, WRONG, City
 from exchange.demo.show import LEGEND, WIDTH, Screen
 from exchange.engine import RunResult
-from exchange.errors import Invalid, Misplaced
+from exchange.errors import Failed, Invalid, Misplaced
 from exchange.hub.oversight import Oversight
 from exchange.identity import Actor
 from exchange.receipts import BALANCE
 from schemas import record_classes
 from tests.exchange.demo.conftest import ROOT, Shown, Told
-from tests.exchange.demo.eyes import one, query
+from tests.exchange.demo.eyes import one, query, services
 
 ONE_EXCHANGE = "sync-102001001-0001"
 
@@ -70,7 +71,7 @@ def test_there_is_one_entry_for_each_run_and_the_databases_say_the_same(told: To
     entries = told.document["exchanges"]
     runs = query(told.home / "hub.db", "SELECT * FROM run ORDER BY started_at")
     assert [entry["id"] for entry in entries] == [run["exchange"] for run in runs]
-    assert len(entries) == 14 + 13
+    assert len(entries) == 17 + 16
     assert {run["state"] for run in runs} == {"settled"}
     names = ("read", *BALANCE, "deleted")
     for entry, run_row in zip(entries, runs, strict=True):
@@ -89,11 +90,11 @@ def test_the_ledgers_beside_the_rows_say_the_same(told: Told) -> None:
     ]:
         for row in query(file, "SELECT exchange, counts FROM shutong_ledger ORDER BY committed_at"):
             kept.setdefault(row["exchange"], []).append(json.loads(row["counts"]))
-    files = {
-        entry["id"] for entry in told.document["exchanges"] if entry["way"] == "file" and entry["kind"] == "sharing"
+    others = {
+        entry["id"] for entry in told.document["exchanges"] if entry["way"] != "database" and entry["kind"] == "sharing"
     }
-    assert len(files) == 1
-    for exchange in {entry["id"] for entry in told.document["exchanges"]} - files:
+    assert len(others) == 3, "a file, a service and a box have no table beside the rows"
+    for exchange in {entry["id"] for entry in told.document["exchanges"]} - others:
         entries = [entry for entry in told.document["exchanges"] if entry["id"] == exchange]
         assert [(c["written"], c["deleted"], c["unchanged"], c["superseded"]) for c in kept[exchange]] == [
             (e["written"], e["deleted"], e["unchanged"], e["superseded"]) for e in entries
@@ -102,7 +103,7 @@ def test_the_ledgers_beside_the_rows_say_the_same(told: Told) -> None:
 
 def test_only_changes_move_in_the_second_round(told: Told) -> None:
     entries = told.document["exchanges"]
-    first, second = entries[:14], entries[14:]
+    first, second = entries[:17], entries[17:]
     assert sum(entry["written"] for entry in second) < sum(entry["written"] for entry in first) / 10
     assert sum(entry["refused"] for entry in first) == sum(WRONG.values())
     assert sum(entry["refused"] for entry in second) == 0
@@ -152,7 +153,7 @@ def test_it_takes_less_than_a_minute(told: Told) -> None:
 def test_a_visitor_sees_every_run_with_its_figures(shown: Shown) -> None:
     assert shown.status == 0
     rows = [re.split(r"  +", line) for line in shown.lines if "→" in line and "提供" not in line]
-    assert len(rows) == len(shown.play.runs) == 27
+    assert len(rows) == len(shown.play.runs) == 33
     for row, result in zip(rows, shown.play.runs, strict=True):
         names = ("read", "filtered", "refused", "unchanged", "superseded", "written", "deleted")
         assert [int(cell) for cell in " ".join(row[3:]).split()] == [result.counts[name] for name in names]
@@ -205,7 +206,7 @@ def test_what_is_said_beside_the_tables_is_true(shown: Shown) -> None:
         assert all(reason in text for reason in reasons)
     assert f"不再送达“{show.REVOKED}”：授权 {shown.city.grants[show.REVOKED]} 已撤销" in text
     events = shown.play.verification.events
-    assert f"账目：27 笔，每一笔都平。日志：{events} 条，核验通过。" in text
+    assert f"账目：33 笔，每一笔都平。日志：{events} 条，核验通过。" in text
     listed = re.findall(r"^  (\S+) (\d+)$", text, re.MULTILINE)
     assert sum(int(count) for _, count in listed) == refused
 
@@ -274,7 +275,7 @@ def test_the_table_is_whole_on_every_terminal(
     text = re.sub(r"\x1b\[[\d;]*m", "", terminal.getvalue())
     assert "…" not in text
     table = [line for line in shown.lines if "→" in line and line.startswith(("库表", "服务", "文件"))]
-    assert [line for line in text.splitlines() if "→" in line and "提供" not in line] == table[:14]
+    assert [line for line in text.splitlines() if "→" in line and "提供" not in line] == table[:17]
 
 
 def test_a_long_line_is_not_broken(terminal: Terminal) -> None:
@@ -451,12 +452,53 @@ def test_whoever_presses_ctrl_c_is_told_so(tmp_path: Path) -> None:
         for line in process.stdout:
             if line.startswith("第一轮"):
                 break
+        assert services(tmp_path / "city")
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 130
+        assert services(tmp_path / "city") == []
         told = process.stderr.read()
     assert "已中断" in told
     assert "Traceback" not in told
     assert (tmp_path / "city" / "hub.db").exists(), "it is kept for looking at"
+
+
+def test_a_demonstration_that_is_killed_leaves_nothing_running(tmp_path: Path) -> None:
+    with called(tmp_path / "city") as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.startswith("第一轮"):
+                break
+        assert len(services(tmp_path / "city")) >= 3
+        process.kill()
+        process.wait(60)
+        until = time.monotonic() + 30
+        while services(tmp_path / "city") and time.monotonic() < until:
+            time.sleep(0.1)
+        assert services(tmp_path / "city") == []
+
+
+@pytest.mark.parametrize("killed", ["住建局的服务", "平台的服务接口"])
+def test_a_service_that_is_killed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed: str) -> None:
+    carried_out = show._round
+
+    def killing(city: City, skip: str = "") -> list[RunResult]:
+        (process,) = [each for each in city.processes if each.name == killed]
+        os.killpg(process.pid, signal.SIGKILL)
+        return carried_out(city, skip)
+
+    monkeypatch.setattr(show, "_round", killing)
+    with pytest.raises(Failed, match=f"{killed}意外停止（信号 9）") as raised:
+        run(home=tmp_path / "city")
+    assert str(tmp_path / "city" / "logs") in raised.value.remedy
+    assert services(tmp_path / "city") == []
+
+
+def test_what_is_not_as_the_receipts_say_ends_with_status_1(shown: Shown) -> None:
+    play = replace(shown.play, discrepancies=["住建局的服务收到 1 行，与回执 R1 不符"])
+    assert (shown.play.well, play.well) == (True, False)
+    assert "  住建局的服务收到 1 行，与回执 R1 不符" in list(show._verdict(play, 1))
+    assert any(line.endswith("以上与平台的回执有不符。") for line in show._noteworthy(shown.city, play))
+    assert "以上与平台的回执逐笔相符。" in shown.text
 
 
 def test_whoever_stops_reading_is_no_error(tmp_path: Path) -> None:

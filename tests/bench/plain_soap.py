@@ -16,6 +16,8 @@ from decimal import Decimal
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, make_server
 
+import requests
+
 PAGE = 1000
 NAMESPACE = "urn:bench:plain"
 
@@ -83,11 +85,13 @@ def served(rows: int) -> Iterator[str]:
             process.stdin.close()
 
 
-def client(url: str) -> Any:
+@contextmanager
+def client(url: str) -> Iterator[Any]:
     """zeep's own client."""
     import zeep
 
-    return zeep.Client(url)
+    with requests.Session() as session:
+        yield zeep.Client(url, transport=zeep.Transport(session=session))
 
 
 def read(service: Any, rows: int) -> float:

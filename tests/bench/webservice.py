@@ -171,8 +171,7 @@ def read(server: PostgreSQLServer, folder: Path, *, rows: int, plainly: int, nam
     found: dict[bool, list[float]] = {False: [], True: []}
     peaks = {}
     plain = []
-    with plain_soap.served(plainly) as url:
-        client = plain_soap.client(url)
+    with plain_soap.served(plainly) as url, plain_soap.client(url) as client:
         for packed in (False, True):
             (folder / f"{packed}").mkdir()
             with reading(server, folder / f"{packed}", rows, packed=packed) as once, watched() as peak:
@@ -200,9 +199,8 @@ def push(server: PostgreSQLServer, folder: Path, *, rows: int, plainly: int, nam
         county = ServiceCounty(home, database, f"{typed(address, 'w')}?wsdl", reads=False)
         county.build()
         county.fill(1, rows)
-        client = plain_soap.client(url)
         try:
-            with closing(open_hub(home)) as hub, watched() as peak:
+            with plain_soap.client(url) as client, closing(open_hub(home)) as hub, watched() as peak:
                 for number in range(ROUNDS):
                     plain.append(plainly / plain_soap.push(client, plainly))
                     mine.append(_run(county, hub, county.granted(f"p{number}"), rows))
@@ -220,22 +218,20 @@ def _answers(address: str, rows: int) -> Iterator[bytes]:
     shown = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
     headers = {"Content-Type": "text/xml; charset=utf-8", "SOAPAction": '""', "Authorization": f"Basic {shown}"}
     parts = urlsplit(address)
-    line = http.client.HTTPConnection(parts.hostname or "", parts.port)
-    cursor = ""
-    while True:
-        asked = (
-            f'<soap:Envelope xmlns:soap="{_SOAP}"><soap:Body><Query xmlns="{typed_namespace(CODE, 1, "read")}">'
-            f"{cursor and f'<cursor>{cursor}</cursor>'}<limit>{rows}</limit></Query></soap:Body></soap:Envelope>"
-        )
-        line.request("POST", urlsplit(typed(address, "r")).path, asked.encode(), headers)
-        response = line.getresponse()
-        body = response.read()
-        assert response.status == 200, body[:500]
-        yield body
-        tail = body[-200:].decode("utf-8", "replace")
-        cursor = tail.partition("<nextCursor>")[2].partition("</nextCursor>")[0]
-        if not cursor:
-            return
+    cursor: str | None = ""
+    with closing(http.client.HTTPConnection(parts.hostname or "", parts.port)) as line:
+        while cursor is not None:
+            asked = (
+                f'<soap:Envelope xmlns:soap="{_SOAP}"><soap:Body><Query xmlns="{typed_namespace(CODE, 1, "read")}">'
+                f"{cursor and f'<cursor>{cursor}</cursor>'}<limit>{rows}</limit></Query></soap:Body></soap:Envelope>"
+            )
+            line.request("POST", urlsplit(typed(address, "r")).path, asked.encode(), headers)
+            response = line.getresponse()
+            body = response.read()
+            assert response.status == 200, body[:500]
+            yield body
+            tail = body[-200:].decode("utf-8", "replace")
+            cursor = tail.partition("<nextCursor>")[2].partition("</nextCursor>")[0] or None
 
 
 def alone(server: PostgreSQLServer, folder: Path, *, rows: int, name: str = "alone") -> list[Result]:
@@ -250,9 +246,9 @@ def alone(server: PostgreSQLServer, folder: Path, *, rows: int, name: str = "alo
             size = sum(map(len, _answers(address, PAGE)))
             drained.append(time.perf_counter() - begun)
         pages = list(_answers(address, PAGE))
-        description = http.client.HTTPConnection(urlsplit(address).hostname or "", urlsplit(address).port)
-        description.request("GET", f"{urlsplit(typed(address, 'r')).path}?wsdl")
-        wsdl = description.getresponse().read()
+        with closing(http.client.HTTPConnection(urlsplit(address).hostname or "", urlsplit(address).port)) as line:
+            line.request("GET", f"{urlsplit(typed(address, 'r')).path}?wsdl")
+            wsdl = line.getresponse().read()
         peak = peak_of(pid)
     with _foreign(wsdl, address, pages) as url:
         options = WebServiceEndpoint.options_type.model_validate({"url": url, "address": url, "largest": 256 << 20})

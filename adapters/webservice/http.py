@@ -89,6 +89,7 @@ class Line:
         credentials: User and password for basic authentication.
         ca: File of the certificates to trust instead of the public ones.
         certificate: Files of our own certificate and its key, where the service asks for one.
+        kept: The connection is kept from one exchange to the next; then no two of them may run together.
     """
 
     def __init__(
@@ -97,6 +98,8 @@ class Line:
         credentials: tuple[str, str] | None = None,
         ca: Path | None = None,
         certificate: tuple[Path, Path] | None = None,
+        *,
+        kept: bool = False,
     ) -> None:
         self._limits = limits
         self._watch = _Watch()
@@ -108,8 +111,9 @@ class Line:
         if certificate is not None:
             self._session.cert = (str(certificate[0]), str(certificate[1]))
         self._session.headers.update(
-            {"User-Agent": "shutong", "Accept-Encoding": "identity", "Connection": "close", "Accept": "text/xml, */*"}
+            {"User-Agent": "shutong", "Accept-Encoding": "identity", "Accept": "text/xml, */*"}
         )
+        self._session.headers["Connection"] = "keep-alive" if kept else "close"
         adapter = _WatchedAdapter(self._watch)
         self._session.mount("http://", adapter)
         self._session.mount("https://", adapter)
@@ -182,7 +186,9 @@ class _Watch:
     @contextmanager
     def until(self, seconds: float) -> Iterator[None]:
         self.expired = False
-        self._sockets.clear()
+        with self._lock:
+            # Those of connections that are kept are watched on.
+            self._sockets = [each for each in self._sockets if each.fileno() >= 0]
         self._left = seconds
         self._start()
         try:

@@ -37,7 +37,9 @@ from adapters.webservice.signing import Gateway, ShortLived, Signature, Username
 from adapters.webservice.sink import WebServiceSink
 from adapters.webservice.source import WebServiceSource, asking_of, shape_of, unfit
 
-_CAPABILITIES = Capabilities(way="webservice", captures=frozenset({"snapshot", "batches"}), delivers=True, looks_up=True)
+_CAPABILITIES = Capabilities(
+    way="webservice", captures=frozenset({"snapshot", "batches"}), delivers=True, looks_up=True
+)
 
 
 class WebServiceOptions(Options):

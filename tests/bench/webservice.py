@@ -29,7 +29,7 @@ from lxml import etree
 from catalog import EndpointSpec
 from exchange.hub import Hub, open_hub
 from tests.bench import plain_soap
-from tests.bench.county import CODE, GRANTED, County
+from tests.bench.county import CODE, GRANTED, HUB, County
 from tests.bench.door import PASSWORD, USER
 from tests.bench.report import Result, told, watched
 from tests.support.servers import PostgreSQLServer
@@ -91,7 +91,8 @@ def service(folder: Path, rows: int, *, written: Sequence[str] = ()) -> Iterator
     home = folder / "service"
     home.mkdir(exist_ok=True)
     (home / "shutong.toml").write_text(
-        '[soap]\nport = 0\nworkers = 1\npage = 50000\ndesk = "tests.bench.door:open_desk"\n', encoding="utf-8"
+        f'hub_department = "{HUB}"\n[soap]\nport = 0\nworkers = 1\npage = 50000\ndesk = "tests.bench.door:open_desk"\n',
+        encoding="utf-8",
     )
     environment = {**os.environ, "BENCH_ROWS": str(rows), "BENCH_WRITTEN": ",".join(written)}
     program = [sys.executable, "-m", "tests.bench.door", str(home)]
@@ -357,11 +358,19 @@ def drain(url: str, rows: str) -> None:
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
 
 
+def lookup(server: PostgreSQLServer, folder: Path, *, queries: int) -> list[Result]:
+    """Single rows through the hub, beside the same ones straight from the service; ratio: how many times as many."""
+    from tests.bench.lookup import lookup as compared
+
+    return compared(server, folder, queries=queries)
+
+
 PARTS: dict[str, Callable[[PostgreSQLServer, Path], list[Result]]] = {
     "read": lambda server, folder: read(server, folder, rows=500_000, plainly=20_000),
     "push": lambda server, folder: push(server, folder, rows=500_000, plainly=20_000),
     "alone": lambda server, folder: alone(server, folder, rows=500_000),
     "memory": lambda server, folder: memory(server, folder, rows=(10_000, 2_000_000)),
+    "lookup": lambda server, folder: lookup(server, folder, queries=2_000),
 }
 
 

@@ -76,7 +76,7 @@ class Place(ABC):
         """Let the rows of a case lie there, by the department's own hands, and say how they are read."""
 
     def ask(self, case: Case) -> Binding:
-        """The same as :meth:`provide`, but so that single rows can be asked for, where the place can be asked at all."""
+        """The same as :meth:`provide`, but so that single rows can be asked for, where they can be at all."""
         return self.provide(case)
 
     def outbox(self, case: Case) -> Binding:

@@ -89,7 +89,9 @@ def test_document_literal_is_read_by_page_number(literal: Endpoint) -> None:
 def test_single_rows_are_asked_for_by_their_key(literal: Endpoint) -> None:
     lookup = {"operation": "getRecord", "key": {"number": "head/no"}, "row": "record"}
     options = {"row": "result/record", "total": "total", "lookup": lookup, **PAGED}
-    binding = Binding(object="getRecords", columns={"number": "no", "holder": "owner"}, key=("number",), options=options)
+    binding = Binding(
+        object="getRecords", columns={"number": "no", "holder": "owner"}, key=("number",), options=options
+    )
     assert literal.check(binding, pa.schema([]), sink=False) == []
     with literal.source(binding) as source:
         for number in (2, 3, 9):

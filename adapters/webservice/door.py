@@ -314,7 +314,9 @@ class _Conversation:
         return Arguments(self._message.arguments, self._namespace, known)
 
     def _offer(self, caller: Caller, arguments: Arguments, direction: Direction) -> Offer:
-        return self._current(self._desk.offer(caller, self._place.resource or arguments.required("resource"), direction))
+        return self._current(
+            self._desk.offer(caller, self._place.resource or arguments.required("resource"), direction)
+        )
 
     def _current(self, offer: Offer) -> Offer:
         """The offer, unless a service description of another version was asked by."""

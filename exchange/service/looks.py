@@ -102,12 +102,12 @@ class Looks:
                 self._known.pop(about, None)
         reach = self.reach(caller, resource, find)
         try:
-            if before is not None and reach.offer != before.offer:
-                # The caller was told of the one offer, and is not to be given rows of the other.
-                raise Stale
-            return self._look(caller, reach, key)
-        except Stale as error:
-            raise Unavailable(f"资源 {resource} 刚有变动", remedy="retry_after=1：1 秒后再试") from error
+            # The caller was told of the one offer, and is not to be given rows of the other.
+            if before is None or reach.offer == before.offer:
+                return self._look(caller, reach, key)
+        except Stale:
+            pass
+        raise Unavailable(f"资源 {resource} 刚有变动", remedy="retry_after=1：1 秒后再试")
 
     def reach(self, caller: Caller, resource: str, find: Callable[[], Reach]) -> Reach:
         """What the caller may use of a resource, as it was some seconds ago at most: the gate looks again."""
@@ -216,7 +216,7 @@ class Looks:
             raise Refused(f"资源 {reach.offer.resource} 不能单笔查询", remedy="改用整批读取") from error
         except AdapterError as error:
             raise Unavailable(f"资源 {reach.offer.resource} 暂时不能提供", remedy="稍后再试") from error
-        staged = way.passage.through(found).staged
+        staged = way.passage.staged(found)
         same = pc.equal(staged.column(OPERATION), pa.scalar(PUT, pa.int8()))
         for name in way.plan.key:
             # A place may compare in its own way; here a key is the same or it is another.

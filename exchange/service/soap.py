@@ -224,9 +224,10 @@ def _reachable(host: str) -> str:
 
 
 def _settle_absent() -> None:
-    """Have the import of pandas fail at once where it is not installed: Arrow tries it for every array it makes."""
-    if "pandas" not in sys.modules and importlib.util.find_spec("pandas") is None:
-        sys.modules["pandas"] = None  # type: ignore[assignment]  # this is how Python notes that there is none
+    """Have the import of what is not installed fail at once: Arrow tries these anew for every array it makes."""
+    for name in ("pandas", "dateutil"):
+        if name not in sys.modules and importlib.util.find_spec(name) is None:
+            sys.modules[name] = None  # type: ignore[assignment]  # this is how Python notes that there is none
 
 
 def _end_with_parent() -> None:

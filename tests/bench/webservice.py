@@ -370,7 +370,7 @@ PARTS: dict[str, Callable[[PostgreSQLServer, Path], list[Result]]] = {
     "push": lambda server, folder: push(server, folder, rows=500_000, plainly=20_000),
     "alone": lambda server, folder: alone(server, folder, rows=500_000),
     "memory": lambda server, folder: memory(server, folder, rows=(10_000, 2_000_000)),
-    "lookup": lambda server, folder: lookup(server, folder, queries=2_000),
+    "lookup": lambda server, folder: lookup(server, folder, queries=1_000),
 }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -13,6 +13,7 @@ from adapters.base import DELETE, OPERATION, REFERENCE, Binding, Outcome, Positi
 from adapters.database.binding import table_options
 from adapters.database.capture import Window
 from adapters.database.check import source_misfits, watermark_misfits
+from adapters.database.dialects.base import Read
 from adapters.database.dialects.lines import finished
 from adapters.database.difference import Compared, Difference, Notes, Range, runs
 from adapters.database.encoding import decoded, encoding_misfits, told
@@ -51,7 +52,8 @@ class DatabaseSource(Source):
         self._watermark: Watermark | None = None
         self._stream: Iterator[pa.RecordBatch] | None = None
         self._begun = False
-        self._asked: sa.Connection | None = None
+        self._asked: tuple[sa.Connection, Read] | None = None
+        self._kept = ExitStack()
 
     def schema(self) -> pa.Schema:
         """Types as the columns declare them, text for columns with values that Arrow cannot carry."""
@@ -108,15 +110,17 @@ class DatabaseSource(Source):
         try:
             with self._place.translating():
                 if self._asked is None:
-                    self._asked = self._place.engine.connect()
-                found = self._looked_up(self._asked, keys)
-                self._asked.rollback()
+                    asked = self._kept.enter_context(self._place.engine.connect())
+                    self._asked = asked, self._kept.enter_context(self._place.dialect.repeatedly(asked))
+                connection, read = self._asked
+                found = self._looked_up(connection, read, keys)
+                connection.rollback()
         except BaseException:
             self.close()
             raise
         return found
 
-    def _looked_up(self, connection: sa.Connection, keys: pa.RecordBatch) -> pa.RecordBatch:
+    def _looked_up(self, connection: sa.Connection, read: Read, keys: pa.RecordBatch) -> pa.RecordBatch:
         if self._shape is None:
             self._shape = self._fitting(connection)
         place, binding = self._place, self._binding
@@ -136,8 +140,7 @@ class DatabaseSource(Source):
         every = [*readings.values(), *_service(window)]
         schema = self._promised(readings)
         batches = [
-            pa.RecordBatch.from_arrays(self._legible(arrays), schema=schema)
-            for arrays in place.dialect.read(connection, rows, every, _LOOKED_UP)
+            pa.RecordBatch.from_arrays(self._legible(arrays), schema=schema) for arrays in read(rows, every, _LOOKED_UP)
         ]
         whole = pa.Table.from_batches(batches, schema=schema).combine_chunks().to_batches()
         return whole[0] if whole else pa.RecordBatch.from_pylist([], schema=schema)
@@ -148,10 +151,9 @@ class DatabaseSource(Source):
         if isinstance(stream, Generator):
             stream.close()
         self._release()
-        if self._asked is not None:
-            asked, self._asked = self._asked, None
-            with suppress(sa.exc.SQLAlchemyError):
-                asked.close()
+        self._asked = None
+        with suppress(sa.exc.SQLAlchemyError):
+            self._kept.close()
 
     def _release(self) -> None:
         self._begun = False

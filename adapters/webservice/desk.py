@@ -197,6 +197,10 @@ class Desk(ABC):
     def offer(self, caller: Caller, resource: str, direction: Direction) -> Offer:
         """One of them; refused in the same words whether it is not granted or does not exist."""
 
+    def lookup_offer(self, caller: Caller, resource: str) -> Offer:
+        """An offer of rows for a :meth:`lookup`, which is right behind and looks again: it may be some seconds old."""
+        return self.offer(caller, resource, "read")
+
     @abstractmethod
     def contract(self, resource: str, version: int, direction: Direction) -> Offer | None:
         """An offer as it was at a version, for its service description; None: there is none to show.

@@ -314,8 +314,13 @@ class _Conversation:
         return Arguments(self._message.arguments, self._namespace, known)
 
     def _offer(self, caller: Caller, arguments: Arguments, direction: Direction) -> Offer:
+        return self._current(
+            self._desk.offer(caller, self._place.resource or arguments.required("resource"), direction)
+        )
+
+    def _current(self, offer: Offer) -> Offer:
+        """The offer, unless a service description of another version was asked by."""
         place = self._place
-        offer = self._desk.offer(caller, place.resource or arguments.required("resource"), direction)
         if place.resource and offer.version != place.version:
             raise Fault(
                 "Client.NotFound",
@@ -359,14 +364,13 @@ class _Conversation:
         self._finished()
         place = self._place
         if place.resource:
-            offer = self._desk.offer(caller, place.resource, "read")
+            offer = self._current(self._desk.lookup_offer(caller, place.resource))
             spelled = {element_name(name): name for name in offer.key}
             arguments = Arguments(self._message.arguments, self._namespace, tuple(spelled))
-            offer = self._offer(caller, arguments, "read")
             key: Mapping[str, str] = {name: arguments.required(element) for element, name in spelled.items()}
         else:
             arguments = self._arguments("resource", "key")
-            offer = self._offer(caller, arguments, "read")
+            offer = self._desk.lookup_offer(caller, arguments.required("resource"))
             key = arguments.named("key")
             if sorted(key) != sorted(offer.key):
                 raise Fault("Client.Malformed", "key 应给出全部主键信息项", remedy=f"主键：{'、'.join(offer.key)}")

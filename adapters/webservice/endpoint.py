@@ -35,9 +35,11 @@ from adapters.webservice.patience import ONCE, Patience, breaker_of
 from adapters.webservice.pushing import PushOptions, RowWriter
 from adapters.webservice.signing import Gateway, ShortLived, Signature, UsernameToken, key_reply, key_request
 from adapters.webservice.sink import WebServiceSink
-from adapters.webservice.source import WebServiceSource, shape_of
+from adapters.webservice.source import WebServiceSource, asking_of, shape_of, unfit
 
-_CAPABILITIES = Capabilities(way="webservice", captures=frozenset({"snapshot", "batches"}), delivers=True)
+_CAPABILITIES = Capabilities(
+    way="webservice", captures=frozenset({"snapshot", "batches"}), delivers=True, looks_up=True
+)
 
 
 class WebServiceOptions(Options):
@@ -176,12 +178,14 @@ class WebServiceEndpoint(Endpoint):
             shape_of(binding, options)
             with closing(self._client()) as client:
                 operation = client.operation(binding.object)
+                asking = asking_of(binding, options)
+                looked_up = unfit(asking, client.operation(asking.operation)) if options.lookup else []
         except AdapterError as error:
             return [f"{error.message}（{error.remedy}）" if error.remedy else error.message]
         problems = [
             f"操作 {operation.name} 没有参数 {name}" for name in options.names() if name not in operation.arguments
         ]
-        return problems + _missing(operation, binding, options)
+        return problems + looked_up + _missing(operation, binding, options)
 
     def _check_sink(self, binding: Binding, schema: pa.Schema) -> list[str]:
         options = self._push_options(binding)
@@ -196,7 +200,7 @@ class WebServiceEndpoint(Endpoint):
         """Read an operation page after page."""
         options = self._page_options(binding)
         shape_of(binding, options)
-        return WebServiceSource(self._client(), binding, options, self._zone)
+        return WebServiceSource(self._client(kept=True), binding, options, self._zone)
 
     def sink(self, binding: Binding) -> Sink:
         """Push to an operation, message by message."""
@@ -223,10 +227,10 @@ class WebServiceEndpoint(Endpoint):
             raise Misconfigured("挂接选项 since 和 mark 要么都写，要么都不写", remedy="都不写时以最后的游标为标记")
         return options
 
-    def _client(self, patience: Patience | None = None) -> ServiceClient:
+    def _client(self, patience: Patience | None = None, *, kept: bool = False) -> ServiceClient:
         options = self._options
         return ServiceClient(
-            self._line(basic=options.security == "basic"),
+            self._line(basic=options.security == "basic", kept=kept),
             options.url,
             options.address,
             options.service,
@@ -236,13 +240,13 @@ class WebServiceEndpoint(Endpoint):
             breaker=breaker_of(self.identity(), failures=options.failures, pause=options.pause),
         )
 
-    def _line(self, *, basic: bool) -> Line:
+    def _line(self, *, basic: bool, kept: bool = False) -> Line:
         options = self._options
         credentials = None
         if basic and options.user is not None and options.password is not None:
             credentials = (options.user, options.password.get_secret_value())
         own = (options.certificate, options.key) if options.certificate and options.key else None
-        return Line(Limits(options.timeout, options.largest), credentials, options.ca, own)
+        return Line(Limits(options.timeout, options.largest), credentials, options.ca, own, kept=kept)
 
     def _signatures(self) -> tuple[Signature, ...]:
         options = self._options

@@ -5,10 +5,12 @@ A read timeout alone does not end an answer that comes byte by byte; so a timer 
 
 from __future__ import annotations
 
+import heapq
+import itertools
 import socket
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,6 +91,7 @@ class Line:
         credentials: User and password for basic authentication.
         ca: File of the certificates to trust instead of the public ones.
         certificate: Files of our own certificate and its key, where the service asks for one.
+        kept: The connection is kept from one exchange to the next; then no two of them may run together.
     """
 
     def __init__(
@@ -97,6 +100,8 @@ class Line:
         credentials: tuple[str, str] | None = None,
         ca: Path | None = None,
         certificate: tuple[Path, Path] | None = None,
+        *,
+        kept: bool = False,
     ) -> None:
         self._limits = limits
         self._watch = _Watch()
@@ -108,8 +113,9 @@ class Line:
         if certificate is not None:
             self._session.cert = (str(certificate[0]), str(certificate[1]))
         self._session.headers.update(
-            {"User-Agent": "shutong", "Accept-Encoding": "identity", "Connection": "close", "Accept": "text/xml, */*"}
+            {"User-Agent": "shutong", "Accept-Encoding": "identity", "Accept": "text/xml, */*"}
         )
+        self._session.headers["Connection"] = "keep-alive" if kept else "close"
         adapter = _WatchedAdapter(self._watch)
         self._session.mount("http://", adapter)
         self._session.mount("https://", adapter)
@@ -171,6 +177,59 @@ class Line:
         return Unavailable(f"{place} 没有在 {self._limits.seconds:g} 秒内答完", remedy="稍后再试，或减小每页行数")
 
 
+class _Alarm:
+    """Something to be done at a moment, unless it is cancelled."""
+
+    def __init__(self, ring: Callable[[], None]) -> None:
+        self._ring: Callable[[], None] | None = ring
+
+    def cancel(self) -> None:
+        """It is not to be done any more."""
+        self._ring = None
+
+    def ring(self) -> None:
+        """Do it."""
+        ring = self._ring
+        if ring is not None:
+            ring()
+
+
+class _Clock:
+    """One thread that rings all alarms: a thread for each would cost more than a small exchange does."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._alarms: list[tuple[float, int, _Alarm]] = []
+        self._numbers = itertools.count()
+        self._thread: threading.Thread | None = None
+
+    def set(self, seconds: float, ring: Callable[[], None]) -> _Alarm:
+        """Ring after so many seconds."""
+        alarm = _Alarm(ring)
+        entry = (time.monotonic() + seconds, next(self._numbers), alarm)
+        with self._changed:
+            heapq.heappush(self._alarms, entry)
+            if self._thread is None or not self._thread.is_alive():  # also in a process that was forked
+                self._thread = threading.Thread(target=self._run, name="deadlines", daemon=True)
+                self._thread.start()
+            elif self._alarms[0] is entry:
+                self._changed.notify()
+        return alarm
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                left = self._alarms[0][0] - time.monotonic() if self._alarms else None
+                if left is None or left > 0:
+                    self._changed.wait(left)
+                    continue
+                _, _, alarm = heapq.heappop(self._alarms)
+            alarm.ring()
+
+
+_clock = _Clock()
+
+
 class _Watch:
     """Closes the sockets of an exchange when its time is up."""
 
@@ -182,18 +241,20 @@ class _Watch:
     @contextmanager
     def until(self, seconds: float) -> Iterator[None]:
         self.expired = False
-        self._sockets.clear()
+        with self._lock:
+            # Those of connections that are kept are watched on.
+            self._sockets = [each for each in self._sockets if each.fileno() >= 0]
         self._left = seconds
         self._start()
         try:
             yield
         finally:
-            self._timer.cancel()
+            self._alarm.cancel()
 
     @contextmanager
     def stopped(self) -> Iterator[None]:
         """The clock stands still: the time is not the peer's."""
-        self._timer.cancel()
+        self._alarm.cancel()
         self._left -= time.monotonic() - self._started
         try:
             yield
@@ -202,9 +263,7 @@ class _Watch:
 
     def _start(self) -> None:
         self._started = time.monotonic()
-        self._timer = threading.Timer(max(self._left, 0.0), self._expire)
-        self._timer.daemon = True
-        self._timer.start()
+        self._alarm = _clock.set(max(self._left, 0.0), self._expire)
 
     def add(self, connected: socket.socket) -> None:
         with self._lock:

@@ -48,6 +48,23 @@ class WindowOptions(Options):
         return value
 
 
+class LookupOptions(Options):
+    """How the row of one key is asked for (单笔查询).
+
+    Attributes:
+        operation: Operation that is asked; without it the bound one.
+        key: Item of the key to the argument that takes it, perhaps as a path (``head/id``); without it the argument
+            is called like the item's element.
+        arguments: Further arguments, always the same.
+        row: Element of a row in the reply, where it is another one than on a page.
+    """
+
+    operation: str | None = Field(None, min_length=1)
+    key: dict[str, str] = Field(default_factory=dict)
+    arguments: dict[str, str] = Field(default_factory=dict)
+    row: str | None = Field(None, min_length=1)
+
+
 class PageOptions(Options):
     """How an operation is read page after page: names of elements in its request and its reply.
 
@@ -80,6 +97,7 @@ class PageOptions(Options):
         operation: Element of a row that says what to do with it, if there is one.
         puts: Its values that mean put.
         deletes: Its values that mean delete.
+        lookup: How single rows are asked for; without it the bound operation is, if it takes the key as arguments.
     """
 
     row: str = Field("Row", min_length=1)
@@ -106,6 +124,7 @@ class PageOptions(Options):
     operation: str | None = None
     puts: tuple[str, ...] = ("I", "U")
     deletes: tuple[str, ...] = ("D",)
+    lookup: LookupOptions | None = None
 
     @model_validator(mode="after")
     def _coherent(self) -> PageOptions:

@@ -1,24 +1,46 @@
-"""Reading a service page after page; every value of an XML document stays the text it came as."""
+"""Reading a service page after page, or key by key; every value of an XML document stays the text it came as."""
 
 from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from adapters.base import DELETE, OPERATION, PUT, REFERENCE, Binding, Position, Selection, Source
-from adapters.errors import Malformed
+from adapters.errors import Malformed, Unsupported
 from adapters.webservice.client import ServiceClient
-from adapters.webservice.paging import PageOptions, Pages, Seen
+from adapters.webservice.contract import Operation
+from adapters.webservice.paging import LookupOptions, PageOptions, Pages, Seen
 from adapters.webservice.reader import Shape
 from adapters.webservice.texts import texts
 
+MOST = 100
+"""Rows of one key at most: a service that gives more has not looked at the key."""
+
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Asking:
+    """How the row of one key is asked for.
+
+    Attributes:
+        operation: What is called.
+        key: Item of the key to the argument that takes it.
+        fixed: Arguments that are always the same.
+        row: Element of a row in the reply.
+    """
+
+    operation: str
+    key: Mapping[str, str]
+    fixed: Mapping[str, str]
+    row: str
 
 
 class WebServiceSource(Source):
@@ -36,6 +58,7 @@ class WebServiceSource(Source):
         self._shape = shape_of(binding, options)
         self._slots = {name: slot for slot, name in enumerate(self._shape.columns)}
         self._found: pa.Schema | None = None
+        self._asking: Asking | None = None
 
     def schema(self) -> pa.Schema:
         """Text throughout, so that what does not parse is refused, not lost; a payload that was read has its types."""
@@ -84,6 +107,39 @@ class WebServiceSource(Source):
         """The mark to read changes from the next time; a snapshot has none."""
         return self._position
 
+    def lookup(self, keys: pa.RecordBatch) -> pa.RecordBatch:
+        """Ask for one key after another, over a line that is kept."""
+        if self._asking is None:
+            asking = asking_of(self._binding, self._options)
+            if problems := unfit(asking, self._client.operation(asking.operation)):
+                raise Unsupported("；".join(problems), remedy="在挂接选项 lookup 中登记按主键查询的操作和参数")
+            self._asking = asking
+        asking = self._asking
+        shape = replace(self._shape, row=asking.row, watched=frozenset())
+        columns = [self._told(item, keys.column(item)) for item in asking.key]
+        found = []
+        for number, values in enumerate(zip(*columns, strict=True), 1):
+            arguments = {**asking.fixed, **dict(zip(asking.key.values(), values, strict=True))}
+            rows = 0
+            with closing(self._client.page(asking.operation, arguments, shape)) as page:
+                for part in page:
+                    found.append(self._batch(part, number, rows))
+                    rows += part.num_rows
+                    if rows > MOST:
+                        raise Malformed(
+                            f"操作 {asking.operation} 对一个主键给出 {MOST} 行以上，没有按主键查询",
+                            remedy="在挂接选项 lookup 中登记按主键查询的操作和参数",
+                        )
+        if len(found) == 1:
+            return found[0]
+        whole = pa.Table.from_batches(found, schema=self.schema()).combine_chunks().to_batches()
+        return whole[0] if whole else pa.RecordBatch.from_pylist([], schema=self.schema())
+
+    def _told(self, item: str, column: pa.Array) -> list[str | None]:
+        """Values of a key in the provider's words."""
+        codes = {ours: theirs for theirs, ours in reversed(self._options.codes.get(item, {}).items())}
+        return [codes.get(value, value) for value in texts(column).to_pylist()]
+
     def close(self) -> None:
         """Let go of the line to the service."""
         self._client.close()
@@ -130,6 +186,22 @@ class WebServiceSource(Source):
                 remedy="由提供方改正",
             )
         return pc.if_else(deletes, pa.scalar(DELETE, pa.int8()), pa.scalar(PUT, pa.int8()))
+
+
+def asking_of(binding: Binding, options: PageOptions) -> Asking:
+    """How a binding's rows are asked for by their keys."""
+    given = options.lookup or LookupOptions()
+    operation = given.operation or binding.object
+    key = {item: given.key.get(item, binding.columns[item]) for item in binding.key}
+    # What the pages of the bound operation always carry, its single rows do too.
+    fixed = {**(options.arguments if operation == binding.object else {}), **given.arguments}
+    return Asking(operation, key, fixed, given.row or options.row)
+
+
+def unfit(asking: Asking, operation: Operation) -> list[str]:
+    """Arguments that the contract does not know."""
+    wanted = [*asking.key.values(), *asking.fixed]
+    return [f"操作 {operation.name} 没有参数 {name}" for name in wanted if name not in operation.arguments]
 
 
 def shape_of(binding: Binding, options: PageOptions) -> Shape:

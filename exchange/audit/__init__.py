@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from exchange.audit.chain import Stored
 from exchange.audit.events import Event
-from exchange.audit.log import AuditLog
+from exchange.audit.log import AuditLog, Written
 from exchange.audit.sealer import Sealer
 from exchange.audit.search import Page
 from exchange.audit.verification import Fault, Verification
 
-__all__ = ["AuditLog", "Event", "Fault", "Page", "Sealer", "Stored", "Verification"]
+__all__ = ["AuditLog", "Event", "Fault", "Page", "Sealer", "Stored", "Verification", "Written"]

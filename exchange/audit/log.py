@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
-from sqlalchemy import String, select, update
+from sqlalchemy import String, insert, select, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
@@ -43,6 +45,18 @@ class By(Protocol):
     @property
     def department(self) -> str | None:
         """Credit code of the actor's department."""
+
+
+@dataclass(frozen=True)
+class Written:
+    """An event to be written with others: what :meth:`AuditLog.record` takes."""
+
+    event: Event
+    by: By
+    resource: str | None = None
+    exchange: str | None = None
+    run: str | None = None
+    department: str | None = None
 
 
 class AuditLog:
@@ -95,23 +109,46 @@ class AuditLog:
         """
         self._write(session, event, by, department, resource=resource, exchange=exchange, run=run)
 
+    def record_all(self, session: Session, written: Sequence[Written]) -> None:
+        """Write several events in the transaction of their causes, as :meth:`record` writes one, in their order."""
+        if not written:
+            return
+        moment = now(session)
+        rows = [
+            self._columns(
+                each.event, each.by, moment, each.department,
+                resource=each.resource, exchange=each.exchange, run=each.run,
+            )
+            for each in written
+        ]  # fmt: skip
+        numbers = session.scalars(insert(EventRow).returning(EventRow.id, sort_by_parameter_order=True), rows).all()
+        tags = [
+            {"id": number, "tag": self._chain.tag(Stored(**{**row, "id": number, "number": None, "seal": None}))}
+            for number, row in zip(numbers, rows, strict=True)
+        ]
+        session.execute(update(EventRow), tags)
+
     def _write(self, session: Session, event: Event, by: By, department: str | None = None, **about: str | None) -> int:
-        row = EventRow(
-            type=type(event).__name__,
-            at=now(session),
-            actor=_fitting("actor", by.name),
-            established=_fitting("established", by.established),
-            department=_fitting("department", department or by.department),
-            body=_clean(event.body()),
-            tag="",
-            **{column: _fitting(column, text) for column, text in about.items()},
-        )
+        row = EventRow(**self._columns(event, by, now(session), department, **about))
         session.add(row)
         # The tag covers the id, so that a copy of the row is not an event.
         session.flush()
         row.tag = self._chain.tag(_stored(row))
         session.flush()
         return row.id
+
+    @staticmethod
+    def _columns(event: Event, by: By, at: datetime, department: str | None, **about: str | None) -> dict[str, Any]:
+        return {
+            "type": type(event).__name__,
+            "at": at,
+            "actor": _fitting("actor", by.name),
+            "established": _fitting("established", by.established),
+            "department": _fitting("department", department or by.department),
+            "body": _clean(event.body()),
+            "tag": "",
+            **{column: _fitting(column, text) for column, text in about.items()},
+        }
 
     def seal(self) -> int:
         """Number and chain what is committed and not sealed yet, and note how far the log goes.

@@ -108,6 +108,27 @@ class Passage:
 
     def through(self, batch: pa.RecordBatch) -> Passed:
         """Take one batch through."""
+        seen, staged, out = self._taken(batch)
+        passed = Passed(
+            staged=staged,
+            rows=self._origins(seen.accepted_rows, seen.accepted.column(REFERENCE), out),
+            refused=self._refusals(seen),
+            contents=seen.refused.append_column(NUMBER, self._numbers(seen.refused_rows)),
+            kept=self._unknown(seen),
+            refused_rows=seen.refused.num_rows,
+            filtered=pc.sum(pc.cast(pc.invert(out), pa.int64())).as_py() or 0,
+        )
+        self._read += batch.num_rows
+        self._staged += staged.num_rows
+        return passed
+
+    def staged(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """The rows of a batch to hand over and nothing else: for single rows, of which no manifest is made."""
+        _, staged, _ = self._taken(batch)
+        return staged
+
+    def _taken(self, batch: pa.RecordBatch) -> tuple[Examined, pa.RecordBatch, pa.BooleanArray]:
+        """What was found, what is handed over, and which of the accepted rows that is."""
         plan = self._plan
         seen = examine(batch, plan.items, key=plan.key, version=plan.version, zone=self._zone, today=self._today)
         if plan.replay is not None and plan.version is None and self._sink is not None:
@@ -119,20 +140,8 @@ class Passage:
             granted = pc.and_(put, expression.evaluate(self._filter, accepted))
         masked = self._masked(accepted)
         leaving = self._leaving(masked, put, granted)
-        staged = self._project(masked.filter(pc.or_(granted, leaving)), granted.filter(pc.or_(granted, leaving)))
         out = pc.or_(granted, leaving)
-        passed = Passed(
-            staged=staged,
-            rows=self._origins(seen.accepted_rows, accepted.column(REFERENCE), out),
-            refused=self._refusals(seen),
-            contents=seen.refused.append_column(NUMBER, self._numbers(seen.refused_rows)),
-            kept=self._unknown(seen),
-            refused_rows=seen.refused.num_rows,
-            filtered=pc.sum(pc.cast(pc.invert(out), pa.int64())).as_py() or 0,
-        )
-        self._read += batch.num_rows
-        self._staged += staged.num_rows
-        return passed
+        return seen, self._project(masked.filter(out), granted.filter(out)), out
 
     def _without_outdated(self, batch: pa.RecordBatch, seen: Examined, sink: Holder) -> Examined:
         """Replayed rows without a version that the target has a row for: nobody can say which of them is newer.

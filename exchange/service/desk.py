@@ -78,6 +78,11 @@ class HubDesk(Desk):
         """One of them; also one whose grant is over, as long as something delivered under it is to be fetched."""
         return self._reach(caller, resource, direction, ended=True).offer
 
+    def lookup_offer(self, caller: Caller, resource: str) -> Offer:
+        """An offer of rows, as it was some seconds ago at most."""
+        with self._telling(caller, f"使用资源 {resource}", resource):
+            return self._looks.reach(caller, resource, lambda: self._found(caller, resource, "read")).offer
+
     def contract(self, resource: str, version: int, direction: Direction) -> Offer | None:
         """An offer as it was at a version."""
         return self._offers.contract(resource, version, direction)

@@ -1,8 +1,8 @@
 """Single rows (单笔查询): the row of one key, asked live of where it lies, by the same grant, checks, filter and masks.
 
-One look is one reading and one writing transaction of the hub. The event written there before the row is handed out is
-the proof of the look: who asked under which version of which grant, whether there was a row, and keyed hashes of the
-key and of the row. A receipt is made of the event when it is asked for.
+One look is one reading and one entry in the register (:mod:`exchange.service.register`). The event written there
+before the row is handed out is the proof of the look: who asked under which version of which grant, whether there was
+a row, and keyed hashes of the key and of the row. A receipt is made of the event when it is asked for.
 """
 
 from __future__ import annotations
@@ -20,29 +20,23 @@ from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from sqlalchemy.orm import Session
 
 from adapters import OPERATION, PUT, REFERENCE, AdapterError, Source
 from adapters.errors import Malformed, Refused, Unavailable, Unsupported
 from adapters.webservice.desk import Caller, Page
 from exchange.audit import events
-from exchange.authorisation.gate import locked
 from exchange.checks.normalise import normalise
-from exchange.db import now
-from exchange.db.tables import ExchangeRow, UsageRow
+from exchange.db.tables import ExchangeRow
 from exchange.engine.opening import binding
 from exchange.engine.passage import Passage
 from exchange.engine.subject import plan_exchange
-from exchange.errors import Denied
 from exchange.hub import Hub
-from exchange.identity import programme
 from exchange.plan import Plan
 from exchange.service.errors import answered
 from exchange.service.offers import Reach
 from exchange.service.rates import Rates
+from exchange.service.register import Look, Register, Stale
 
-LOOK = "look"
-"""How the quota that a day's looks take is named."""
 _BEIJING = ZoneInfo("Asia/Shanghai")
 _IDLE = 8
 """Ways to one source that are kept open between looks."""
@@ -53,10 +47,6 @@ _SECONDS = 5.0
 _REMEMBERED = 4096
 _LONGEST = 1000
 """Characters of one item of a key at most."""
-
-
-class _Stale(Exception):
-    """The exchange is not what it was when it was found."""
 
 
 @dataclass
@@ -80,7 +70,7 @@ class Looks:
 
     def __init__(self, hub: Hub, rates: Rates) -> None:
         self._hub = hub
-        self._rates = rates
+        self._written = Register(hub, rates)
         self._lock = threading.Lock()
         self._idle: dict[tuple[Any, ...], list[_Way]] = defaultdict(list)
         self._key = hub.keyring.derive("look")
@@ -104,21 +94,35 @@ class Looks:
             Unavailable: A limit was reached, or the source is away.
         """
         about = (caller.department, resource)
-        reach, until = self._known.get(about, (None, 0.0))
-        if reach is not None and time.monotonic() < until:
+        before = self._remembered(about)
+        if before is not None:
             try:
-                return self._look(caller, reach, key)
-            except (Refused, _Stale):
+                return self._look(caller, before, key)
+            except (Refused, Stale):
                 self._known.pop(about, None)
-        reach = find()
+        reach = self.reach(caller, resource, find)
         try:
-            page = self._look(caller, reach, key)
-        except _Stale as error:
-            raise Unavailable(f"资源 {resource} 刚有变动", remedy="retry_after=1：1 秒后再试") from error
-        if len(self._known) >= _REMEMBERED:
-            self._known.clear()
-        self._known[about] = reach, time.monotonic() + _SECONDS
-        return page
+            # The caller was told of the one offer, and is not to be given rows of the other.
+            if before is None or reach.offer == before.offer:
+                return self._look(caller, reach, key)
+        except Stale:
+            pass
+        raise Unavailable(f"资源 {resource} 刚有变动", remedy="retry_after=1：1 秒后再试")
+
+    def reach(self, caller: Caller, resource: str, find: Callable[[], Reach]) -> Reach:
+        """What the caller may use of a resource, as it was some seconds ago at most: the gate looks again."""
+        about = (caller.department, resource)
+        found = self._remembered(about)
+        if found is None:
+            found = find()
+            if len(self._known) >= _REMEMBERED:
+                self._known.clear()
+            self._known[about] = found, time.monotonic() + _SECONDS
+        return found
+
+    def _remembered(self, about: tuple[str, str]) -> Reach | None:
+        reach, until = self._known.get(about, (None, 0.0))
+        return reach if time.monotonic() < until else None
 
     def _look(self, caller: Caller, reach: Reach, key: Mapping[str, str]) -> Page:
         if not reach.offer.lookup:
@@ -137,7 +141,7 @@ class Looks:
             raise
         self._put_back(about, way)
         with answered(reach.offer.resource), self._hub.told():
-            look = self._write(caller, reach, way, keys, rows)
+            look = self._register(caller, reach, way, keys, rows)
         return Page(iter([rows] if rows.num_rows else []), lambda: None, look)
 
     def close(self) -> None:
@@ -212,19 +216,18 @@ class Looks:
             raise Refused(f"资源 {reach.offer.resource} 不能单笔查询", remedy="改用整批读取") from error
         except AdapterError as error:
             raise Unavailable(f"资源 {reach.offer.resource} 暂时不能提供", remedy="稍后再试") from error
-        staged = way.passage.through(found).staged
+        staged = way.passage.staged(found)
         same = pc.equal(staged.column(OPERATION), pa.scalar(PUT, pa.int8()))
         for name in way.plan.key:
             # A place may compare in its own way; here a key is the same or it is another.
             same = pc.and_(same, pc.equal(staged.column(name), keys.column(name)[0]))
         return staged.filter(same)
 
-    def _write(self, caller: Caller, reach: Reach, way: _Way, keys: pa.RecordBatch, rows: pa.RecordBatch) -> str:
-        """Gate, quota, limit and event, in one transaction, before anything is handed out."""
-        hub, plan = self._hub, way.plan
-        look = "L" + secrets.token_hex(12)
+    def _register(self, caller: Caller, reach: Reach, way: _Way, keys: pa.RecordBatch, rows: pa.RecordBatch) -> str:
+        """Gate, quota, limit and event, durable before anything is handed out."""
+        plan = way.plan
         event = events.RowLookedUp(
-            look=look,
+            look="L" + secrets.token_hex(12),
             grant=plan.grant,
             version=plan.grant_version,
             plan=way.digest,
@@ -233,40 +236,8 @@ class Looks:
             digest=self._hashed(plan.grant, rows) if rows.num_rows else "",
             credential=caller.id,
         )
-        with hub.database.transaction() as session:
-            self._rates.take(session, caller.department, rows=rows.num_rows)
-            self._pass_gate(session, plan, rows.num_rows)
-            exchange = session.get_one(ExchangeRow, plan.exchange)
-            if (exchange.state, exchange.source) != ("active", reach.exchange.source):
-                raise _Stale
-            hub.audit.record(
-                session,
-                event,
-                by=programme(caller.id, caller.department),
-                resource=plan.resource,
-                exchange=plan.exchange,
-                run=look,
-                department=caller.department,
-            )
-        return look
-
-    def _pass_gate(self, session: Session, plan: Plan, rows: int) -> None:
-        """The gate of deliveries, for all looks of a grant in a day together.
-
-        Raises:
-            Denied: The grant does not hold now, is another version, or its quota is used up.
-        """
-        moment = now(session)
-        day = f"{LOOK}-{plan.grant}-{moment.astimezone(_BEIJING):%Y%m%d}"
-        usage = session.get(UsageRow, day, with_for_update=True)
-        if usage is None:
-            # The first look of a day: of several, the one after another.
-            locked(session, plan.grant)
-            usage = session.get(UsageRow, day, with_for_update=True)
-        taken = usage.rows if usage is not None else 0
-        against = self._hub.authorisation.gate(session, plan.grant, plan.grant_version, taken + rows, day, moment)
-        if against:
-            raise Denied(f"授权 {plan.grant} 不允许", against)
+        self._written.write(Look(plan, reach.exchange.source, caller.department, event, rows.num_rows))
+        return event.look
 
     def _hashed(self, grant: str, batch: pa.RecordBatch) -> str:
         """Keyed, and under the grant: the hashes of two grants cannot be joined."""

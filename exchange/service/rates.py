@@ -23,6 +23,38 @@ class Exceeded(Unavailable):
         self.seconds = seconds
 
 
+class Count:
+    """What a department asked for in one minute.
+
+    Args:
+        limits: What it may ask for.
+        row: The minute's.
+        moment: Seconds since 1970.
+    """
+
+    def __init__(self, limits: Limits, row: RateRow, moment: float) -> None:
+        self._limits = limits
+        self._row = row
+        self._moment = moment
+
+    def refusal(self, *, calls: int = 1, rows: int = 0) -> Exceeded | None:
+        """Why calls that ask for so many rows are too many; None: they are not."""
+        row, limits = self._row, self._limits
+        for word, taken, more, most in (
+            ("次调用", row.calls, calls, limits.calls_per_minute),
+            ("行", row.rows, 1 if rows else 0, limits.rows_per_minute),
+        ):
+            if more and taken + more > most:
+                left = max(1, round((row.minute + 1) * 60 - self._moment))
+                return Exceeded(f"本部门每分钟不超过 {most} {word}，这一分钟已用完", left)
+        return None
+
+    def add(self, *, calls: int = 1, rows: int = 0) -> None:
+        """Count them."""
+        self._row.calls += calls
+        self._row.rows += rows
+
+
 class Rates:
     """Counts calls and rows.
 
@@ -41,19 +73,14 @@ class Rates:
         Raises:
             Exceeded: The limit was reached before; nothing is counted.
         """
-        moment = clock(session)
-        minute = int(moment // 60)
-        row = self._row(session, department, minute)
-        limits = self._limits
-        for word, taken, more, most in (
-            ("次调用", row.calls, calls, limits.calls_per_minute),
-            ("行", row.rows, 1 if rows else 0, limits.rows_per_minute),
-        ):
-            if more and taken + more > most:
-                left = max(1, round((minute + 1) * 60 - moment))
-                raise Exceeded(f"本部门每分钟不超过 {most} {word}，这一分钟已用完", left)
-        row.calls += calls
-        row.rows += rows
+        count = self.count(session, department, clock(session))
+        if refusal := count.refusal(calls=calls, rows=rows):
+            raise refusal
+        count.add(calls=calls, rows=rows)
+
+    def count(self, session: Session, department: str, moment: float) -> Count:
+        """The count of a department in the minute of a moment, in the caller's transaction, which holds it."""
+        return Count(self._limits, self._row(session, department, int(moment // 60)), moment)
 
     def _row(self, session: Session, department: str, minute: int) -> RateRow:
         where = (department, minute)

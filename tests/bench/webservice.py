@@ -356,11 +356,19 @@ def drain(url: str, rows: str) -> None:
     print(peak_of(os.getpid()))
 
 
+def lookup(server: PostgreSQLServer, folder: Path, *, queries: int) -> list[Result]:
+    """Single rows through the hub, beside the same ones straight from the service; ratio: how many times as many."""
+    from tests.bench.lookup import lookup as compared
+
+    return compared(server, folder, queries=queries)
+
+
 PARTS: dict[str, Callable[[PostgreSQLServer, Path], list[Result]]] = {
     "read": lambda server, folder: read(server, folder, rows=500_000, plainly=20_000),
     "push": lambda server, folder: push(server, folder, rows=500_000, plainly=20_000),
     "alone": lambda server, folder: alone(server, folder, rows=500_000),
     "memory": lambda server, folder: memory(server, folder, rows=(10_000, 2_000_000)),
+    "lookup": lambda server, folder: lookup(server, folder, queries=1_000),
 }
 
 

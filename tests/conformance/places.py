@@ -75,6 +75,10 @@ class Place(ABC):
     def provide(self, case: Case) -> Binding:
         """Let the rows of a case lie there, by the department's own hands, and say how they are read."""
 
+    def ask(self, case: Case) -> Binding:
+        """The same as :meth:`provide`, but so that single rows can be asked for, where they can be at all."""
+        return self.provide(case)
+
     def outbox(self, case: Case) -> Binding:
         """The same as :meth:`provide`, but so that outcomes can be written back."""
         return self.provide(case)
@@ -325,6 +329,16 @@ class WebServicePlace(Place):
         texts = {column: text_of(case.batch.column(name)).to_pylist() for name, column in names.items()}
         self._rows = [{name: texts[name][row] for name in texts} for row in range(len(case.rows))]
         return Binding(object="Query", columns=names, key=("number",), options={"rows": 3})
+
+    def ask(self, case: Case) -> Binding:
+        texts = {item.name: text_of(case.batch.column(item.name)).to_pylist() for item in case.items}
+        receiver = Receiver(dict.fromkeys(texts, "xs:string"), key="number")
+        receiver.rows = {row["number"]: row for row in pa.table(texts).to_pylist()}
+        server = self.closing.enter_context(serve(receiver))
+        receiver.address = server.url
+        self.endpoint = open_endpoint(self.kind, {"url": f"{server.url}?wsdl"})
+        options = {"lookup": {"operation": "Lookup", "key": {"number": "id"}}}
+        return Binding(object="Query", columns={name: name for name in texts}, key=("number",), options=options)
 
     def target(self, items: tuple[Item, ...], case: Case | None = None, **more: Any) -> Binding:
         names = {item.name: item.name for item in items} | dict(case.columns if case else {})

@@ -140,7 +140,7 @@ def _keyed(*numbers: str) -> pa.RecordBatch:
 
 
 def test_single_keys_are_looked_up_as_they_are_now(place: Place) -> None:
-    binding = place.provide(TEN)
+    binding = place.ask(TEN)
     with place.endpoint.source(binding) as source:
         if not place.endpoint.capabilities.looks_up:
             with pytest.raises(Unsupported):

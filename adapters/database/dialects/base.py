@@ -9,7 +9,9 @@ import logging
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 import pyarrow as pa
@@ -33,6 +35,8 @@ ENGINE: Mapping[str, Any] = {"poolclass": sa.NullPool, "hide_parameters": True, 
 logging.getLogger("sqlalchemy.engine.Engine.department").addFilter(lambda record: record.levelno > logging.DEBUG)
 
 Rows = sa.Select[*tuple[Any, ...]]
+Read = Callable[[Rows, Sequence[Reading], int], Iterator[list[pa.Array]]]
+"""Reads rows as :meth:`Dialect.read` does, over a connection it knows."""
 Condition = Callable[[sa.FromClause], Expression]
 
 
@@ -204,6 +208,11 @@ class Dialect(ABC):
         self, connection: sa.Connection, rows: Rows, readings: Sequence[Reading], batch_rows: int
     ) -> Iterator[list[pa.Array]]:
         """Stream the selected expressions in constant memory, as finished arrays."""
+
+    @contextmanager
+    def repeatedly(self, connection: sa.Connection) -> Iterator[Read]:
+        """To read a few rows again and again, each time as they are then: what that needs is opened once."""
+        yield partial(self.read, connection)
 
     # Writing
 

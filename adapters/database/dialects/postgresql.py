@@ -19,7 +19,7 @@ from sqlalchemy.dialects.postgresql.base import PGDialect
 
 from adapters.base import Probe
 from adapters.database.dialects import lines, swapping, wire
-from adapters.database.dialects.base import CONNECT_SECONDS, ENGINE, LOCK_SECONDS, Diagnosis, Dialect, Rows
+from adapters.database.dialects.base import CONNECT_SECONDS, ENGINE, LOCK_SECONDS, Diagnosis, Dialect, Read, Rows
 from adapters.database.dialects.options import DatabaseOptions, Product
 from adapters.database.dialects.types import arrow_decimal, declared, from_zone, item_length, number_digits, plain
 from adapters.database.shapes import Column, Expression, Family, Reading, TableShape
@@ -312,17 +312,19 @@ class PostgreSQL(Dialect):
         self, connection: sa.Connection, rows: Rows, readings: Sequence[Reading], batch_rows: int
     ) -> Iterator[list[pa.Array]]:
         """Through a second connection in the same snapshot, whose driver makes Arrow of a binary COPY itself."""
-        statement = _literal(connection, rows.with_only_columns(*(r.expression for r in readings)))
         with _driver_errors(connection), _columnar(connection, as_bytes=self.keeps_bytes(connection)) as cursor:
-            cursor.execute(statement)
-            with cursor.fetch_record_batch() as found:
-                for batch in found:
-                    for start in range(0, batch.num_rows, batch_rows):
-                        part = batch.slice(start, batch_rows)
-                        yield [
-                            lines.finished(_parsed(column, reading), reading)
-                            for column, reading in zip(part.columns, readings, strict=True)
-                        ]
+            yield from _read(connection, cursor, rows, readings, batch_rows)
+
+    @contextmanager
+    def repeatedly(self, connection: sa.Connection) -> Iterator[Read]:
+        """Over a second connection that is kept: to open one takes many times as long as to ask for a row."""
+        with _driver_errors(connection), _beside(connection, as_bytes=self.keeps_bytes(connection)) as cursor:
+
+            def read(rows: Rows, readings: Sequence[Reading], batch_rows: int) -> Iterator[list[pa.Array]]:
+                with _driver_errors(connection):
+                    yield from _read(connection, cursor, rows, readings, batch_rows)
+
+            yield read
 
     def load(self, connection: sa.Connection, table: sa.TableClause, arrays: Mapping[str, pa.Array]) -> None:
         """Through a binary COPY; through one of lines where a column's type is none of the usual ones."""
@@ -582,16 +584,48 @@ def _raw(connection: sa.Connection) -> psycopg.Connection[Any]:
     return raw
 
 
-@contextmanager
-def _columnar(connection: sa.Connection, *, as_bytes: bool) -> Iterator[dbapi.Cursor]:
-    """A cursor of a connection of its own that sees what this one sees; texts as they are, or in UTF-8."""
-    from adbc_driver_postgresql import dbapi
+def _read(
+    connection: sa.Connection, cursor: dbapi.Cursor, rows: Rows, readings: Sequence[Reading], batch_rows: int
+) -> Iterator[list[pa.Array]]:
+    cursor.execute(_literal(connection, rows.with_only_columns(*(r.expression for r in readings))))
+    with cursor.fetch_record_batch() as found:
+        for batch in found:
+            for start in range(0, batch.num_rows, batch_rows):
+                part = batch.slice(start, batch_rows)
+                yield [
+                    lines.finished(_parsed(column, reading), reading)
+                    for column, reading in zip(part.columns, readings, strict=True)
+                ]
 
+
+def _address(connection: sa.Connection) -> str:
+    """Where a connection is, for another one beside it."""
     raw = _raw(connection)
     known = psycopg.conninfo.make_conninfo(**raw.info.get_parameters(), password=raw.info.password)
     if connection.exec_driver_sql("SELECT reset_val FROM pg_settings WHERE name = 'statement_timeout'").scalar() != "0":
         # The driver looks round before it lets us say anything.
         known = psycopg.conninfo.make_conninfo(known, options="-c statement_timeout=0")
+    return known
+
+
+@contextmanager
+def _beside(connection: sa.Connection, *, as_bytes: bool) -> Iterator[dbapi.Cursor]:
+    """A cursor of a connection of its own, each of whose statements sees what is committed then."""
+    from adbc_driver_postgresql import dbapi
+
+    with dbapi.connect(_address(connection), autocommit=True) as other, other.cursor() as cursor:
+        cursor.execute("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY")
+        for statement in (*_SESSION, *(["SET client_encoding = 'SQL_ASCII'"] if as_bytes else [])):
+            cursor.execute(statement)
+        yield cursor
+
+
+@contextmanager
+def _columnar(connection: sa.Connection, *, as_bytes: bool) -> Iterator[dbapi.Cursor]:
+    """A cursor of a connection of its own that sees what this one sees; texts as they are, or in UTF-8."""
+    from adbc_driver_postgresql import dbapi
+
+    known = _address(connection)
     snapshot = connection.execute(sa.select(sa.func.pg_export_snapshot())).scalar_one()
     with dbapi.connect(known) as other, other.cursor() as cursor:
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")

@@ -40,6 +40,10 @@ WSDL = """<?xml version="1.0" encoding="utf-8"?>
   <xs:element name="QueryResponse"><xs:complexType><xs:sequence>
     <xs:element name="rows" type="t:Rows"/><xs:element name="nextCursor" type="xs:string" minOccurs="0"/>
   </xs:sequence></xs:complexType></xs:element>
+  <xs:element name="Lookup"><xs:complexType><xs:sequence>
+    <xs:element name="id" type="xs:string"/></xs:sequence></xs:complexType></xs:element>
+  <xs:element name="LookupResponse"><xs:complexType><xs:sequence>
+    <xs:element name="rows" type="t:Rows"/></xs:sequence></xs:complexType></xs:element>
 </xs:schema></types>
 MESSAGES
 <portType name="port">OPERATIONS</portType>
@@ -48,7 +52,7 @@ MESSAGES
 <service name="receiver"><port name="receiver" binding="t:binding">
   <soap:address location="ADDRESS"/></port></service>
 </definitions>"""
-_OPERATIONS = ("Push", "Remove", "Query")
+_OPERATIONS = ("Push", "Remove", "Query", "Lookup")
 
 
 def wsdl(elements: Mapping[str, str], address: str) -> str:
@@ -120,6 +124,9 @@ class Receiver:
         name = xml.local(request)
         if name == "Query":
             return "200 OK", self._query(request)
+        if name == "Lookup":
+            row = self.rows.get(request.findtext(f"{{{NAMESPACE}}}id") or "")
+            return "200 OK", reply("LookupResponse", f"<rows>{_row(row) if row else ''}</rows>")
         message = request.findtext(f"{{{NAMESPACE}}}messageId") or ""
         rows = [{xml.local(each): xml.text(each) for each in row} for row in request.iter(f"{{{NAMESPACE}}}Row")]
         self.messages.append((message, len(rows)))
@@ -147,7 +154,7 @@ class Receiver:
     def _query(self, request: etree._Element) -> bytes:
         start = int(request.findtext(f"{{{NAMESPACE}}}cursor") or 0)
         page = list(self.rows.values())[start : start + 3]
-        rows = "".join(f"<Row>{''.join(_written(name, value) for name, value in row.items())}</Row>" for row in page)
+        rows = "".join(map(_row, page))
         following = f"<nextCursor>{start + 3}</nextCursor>" if start + 3 < len(self.rows) else ""
         return reply("QueryResponse", f"<rows>{rows}</rows>{following}")
 
@@ -162,6 +169,10 @@ def reply(name: str, content: str) -> bytes:
 def fault(code: str, words: str = "x") -> tuple[str, bytes]:
     """An answer that is a fault."""
     return "500 Internal Server Error", xml.fault(code, words)
+
+
+def _row(row: Mapping[str, str | None]) -> str:
+    return f"<Row>{''.join(_written(name, value) for name, value in row.items())}</Row>"
 
 
 def _written(name: str, value: str | None) -> str:

@@ -23,6 +23,10 @@ class Literal {
     public function getRecords($request) {
         return ['result' => ['record' => records(1 + $request->size * ($request->page - 1), $request->size)], 'total' => 7];
     }
+    public function getRecord($request) {
+        $found = records($request->head->no, 1);
+        return $found ? ['record' => $found[0]] : [];
+    }
     public function pushRecords($request) {
         global $state;
         $seen = file_exists($state) ? json_decode(file_get_contents($state), true) : ['rows' => [], 'ids' => []];

@@ -56,7 +56,7 @@ def test_wrong_options(options: dict[str, Any], word: str) -> None:
 def test_it_is_read_and_pushed_to(place: Place) -> None:
     endpoint = open_endpoint("webservice", {"url": place.url})
     captures = frozenset({"snapshot", "batches"})
-    assert endpoint.capabilities == Capabilities(way="webservice", captures=captures, delivers=True)
+    assert endpoint.capabilities == Capabilities(way="webservice", captures=captures, delivers=True, looks_up=True)
     with pytest.raises(Unsupported):
         endpoint.source(_binding(capture="outbox"))
     with pytest.raises(Unsupported, match="暂存处"):

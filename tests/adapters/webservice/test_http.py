@@ -221,3 +221,35 @@ def test_mutual_tls(authority: Path) -> None:
             Line(Limits(5), certificate=own).get(url)
         with pytest.raises((Refused, Unavailable)):
             Line(Limits(5), ca=authority / "own.crt").get(url)
+
+
+_SHORT = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+
+def test_a_line_that_is_kept_is_one_connection_and_still_ends_at_the_deadline(peer: Peer) -> None:
+    def behave(caller: socket.socket) -> None:
+        for _ in range(3):
+            caller.sendall(_SHORT)
+            caller.recv(65536)
+        _drip(b"HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\n", b"x")(caller)
+
+    url = peer.url(behave)
+    line = Line(Limits(1.0, 1 << 20), kept=True)
+    with contextlib.closing(line):
+        for _ in range(3):
+            assert line.get(url).body == b"ok"
+        begun = time.monotonic()
+        with pytest.raises(Unavailable):
+            line.get(url)
+        assert time.monotonic() - begun < 3
+    assert len(peer.heard) == 1
+    assert b"connection: keep-alive" in peer.heard[0].lower()
+
+
+def test_a_line_that_the_peer_gave_up_meanwhile_is_opened_anew(peer: Peer) -> None:
+    url = peer.url(lambda caller: caller.sendall(_SHORT))
+    with contextlib.closing(Line(Limits(5.0, 1 << 20), kept=True)) as line:
+        for _ in range(2):
+            assert line.get(url).body == b"ok"
+            time.sleep(0.05)
+    assert len(peer.heard) == 2

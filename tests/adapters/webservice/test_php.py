@@ -86,8 +86,23 @@ def test_document_literal_is_read_by_page_number(literal: Endpoint) -> None:
     assert _read(literal, columns, row="record", end="short", **PAGED) == EXPECTED
 
 
+def test_single_rows_are_asked_for_by_their_key(literal: Endpoint) -> None:
+    lookup = {"operation": "getRecord", "key": {"number": "head/no"}, "row": "record"}
+    options = {"row": "result/record", "total": "total", "lookup": lookup, **PAGED}
+    binding = Binding(
+        object="getRecords", columns={"number": "no", "holder": "owner"}, key=("number",), options=options
+    )
+    assert literal.check(binding, pa.schema([]), sink=False) == []
+    with literal.source(binding) as source:
+        for number in (2, 3, 9):
+            found = source.lookup(pa.record_batch({"number": pa.array([number], pa.int64())}))
+            expected = EXPECTED[number - 1 : number]
+            assert [[row["number"], row["holder"]] for row in found.to_pylist()] == expected
+
+
 def test_its_contract_is_told(literal: Endpoint) -> None:
-    get, push = literal.inspect()
+    one, get, push = literal.inspect()
+    assert one.name == "getRecord"
     assert (get.name, get.label, [column.name for column in get.columns]) == (
         "getRecords", "record", ["no", "owner", "amount"],
     )  # fmt: skip

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
 import pytest
 
 from adapters.base import DELETE, OPERATION, PUT, REFERENCE, Binding, Outcome, Selection, Source
-from adapters.errors import Malformed
+from adapters.errors import Malformed, Unsupported
 from adapters.registry import open_endpoint
 from tests.adapters.webservice.conftest import Place, reply
 
@@ -150,3 +151,47 @@ def test_further_arguments_go_with_every_page(place: Place) -> None:
     place.archive.answers = [reply(following="p2"), reply()]
     _rows(_source(place, arguments={"area": "330281"}))
     assert [asked["area"] for asked in place.archive.asked] == ["330281", "330281"]
+
+
+def _keys(*numbers: int) -> pa.RecordBatch:
+    return pa.record_batch({"number": pa.array(numbers, pa.int64())})
+
+
+def test_single_rows_are_asked_for_over_one_line(place: Place) -> None:
+    asked = {"key": {"number": "page"}, "arguments": {"area": "321202"}}
+    with _source(place, lookup=asked, codes={"number": {"一": "1"}}) as source:
+        documents = len(place.archive.headers)
+        for number in range(1, 4):
+            place.archive.answers = [reply(f"<t:no>{number}</t:no><t:owner>张 {number}</t:owner>")]
+            [row] = source.lookup(_keys(number)).to_pylist()
+            assert row == {"number": str(number), "holder": f"张 {number}", OPERATION: PUT, REFERENCE: "1.1"}
+        place.archive.answers = [reply()]
+        nothing = source.lookup(_keys(9))
+        assert (nothing.num_rows, nothing.schema) == (0, source.schema())
+        place.archive.answers = [reply("<t:no>5</t:no>"), reply("<t:no>6</t:no>")]
+        assert source.lookup(_keys(5, 6)).column("number").to_pylist() == ["5", "6"]
+    pages = [each["page"] for each in place.archive.asked]
+    assert pages == ["一", "2", "3", "9", "5", "6"]
+    assert all(each == {"page": page, "area": "321202"} for each, page in zip(place.archive.asked, pages, strict=True))
+    assert len(place.archive.headers) - documents == len(pages)
+    assert {each.get("HTTP_CONNECTION") for each in place.archive.headers} <= {None, "keep-alive"}
+
+
+def test_a_service_that_cannot_be_asked_for_single_rows(place: Place) -> None:
+    with _source(place) as source, pytest.raises(Unsupported, match="没有参数 no") as caught:
+        source.lookup(_keys(1))
+    assert "lookup" in caught.value.remedy
+    endpoint = open_endpoint("webservice", {"url": place.url})
+    binding = Binding(
+        object="getRecords", columns={"number": "no"}, key=("number",), options=OPTIONS | {"lookup": {"operation": "x"}}
+    )
+    assert any("没有操作 x" in problem for problem in endpoint.check(binding, pa.schema([]), sink=False))
+    wrong = {**binding.options, "lookup": {"key": {"number": "nr"}}}
+    told = endpoint.check(replace(binding, options=wrong), pa.schema([]), sink=False)
+    assert told == ["操作 getRecords 没有参数 nr"]
+
+
+def test_a_service_that_does_not_look_at_the_key(place: Place) -> None:
+    place.archive.answers = [reply(*(f"<t:no>{number}</t:no>" for number in range(101)))]
+    with _source(place, lookup={"key": {"number": "page"}}) as source, pytest.raises(Malformed, match="100 行以上"):
+        source.lookup(_keys(1))

@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import os
 import re
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -19,7 +20,7 @@ from adapters.errors import Refused
 from adapters.webservice.desk import Certificate, Digest, Gateway, Password, Shown, Token
 from exchange.db.tables import CredentialRow, EventRow, NonceRow
 from exchange.hub import Hub
-from exchange.service.guard import WRITTEN, Bounded, Guard
+from exchange.service.guard import BELIEVED, WRITTEN, Bounded, Guard
 from tests.exchange.engine.town import TAX
 from tests.exchange.service.callers import Callers
 
@@ -150,8 +151,21 @@ def test_what_was_revoked_or_has_ended(hub: Hub, callers: Callers) -> None:
     hub.access.revoke(revoked, reason="人员调离", by=callers.town.actor("integrator"))
     with hub.database.transaction() as session:
         session.get_one(CredentialRow, ended).expires_at = datetime.now(UTC) - timedelta(seconds=1)
+    time.sleep(BELIEVED)
     assert refused(guard, Token(text)) == refused(guard, Token(other))
     assert [reason for _, reason in refusals(hub)] == ["revoked", "expired"]
+
+
+def test_a_token_is_believed_for_a_moment_and_by_whom_it_was_shown_to_only(hub: Hub, callers: Callers) -> None:
+    guard = Guard(hub)
+    revoked, text = issued(hub, callers, "token")
+    caller = guard.identify(Token(text), "192.0.2.1")
+    hub.access.revoke(revoked, reason="人员调离", by=callers.town.actor("integrator"))
+    assert guard.identify(Token(text), "192.0.2.1") == caller
+    refused(Guard(hub), Token(text))
+    refused(guard, Token(f"{text}x"))
+    time.sleep(BELIEVED)
+    refused(guard, Token(text))
 
 
 def test_the_gateway_s_own_test_vector(hub: Hub) -> None:

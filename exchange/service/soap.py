@@ -118,7 +118,6 @@ def serve_soap(
 
         def load(_: str) -> Application:
             _end_with_parent()
-            _settle_absent()
             try:
                 return application(settings, factory(settings.home), address)
             except (HubError, AdapterError) as error:
@@ -221,13 +220,6 @@ def _announce_when_open(host: str, port: int, announce: Callable[[], None], ende
 
 def _reachable(host: str) -> str:
     return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - not listened on here
-
-
-def _settle_absent() -> None:
-    """Have the import of what is not installed fail at once: Arrow tries these anew for every array it makes."""
-    for name in ("pandas", "dateutil"):
-        if name not in sys.modules and importlib.util.find_spec(name) is None:
-            sys.modules[name] = None  # type: ignore[assignment]  # this is how Python notes that there is none
 
 
 def _end_with_parent() -> None:

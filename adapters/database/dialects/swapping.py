@@ -21,7 +21,9 @@ _WAIT = "5s"
 """For readers of the old table, before it is left where it is: whoever comes later waits behind us."""
 _NOTE = re.compile(r"\s*\[数通交付 [0-9a-zA-Z-]+\]\Z")
 
-_SPECIAL_COLUMN = "attnum > 0 AND NOT attisdropped AND (attoptions IS NOT NULL OR coalesce(attstattarget, -1) <> -1)"
+# Among a column's options a server may keep notes of its own; what people set begins so.
+_SPECIAL_COLUMN = """attnum > 0 AND NOT attisdropped AND (coalesce(attstattarget, -1) <> -1
+    OR EXISTS (SELECT FROM unnest(attoptions) o WHERE o LIKE 'n\\_distinct%'))"""
 _SPECIAL_INDEX = """indisclustered OR indisreplident OR NOT indisvalid OR EXISTS (
     SELECT FROM pg_class c WHERE c.oid = indexrelid AND c.reltablespace <> 0)"""
 _DEPENDENT = """deptype = 'n' AND (refclassid = 'pg_class'::regclass AND refobjid = :table

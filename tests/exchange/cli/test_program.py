@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import functools
 import json
 import os
 import resource
@@ -101,9 +100,7 @@ def test_interrupted(county: County, tmp_path: Path) -> None:
     pipe = tmp_path / "slow.yaml"
     os.mkfifo(pipe)
     words = ("--home", str(county.home), "--as", "police", "resource", "register", str(pipe))
-    # Where the tests run in the background, their children would be deaf to it.
-    heard = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
-    with started(*words, preexec_fn=heard) as process:
+    with started(*words) as process:
         writing = opened_once_somebody_reads(pipe)
         process.send_signal(signal.SIGINT)
         try:

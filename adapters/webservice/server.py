@@ -252,19 +252,8 @@ def rows_service(
 
 
 def _refuse_unfit(names: Sequence[str]) -> None:
-    unfit = [name for name in names if not _fits(name)]
+    unfit = [name for name in names if not xml.fits(name)]
     twice = sorted({name for name in names[1:] if names[1:].count(name) > 1})
     if unfit or twice:
         problems = [f"{name!r} 不能作为元素名" for name in unfit] + [f"元素名 {name} 用了不止一次" for name in twice]
         raise Misconfigured("；".join(problems), remedy="以字母或常用汉字开头，不含空格、冒号和生僻字")
-
-
-def _fits(name: str) -> bool:
-    """Whether schema processors take a name: they keep to the letters of XML 1.0's fourth edition."""
-    schema = etree.Element(f"{{{_SCHEMA}}}schema")
-    try:
-        etree.SubElement(schema, f"{{{_SCHEMA}}}element", name=name)
-        etree.XMLSchema(schema)
-    except (ValueError, etree.XMLSchemaParseError):
-        return False
-    return True

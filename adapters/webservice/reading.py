@@ -280,8 +280,12 @@ class Message:
 
     def _leap(self) -> None:
         """Parse what waits; the rows in it are taken out at once if they are plain."""
+        if not self._row_name:
+            return
         close = b"</" + self._row_name + b">"
-        end = max(self._waiting.rfind(close) + len(close), 0) if self._waiting else 0
+        last = self._waiting.rfind(close)
+        # A row that has no end within a piece is read on as it comes, under the limits of a text.
+        end = last + len(close) if last >= 0 else len(self._waiting)
         piece, rest, self._waiting = self._waiting[:end], self._waiting[end:], b""
         if piece and not self._plain(piece):
             self._parser.Parse(piece)

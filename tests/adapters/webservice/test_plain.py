@@ -159,3 +159,21 @@ def test_most_of_a_plain_push_is_read_at_once(monkeypatch: pytest.MonkeyPatch) -
     assert seen == 100
     assert len(read_at_once) > 10
     assert all(read_at_once)
+
+
+@pytest.mark.parametrize("opening", ["<row><id>", "<row><id>1</id>", ""])
+def test_a_row_without_an_end_is_not_waited_for(opening: str) -> None:
+    head = '<s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body><Push xmlns="urn:t"><rows>'
+    pieces = [head.encode(), b"<row><id>1</id></row>", opening.encode(), *([b"x" * (1 << 16)] * 100)]
+    message = reading.Message(iter(pieces), "1.1", Limits(text=1 << 20))
+    message.begin()
+    with pytest.raises(AdapterError):
+        list(message.batches(ITEMS, {item.name: item.name for item in ITEMS}))
+    assert len(message._waiting) < 2 * reading.PIECE
+    message.close()
+    found = RowReader(SHAPE, "应答")
+    with pytest.raises(AdapterError):
+        for piece in [b"<s:Envelope" + pieces[0][11:].replace(b"<rows>", b"<a><rows>"), *pieces[1:]]:
+            found.feed(piece.replace(b"row>", b"r>"))
+        found.close()
+    assert len(found._waiting) < 2 * reading.PIECE

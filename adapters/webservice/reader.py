@@ -195,9 +195,13 @@ class RowReader:
                 self._stream.feed(rest)
             return
         self._stream.prove(piece)
+        batches = self.found.batches
+        before = len(batches)
         self._settle()
+        # A few rows that were read one by one are no batch of their own.
+        batch = read.batch if len(batches) == before else pa.concat_batches([batches.pop(), read.batch])
         self.found.rows += read.batch.num_rows
-        self.found.batches.append(read.batch)
+        batches.append(batch)
         for name, many in read.foreign.items():
             if len(self.found.foreign) < 100 or name in self.found.foreign:
                 self.found.foreign[name] += many

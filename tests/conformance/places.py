@@ -233,6 +233,7 @@ class MailboxPlace(Place):
     gaps: ClassVar[Mapping[str, Gap]] = {
         "merges": Gap(AssertionError, "a letter compares nothing: every staged row counts as written"),
         "settles": Gap(AssertionError, "what became of a message stands with its run"),
+        "answers": Gap(AssertionError, "a letter that was fetched is not seen any more"),
     }
 
     def open(self) -> Endpoint:
@@ -293,6 +294,7 @@ class WebServicePlace(Place):
         "merges": Gap(AssertionError, "a service is not asked what it holds: every row it takes counts as written"),
         "transactional": Gap(AssertionError, "a service has no transaction of ours"),
         "settles": Gap(AssertionError, "no way of answering is agreed with anybody"),
+        "answers": Gap(AssertionError, "a service is not asked what became of rows"),
         "blanks and quotes in names": Gap(Misconfigured, "names of elements have neither blanks nor quotes"),
         "rare characters in names": Gap(Misconfigured, "schemas know the letters of XML 1.0's fourth edition only"),
     }

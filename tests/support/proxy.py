@@ -72,11 +72,21 @@ class CuttingProxy:
 
     def _answer(self, client: socket.socket, server: socket.socket, doomed: threading.Event) -> None:
         with suppress(OSError):
+            first = True
             while data := server.recv(1 << 16):
+                data, first = _without_tls(data) if first else data, False
                 if doomed.is_set():
                     break
                 client.sendall(data)
         _close(client, server)
+
+
+def _without_tls(greeting: bytes) -> bytes:
+    """MariaDB's greeting without the offer of TLS, under which no word could be seen."""
+    if len(greeting) < 6 or greeting[4] != 10:
+        return greeting
+    flags = greeting.index(b"\0", 5) + 1 + 4 + 8 + 1
+    return greeting[: flags + 1] + bytes([greeting[flags + 1] & ~0x08]) + greeting[flags + 2 :]
 
 
 def _close(*ends: socket.socket) -> None:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -80,6 +82,7 @@ def _call(line: socket.socket, main: Any) -> None:
     text, streams, _, _ = socket.recv_fds(line, _LARGEST, 3)
     while part := line.recv(_LARGEST):
         text += part
+    threading.Thread(target=_end_with, args=(line,), daemon=True).start()
     words, folder, environment = json.loads(text)
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
@@ -102,6 +105,14 @@ def _call(line: socket.socket, main: Any) -> None:
         sys.stderr.flush()
         line.sendall(str(status).encode())
         os._exit(status)
+
+
+def _end_with(line: socket.socket) -> None:
+    """Whoever ends the caller, as a shell does with ``kill $!``, means the call."""
+    waiting = select.poll()
+    waiting.register(line, 0)
+    waiting.poll()
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ carry at all is never sent and never left out: the answer is refused, naming ite
 
 from __future__ import annotations
 
-import base64
 import re
 from collections.abc import Callable, Iterator, Sequence
 
@@ -18,6 +17,7 @@ import pyarrow.compute as pc
 
 from adapters.base import DELETE, OPERATION
 from adapters.webservice.faults import Fault
+from adapters.webservice.texts import texts
 from schemas import Item
 
 ROWS = 4096
@@ -76,43 +76,6 @@ def unsendable(item: str) -> Fault:
         f"{where}有 XML 不能表示的字符（规则 {UNSENDABLE}），本页没有发出",
         remedy="由提供方更正该行；或以 format=arrow 读取，压缩格式可以表示",
     )
-
-
-def texts(column: pa.Array) -> pa.Array:
-    """A column's values in the text forms of XML Schema; null stays null."""
-    kind = column.type
-    if pa.types.is_string(kind):
-        return column
-    if pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
-        return column.cast(pa.string())
-    if pa.types.is_decimal(kind):
-        return _plain(column)
-    if pa.types.is_timestamp(kind):
-        return _instants(column)
-    if pa.types.is_floating(kind):
-        found = column.cast(pa.string())
-        for old, new in (("inf", "INF"), ("nan", "NaN")):
-            found = pc.replace_substring(found, old, new)
-        return found
-    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
-        coded = [None if value is None else base64.b64encode(value).decode() for value in column.to_pylist()]
-        return pa.array(coded, pa.string())
-    return column.cast(pa.string())
-
-
-def _plain(column: pa.Array) -> pa.Array:
-    found = column.cast(pa.string())
-    # Arrow writes small values of a large scale with an exponent, which a decimal of XML Schema may not have.
-    if column.type.scale > 6 and pc.any(pc.match_substring(found, "E")).as_py():
-        return pa.array([None if value is None else format(value, "f") for value in column.to_pylist()], pa.string())
-    return found
-
-
-def _instants(column: pa.Array) -> pa.Array:
-    naive = column.cast(pa.timestamp("us", tz="UTC") if column.type.tz else pa.timestamp("us"))
-    naive = naive.cast(pa.timestamp("us")) if column.type.tz is None else pc.local_timestamp(naive)
-    found = pc.replace_substring(naive.cast(pa.string()), " ", "T", max_replacements=1)
-    return pc.binary_join_element_wise(pc.replace_substring(found, ".000000", ""), "Z", "")
 
 
 def typed(items: Sequence[Item]) -> Dress:

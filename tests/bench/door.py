@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from adapters.base import OPERATION
+from adapters.errors import Refused
 from adapters.webservice.desk import (
     Caller,
     Desk,
@@ -86,6 +87,7 @@ class BenchDesk(Desk):
 
     def __init__(self, rows: int, written: Sequence[str] = ()) -> None:
         self._rows = rows
+        self._pushed: dict[str, Pushed] = {}
         items = tuple(item for item in OFFERED if item.name in written)
         self._offers = [READ]
         if items:
@@ -116,13 +118,16 @@ class BenchDesk(Desk):
 
     def push(self, caller: Caller, resource: str, message: str, batches: Iterator[pa.RecordBatch]) -> Pushed:
         rows = sum(batch.num_rows for batch in batches)
-        return Pushed(message=message, state="delivered", rows=rows, accepted=rows)
+        self._pushed[message] = Pushed(message=message, state="delivered", rows=rows, accepted=rows)
+        return self._pushed[message]
 
     def status(self, caller: Caller, message: str) -> Pushed:
-        raise NotImplementedError
+        if message not in self._pushed:
+            raise Refused("没有这条消息")
+        return self._pushed[message]
 
     def receipt(self, caller: Caller, name: str) -> ReceiptAnswer:
-        raise NotImplementedError
+        raise Refused("这里不出回执")
 
 
 def open_desk(home: Path) -> BenchDesk:

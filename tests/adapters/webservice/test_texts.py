@@ -35,3 +35,13 @@ def test_values_as_xml_schema_has_them(values: list[Any], kind: pa.DataType, exp
 
 def test_hexadecimal() -> None:
     assert texts(pa.array([b"\x0f\xff", None]), hexadecimal=True).to_pylist() == ["0FFF", None]
+
+
+def test_other_kinds_of_arrow_text() -> None:
+    for kind in (pa.large_string(), pa.string_view()):
+        assert texts(pa.array(["a", None], kind)).to_pylist() == ["a", None]
+    moment = pa.array([datetime(2026, 1, 1, 8, tzinfo=UTC)], pa.timestamp("us", tz="UTC"))
+    for unit in ("s", "ms", "us", "ns"):
+        assert texts(moment.cast(pa.timestamp(unit, tz="Asia/Shanghai"))).to_pylist() == ["2026-01-01T08:00:00Z"]
+        assert texts(moment.cast(pa.timestamp(unit))).to_pylist() == ["2026-01-01T08:00:00"]
+    assert texts(pa.array([1_000_000_001], pa.timestamp("ns"))).to_pylist() == ["1970-01-01T00:00:01.000000001"]

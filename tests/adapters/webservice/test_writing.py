@@ -14,7 +14,7 @@ from lxml import etree
 from adapters.base import OPERATION
 from adapters.webservice import writing
 from adapters.webservice.faults import Fault
-from adapters.webservice.writing import element_name, escape, generic, texts, typed
+from adapters.webservice.writing import element_name, escape, generic, typed
 from schemas import Item, arrow_schema
 
 ITEMS = (
@@ -152,14 +152,6 @@ def test_large_rows_are_made_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) ->
     pieces = list(typed(ITEMS)(batch([{"text": "x" * 600, "whole": number} for number in range(7)])))
     assert len(pieces) == 7
     assert [shown["whole"] for shown in read_back(b"".join(pieces))] == [str(number) for number in range(7)]
-
-
-def test_other_kinds_of_arrow_text() -> None:
-    for kind in (pa.large_string(), pa.string_view()):
-        assert texts(pa.array(["a", None], kind)).to_pylist() == ["a", None]
-    moment = pa.array([datetime(2026, 1, 1, 8, tzinfo=UTC)], pa.timestamp("us", tz="UTC"))
-    for kind in (pa.timestamp("ms"), pa.timestamp("ns"), pa.timestamp("s", tz="Asia/Shanghai")):
-        assert texts(moment.cast(kind)).to_pylist() == ["2026-01-01T08:00:00Z"]
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,14 @@ provides them.
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
 from contextlib import AbstractContextManager
+
+
+def short(text: str) -> str:
+    """A name for files that stands for a key of any length and spelling."""
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 class Spool(ABC):

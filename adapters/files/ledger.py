@@ -15,7 +15,6 @@ yes    gone        committed: write the manifest unless the file was taken alrea
 
 from __future__ import annotations
 
-import hashlib
 import json
 from contextlib import AbstractContextManager
 from datetime import datetime
@@ -26,6 +25,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from adapters.base import Acknowledgement
 from adapters.errors import Malformed
 from adapters.files.transports.local import LocalDirectory
+from adapters.spool import short
 
 Kind = TypeVar("Kind", bound=BaseModel)
 
@@ -73,11 +73,6 @@ class Progress(BaseModel):
     exchange: str
     epoch: int = 0
     files: int = 0
-
-
-def short(text: str) -> str:
-    """A name for files that stands for a key of any length and spelling."""
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 class Ledger:

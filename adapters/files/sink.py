@@ -13,9 +13,10 @@ from pydantic import field_validator
 from adapters.base import DELETE, OPERATION, REFERENCE, Acknowledgement, Binding, Claim, Delivery, Manifest, Sink
 from adapters.errors import Misconfigured, Overtaken, Restored, StageLost, Unbalanced
 from adapters.files.formats.csv import CsvReader, Encoding, Layout, encode, header
-from adapters.files.ledger import Entry, Ledger, short
+from adapters.files.ledger import Entry, Ledger
 from adapters.files.options import FileOptions
 from adapters.files.transports.local import LocalDirectory
+from adapters.spool import short
 
 UPDATE, REMOVE = "U", "D"
 

@@ -14,7 +14,6 @@ all      all     close the entry; the answer is in it
 
 from __future__ import annotations
 
-import hashlib
 import io
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
@@ -26,7 +25,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from adapters.base import Acknowledgement, RefusedRow
 from adapters.errors import Malformed
-from adapters.spool import Spool
+from adapters.spool import Spool, short
 
 Kind = TypeVar("Kind", bound=BaseModel)
 
@@ -80,11 +79,6 @@ class Progress(_Frozen):
 
     exchange: str
     epoch: int = 0
-
-
-def short(text: str) -> str:
-    """A name for files that stands for a key of any length and spelling."""
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 class Outbox:

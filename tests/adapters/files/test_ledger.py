@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from adapters.errors import Malformed
-from adapters.files.ledger import Entry, Ledger, Progress, manifest_name, short
+from adapters.files.ledger import Entry, Ledger, Progress, manifest_name
 from adapters.files.transports.local import LocalDirectory
+from adapters.spool import short
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -9,8 +9,8 @@ import pytest
 
 from adapters.base import RefusedRow
 from adapters.errors import Malformed
-from adapters.spool import Spool
-from adapters.webservice.outbox import Entry, Outbox, Stage, short
+from adapters.spool import Spool, short
+from adapters.webservice.outbox import Entry, Outbox, Stage
 
 
 class Shelf(Spool):

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import sqlalchemy as sa
@@ -151,16 +150,15 @@ class Stage:
         """Take the rows from a number on away again, which a lost answer left in doubt."""
         connection.execute(sa.delete(self.table).where(self.table.c[ROW] >= first))
 
-    def load(self, connection: sa.Connection, batch: pa.RecordBatch, first: int, zone: str) -> None:
-        """Put a batch's rows behind the ones that are there.
+    def load(self, connection: sa.Connection, batch: pa.RecordBatch, numbers: pa.Array, zone: str) -> None:
+        """Put a batch's rows behind the ones that are there, under their numbers in the delivery.
 
         A row with a value that the target cannot hold stands there as refused, with the reason.
         """
-        numbers = pa.array(np.arange(first, first + batch.num_rows))
         refused: list[RefusedRow] = []
         unfit = self._unfit(batch, zone)
         if unfit:
-            refused += [RefusedRow(first + row, *why) for row, why in unfit.items()]
+            refused += [RefusedRow(numbers[row].as_py(), *why) for row, why in unfit.items()]
             fit = pa.array([row not in unfit for row in range(batch.num_rows)], pa.bool_())
             batch, numbers = batch.filter(fit), numbers.filter(fit)
         values = {

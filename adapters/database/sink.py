@@ -6,21 +6,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import sqlalchemy as sa
 
-from adapters.base import DELETE, OPERATION, Acknowledgement, Answers, Binding, Claim, Delivery, Manifest, Sink
+from adapters.base import Acknowledgement, Answers, Binding, Claim, Delivery, Manifest, Sink
 from adapters.database.answers import StateReader
 from adapters.database.binding import answerable
 from adapters.database.check import sink_misfits
+from adapters.database.direct import DirectDelivery
 from adapters.database.errors import translating
-from adapters.database.first import FirstDelivery
 from adapters.database.fit import faults, fields_of, written
 from adapters.database.keys import scope_text
 from adapters.database.layout import ROW, Layout, Stage, copy_of, drop_stages
 from adapters.database.ledger import Ledger
 from adapters.database.merge import Merge
+from adapters.database.order import Order
 from adapters.database.place import Place
 from adapters.database.refresh import Refreshment
 from adapters.database.refusal import load_all_but
@@ -53,9 +55,9 @@ class DatabaseSink(Sink):
         delivery.make_stage()
         return delivery
 
-    def first(self, claim: Claim, schema: pa.Schema) -> Delivery | None:
-        """Open the transaction that will fill an empty table, where the product keeps one open without harm."""
-        delivery = FirstDelivery(self._place, self._binding, schema, claim)
+    def direct(self, claim: Claim, schema: pa.Schema) -> Delivery | None:
+        """Open the transaction that rows are written in, where the product keeps one open without harm."""
+        delivery = DirectDelivery(self._place, self._binding, schema, claim)
         return delivery if self._place.dialect.streams and delivery.opened() else None
 
     def resume(self, claim: Claim, schema: pa.Schema) -> Delivery:
@@ -141,32 +143,6 @@ class DatabaseSink(Sink):
         return arrays
 
 
-class _Order:
-    """What is known of staged rows from having seen them go by."""
-
-    def __init__(self, key: tuple[str, ...]) -> None:
-        self._key = key
-        self._last: pa.Scalar | None = None
-        self.ascending = False
-        """Each key is higher than the one before, so that none comes twice."""
-        self.deleting: bool | None = None
-
-    def begun(self) -> None:
-        """Nothing is staged yet."""
-        self.ascending, self.deleting = len(self._key) == 1, False
-
-    def add(self, batch: pa.RecordBatch) -> None:
-        """Look at the next rows."""
-        if self.deleting is False:
-            self.deleting = bool(pc.any(pc.equal(batch.column(OPERATION), DELETE)).as_py())
-        if self.ascending and batch.num_rows:
-            keys = batch.column(self._key[0])
-            rising = pc.all(pc.less(keys[:-1], keys[1:])).as_py() is not False
-            above = self._last is None or pc.less(self._last, keys[0]).as_py()
-            self.ascending = bool(rising and above and not keys.null_count)
-            self._last = keys[-1]
-
-
 class DatabaseDelivery(Delivery):
     """A stage of its own table, and the one transaction that empties it into the target.
 
@@ -187,7 +163,7 @@ class DatabaseDelivery(Delivery):
         self._staged: int | None = None
         self._in_doubt = False
         self._keyed = True
-        self._order = _Order(binding.key)
+        self._order = Order(binding.key)
 
     def make_stage(self) -> None:
         """Start from nothing."""
@@ -216,7 +192,7 @@ class DatabaseDelivery(Delivery):
                 stage.cut(connection, first)
             self._in_doubt = True
             with translating(self._place.dialect, self._place.name, stage.known_as):
-                stage.load(connection, batch, first, self._place.zone)
+                stage.load(connection, batch, pa.array(np.arange(first, first + batch.num_rows)), self._place.zone)
         self._in_doubt = False
         self._staged = first + batch.num_rows
         self._order.add(batch)

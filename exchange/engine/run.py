@@ -250,7 +250,7 @@ class Engine:
         with sink, self._source(source_end, plan) as source:
             for attempt in range(_ATTEMPTS):
                 try:
-                    self._deliver(work, source, sink, target_end, beat, first=work.fresh and attempt == 0)
+                    self._deliver(work, source, sink, target_end, beat, direct=attempt == 0)
                     break
                 except StageLost as error:
                     self._restage(work, error, last=attempt + 1 == _ATTEMPTS)
@@ -265,7 +265,7 @@ class Engine:
                 work.observe("9.settled", {"run": work.run})
 
     def _deliver(
-        self, work: _Work, source: Source, sink: Sink, target_end: Endpoint, beat: lease.Heartbeat, *, first: bool
+        self, work: _Work, source: Source, sink: Sink, target_end: Endpoint, beat: lease.Heartbeat, *, direct: bool
     ) -> None:
         """Steps 3 to 8, from where the run stands; it may end on the way."""
         if work.state == RunState.PLANNED:
@@ -277,7 +277,7 @@ class Engine:
             with self._failing(work, sink):
                 if work.unseen is not None:
                     raise work.unseen
-                if self._read(work, source, sink, target_end, beat, first=first):
+                if self._read(work, source, sink, target_end, beat, direct=direct):
                     return
         beat.check()
         if work.state == RunState.STAGED and not self._gate(work):
@@ -480,7 +480,7 @@ class Engine:
             raise error
 
     def _read(
-        self, work: _Work, source: Source, sink: Sink, target_end: Endpoint, beat: lease.Heartbeat, *, first: bool
+        self, work: _Work, source: Source, sink: Sink, target_end: Endpoint, beat: lease.Heartbeat, *, direct: bool
     ) -> bool:
         """Read, check and stage everything, then make the manifest durable. True: stopped for good."""
         plan = work.plan
@@ -504,7 +504,9 @@ class Engine:
             kept = self._notes.open(plan.exchange, work.epoch, work.position, full=plan.full)
         with translated(f"交换 {plan.exchange}"), self.vault.write(name) as writer, kept as notebook:
             manifest = ManifestWriter(writer)
-            work.held = (sink.first(claim, passage.schema) if first else None) or sink.begin(claim, passage.schema)
+            whole = plan.full or plan.source.capture == "snapshot"
+            direct = direct and (work.fresh or (whole and plan.refresh is None))
+            work.held = (sink.direct(claim, passage.schema) if direct else None) or sink.begin(claim, passage.schema)
             after = None if plan.full else work.position
             selection = Selection(after=after, batch_rows=plan.batch_rows, notebook=notebook)
             with ahead(source.batches(selection)) as batches, closing(Behind(work.held.stage)) as staging:

@@ -216,13 +216,14 @@ class Dialect(ABC):
 
     # Writing
 
-    def load(self, connection: sa.Connection, table: sa.TableClause, arrays: Mapping[str, pa.Array]) -> None:
-        """Insert many rows."""
+    def load(self, connection: sa.Connection, table: sa.TableClause, arrays: Mapping[str, pa.Array]) -> int:
+        """Insert many rows; returns how many the product says it wrote."""
         names = [name for name in table.c.keys() if name in arrays]  # noqa: SIM118
         rows = list(zip(*(arrays[name].to_pylist() for name in names), strict=True))
-        if rows:
-            statement = sa.insert(table).compile(dialect=connection.dialect, column_keys=names)
-            connection.exec_driver_sql(str(statement), rows)
+        if not rows:
+            return 0
+        statement = sa.insert(table).compile(dialect=connection.dialect, column_keys=names)
+        return connection.exec_driver_sql(str(statement), rows).rowcount
 
     @abstractmethod
     def insert_absent(self, table: sa.TableClause, values: Mapping[str, Any]) -> sa.Executable:

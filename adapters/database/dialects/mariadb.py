@@ -282,9 +282,9 @@ class MariaDB(Dialect):
             for group in lines.batched(_lines(cursor), batch_rows):
                 yield lines.parsed(group, readings, _QUOTE)
 
-    def load(self, connection: sa.Connection, table: sa.TableClause, arrays: Mapping[str, pa.Array]) -> None:
+    def load(self, connection: sa.Connection, table: sa.TableClause, arrays: Mapping[str, pa.Array]) -> int:
         """Insert many rows; a warning is an error, as it tells of a value that has become another."""
-        super().load(connection, table, arrays)
+        done = super().load(connection, table, arrays)
         warnings = connection.exec_driver_sql("SHOW WARNINGS LIMIT 1").all()
         if warnings:
             _level, code, text = warnings[0]
@@ -292,6 +292,7 @@ class MariaDB(Dialect):
             raise sa.exc.DBAPIError.instance(
                 None, None, error, pymysql.err.Error, hide_parameters=True, dialect=connection.dialect
             ) from None
+        return done
 
     def insert_absent(self, table: sa.TableClause, values: Mapping[str, Any]) -> sa.Executable:
         """INSERT IGNORE."""

@@ -326,7 +326,7 @@ class PostgreSQL(Dialect):
 
             yield read
 
-    def load(self, connection: sa.Connection, table: sa.TableClause, arrays: Mapping[str, pa.Array]) -> None:
+    def load(self, connection: sa.Connection, table: sa.TableClause, arrays: Mapping[str, pa.Array]) -> int:
         """Through a binary COPY; through one of lines where a column's type is none of the usual ones."""
         quote = connection.dialect.identifier_preparer
         names = ", ".join(quote.quote(name) for name in arrays)
@@ -346,6 +346,7 @@ class PostgreSQL(Dialect):
                 }
                 with cursor.copy(f"COPY {target} ({names}) FROM STDIN (FORMAT csv)".encode()) as copy:
                     copy.write(lines.written(texts))
+            return cursor.rowcount
 
     def place(self, target: sa.TableClause) -> tuple[sa.ColumnElement[Any], ...]:
         """The page and the place on it, and whose page: each part of a table has pages of its own."""

@@ -336,7 +336,7 @@ def test_a_connection_cut_in_the_middle_of_a_copy(deliver: Deliverer, hands: Han
         endpoint.install(other, SCHEMA)
         with endpoint.sink(other) as sink:
             claim = replace(CLAIM, key="first")
-            first = sink.first(claim, SCHEMA)
+            first = sink.direct(claim, SCHEMA)
             assert first is not None
             first.stage(batch([person("1")]))
             proxy.cut(b"PGCOPY\n\xff\r\n\x00", "before")

@@ -241,7 +241,7 @@ def test_a_first_delivery_asks_waiting_constraints_before_it_commits(deliver: De
     hands.run("ALTER TABLE person ADD CONSTRAINT one_name UNIQUE (name) DEFERRABLE INITIALLY DEFERRED")
     claim = Claim(key="first", exchange="exchange", epoch=1)
     with deliver.endpoint.sink(deliver.binding) as sink:
-        delivery = sink.first(claim, SCHEMA)
+        delivery = sink.direct(claim, SCHEMA)
         assert delivery is not None
         delivery.stage(batch([person("1", name="a"), person("2", name="a")]))
         with pytest.raises(StageLost, match="one_name"):

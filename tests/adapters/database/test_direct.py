@@ -1,0 +1,269 @@
+"""A delivery that is written while it is read: its transaction is its stage."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pyarrow as pa
+import pytest
+import sqlalchemy as sa
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from adapters.base import DELETE, Claim, Delivery, Refresh
+from adapters.database import DatabaseEndpoint
+from adapters.database.direct import DirectDelivery
+from adapters.errors import StageLost
+from tests.adapters.database.conftest import PERSON, SCHEMA, Deliverer, Hands, batch, counts, options_of, person
+from tests.support.servers import Server
+
+CLAIM = Claim(key="key", exchange="exchange", epoch=1)
+
+
+@pytest.fixture
+def database_url(postgresql_server: Server) -> Iterator[str]:
+    url = postgresql_server.new_database()
+    yield url
+    postgresql_server.drop_database(url)
+
+
+@pytest.fixture
+def endpoint(database_url: str) -> DatabaseEndpoint:
+    made = DatabaseEndpoint(options_of(database_url))
+    made.install(PERSON, SCHEMA)
+    return made
+
+
+def direct(endpoint: DatabaseEndpoint, claim: Claim = CLAIM, schema: pa.Schema = SCHEMA) -> Delivery | None:
+    with endpoint.sink(PERSON) as sink:
+        return sink.direct(claim, schema)
+
+
+def opened(endpoint: DatabaseEndpoint) -> Delivery:
+    delivery = direct(endpoint)
+    assert delivery is not None
+    return delivery
+
+
+def staged(delivery: Delivery) -> int:
+    """How many rows wait beside the table."""
+    assert isinstance(delivery, DirectDelivery)
+    connection, _ = delivery._lasting()
+    stage = delivery._stage
+    return 0 if stage is None else stage.count(connection)
+
+
+def test_nobody_sees_a_row_before_the_commit(endpoint: DatabaseEndpoint, hands: Hands) -> None:
+    delivery = opened(endpoint)
+    delivery.stage(batch([person("1"), person("2")]))
+    delivery.stage(batch([person("3")]))
+    assert hands.persons() == []
+    answer = delivery.commit(Deliverer.manifest(CLAIM, 3))
+    assert (answer.written, answer.unchanged, answer.refused) == (3, 0, ())
+    assert hands.persons("id") == [("1",), ("2",), ("3",)]
+    assert delivery.commit(Deliverer.manifest(CLAIM, 3)) == answer
+    with endpoint.sink(PERSON) as sink:
+        assert sink.settled("key") == answer
+        assert sink.epoch("exchange") == 1
+        assert sink.resume(CLAIM, SCHEMA).commit(Deliverer.manifest(CLAIM, 3)) == answer
+    assert not [name for name in hands.tables() if "_stage_" in name]
+
+
+def test_who_leaves_leaves_nothing(endpoint: DatabaseEndpoint, hands: Hands) -> None:
+    delivery = opened(endpoint)
+    delivery.stage(batch([person("1")]))
+    delivery.close()
+    with pytest.raises(StageLost):
+        delivery.commit(Deliverer.manifest(CLAIM, 1))
+    with endpoint.sink(PERSON) as sink, pytest.raises(StageLost):
+        sink.resume(CLAIM, SCHEMA).commit(Deliverer.manifest(CLAIM, 1))
+    assert hands.persons() == []
+    assert direct(endpoint) is not None
+
+
+@pytest.mark.parametrize(
+    ("rows", "told", "left"),
+    [
+        ([person("1", operation=DELETE)], (0, 0, 1, 0, 0), ["5"]),
+        ([person("1"), person("1", 2)], (1, 0, 0, 1, 0), ["1", "5"]),
+        ([person("1", name="甲" * 51), person("2")], (1, 0, 0, 0, 1), ["2", "5"]),
+        ([person("1", name="a\0b"), person("2")], (1, 0, 0, 0, 1), ["2", "5"]),
+    ],
+    ids=["deletion", "twice", "long", "nul"],
+)
+def test_what_is_no_plain_insertion_is_merged(
+    endpoint: DatabaseEndpoint, hands: Hands, rows: list[Any], told: tuple[int, ...], left: list[str]
+) -> None:
+    delivery = opened(endpoint)
+    delivery.stage(batch(rows))
+    delivery.stage(batch([person("5")]))
+    answer = delivery.commit(Deliverer.manifest(CLAIM, len(rows) + 1))
+    assert counts(answer) == (told[0] + 1, *told[1:])
+    assert [row for (row,) in hands.persons("id")] == left
+    assert [refused.row for refused in answer.refused] == [0] * told[4]
+    assert not [name for name in hands.tables() if "_stage_" in name]
+
+
+def test_rows_that_are_there_are_compared_and_the_others_go_straight(endpoint: DatabaseEndpoint, hands: Hands) -> None:
+    Deliverer(endpoint)(person("02", 2, name="old"), person("04", 5), person("06", 1), key="before")
+    delivery = opened(endpoint)
+    delivery.stage(batch([person("01"), person("02", 3, name="new"), person("03"), person("04", 4), person("05")]))
+    assert staged(delivery) == 2
+    delivery.stage(batch([person(f"{number:02}") for number in range(6, 11)]))
+    assert staged(delivery) == 3
+    answer = delivery.commit(Deliverer.manifest(CLAIM, 10, previous="before"))
+    assert counts(answer) == (8, 0, 1, 1, 0)
+    found = dict(hands.persons("id", "name"))
+    assert (len(found), found["02"]) == (10, "new")
+
+
+def test_an_empty_table_is_filled_in_any_order(endpoint: DatabaseEndpoint) -> None:
+    delivery = opened(endpoint)
+    delivery.stage(batch([person("3"), person("1")]))
+    delivery.stage(batch([person("2")]))
+    assert staged(delivery) == 0
+    assert counts(delivery.commit(Deliverer.manifest(CLAIM, 3, refresh=Refresh(may_fall=0.1)))) == (3, 0, 0, 0, 0)
+
+
+def test_where_most_rows_are_there_it_is_not_asked_batch_by_batch(endpoint: DatabaseEndpoint) -> None:
+    Deliverer(endpoint)(*(person(f"{number:02}") for number in range(30)), key="before")
+    delivery = opened(endpoint)
+    asked: list[str] = []
+    listening = lambda *about: asked.append(about[2])  # noqa: E731
+    sa.event.listen(sa.Engine, "before_cursor_execute", listening)
+    try:
+        for start in range(0, 30, 3):
+            delivery.stage(batch([person(f"{number:02}") for number in range(start, start + 3)]))
+    finally:
+        sa.event.remove(sa.Engine, "before_cursor_execute", listening)
+    assert sum("BETWEEN" in statement for statement in asked) == 2
+    assert counts(delivery.commit(Deliverer.manifest(CLAIM, 30, previous="before"))) == (0, 0, 30, 0, 0)
+
+
+def test_a_constraint_refuses_its_row_only(endpoint: DatabaseEndpoint, hands: Hands) -> None:
+    hands.run("ALTER TABLE person ADD CONSTRAINT sober CHECK (name <> 'x')")
+    delivery = opened(endpoint)
+    delivery.stage(batch([person("1"), person("2", name="x"), person("3")]))
+    answer = delivery.commit(Deliverer.manifest(CLAIM, 3))
+    assert [(refused.row, refused.rule) for refused in answer.refused] == [(1, "constraint")]
+    assert hands.persons("id") == [("1",), ("3",)]
+
+
+def test_a_row_that_a_trigger_swallows_is_refused(endpoint: DatabaseEndpoint, hands: Hands) -> None:
+    hands.run(
+        "CREATE FUNCTION vanish() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$",
+        "CREATE TRIGGER vanishing BEFORE INSERT ON person FOR EACH ROW WHEN (NEW.id = '2') EXECUTE FUNCTION vanish()",
+    )
+    delivery = opened(endpoint)
+    delivery.stage(batch([person("1"), person("2"), person("3")]))
+    answer = delivery.commit(Deliverer.manifest(CLAIM, 3))
+    assert counts(answer) == (2, 0, 0, 0, 1)
+    assert hands.persons("id") == [("1",), ("3",)]
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_it_comes_to_the_same_as_staging_everything(
+    endpoint: DatabaseEndpoint, hands: Hands, data: st.DataObject
+) -> None:
+    """Two tables, the same deliveries: one by a stage, one directly; the second finds what the first has left."""
+    run = secrets.token_hex(4)
+    tables = [replace(PERSON, object=f"{way}_{run}") for way in ("staged", "direct")]
+    for binding in tables:
+        endpoint.install(binding, SCHEMA)
+    rows = st.builds(person, st.sampled_from("123456789"), st.integers(1, 3), name=st.sampled_from("ab"))
+    one = st.lists(rows, max_size=9, unique_by=lambda row: row["id"])
+    ordered = one.map(lambda found: sorted(found, key=lambda row: row["id"]))
+    for number in range(2):
+        batches = data.draw(st.lists(st.one_of(one, ordered), max_size=1 + number), label=f"delivery {number}")
+        batches = distinct([found for found in batches if found])
+        told = []
+        for binding in tables:
+            claim = Claim(key=f"{number}-{binding.object}", exchange=binding.object, epoch=1)
+            with endpoint.sink(binding) as sink:
+                delivery = sink.begin(claim, SCHEMA) if binding is tables[0] else sink.direct(claim, SCHEMA)
+                assert delivery is not None
+                for found in batches:
+                    delivery.stage(batch(found))
+                told.append(counts(delivery.commit(Deliverer.manifest(claim, sum(map(len, batches))))))
+                delivery.abort()
+        assert told[0] == told[1]
+        names = ("id", "version", "name")
+        left = [hands.rows(f"SELECT {', '.join(names)} FROM {binding.object} ORDER BY id") for binding in tables]
+        assert left[0] == left[1]
+
+
+def distinct(batches: list[list[dict[str, Any]]]) -> list[list[dict[str, Any]]]:
+    """No key in two batches: which of the two would stand depends on the way."""
+    seen: set[str] = set()
+    kept = []
+    for found in batches:
+        fresh = [row for row in found if row["id"] not in seen]
+        seen |= {row["id"] for row in fresh}
+        kept += [fresh] if fresh else []
+    return kept
+
+
+def test_a_key_that_comes_again_in_a_later_batch_is_merged_into_the_first(
+    endpoint: DatabaseEndpoint, hands: Hands
+) -> None:
+    delivery = opened(endpoint)
+    delivery.stage(batch([person("1", name="a"), person("2")]))
+    delivery.stage(batch([person("1", 2, name="b")]))
+    delivery.stage(batch([person("3")]))
+    assert counts(delivery.commit(Deliverer.manifest(CLAIM, 4))) == (4, 0, 0, 0, 0)
+    assert hands.persons("id", "name")[0] == ("1", "b")
+
+
+def test_a_table_with_tombstones_wants_a_stage(endpoint: DatabaseEndpoint) -> None:
+    deliver = Deliverer(endpoint)
+    deliver(person("1"), key="a")
+    deliver(person("1", 2, operation=DELETE), key="b", previous="a")
+    assert direct(endpoint) is None
+
+
+def test_a_tombstone_that_another_delivery_leaves_meanwhile_is_noticed(
+    endpoint: DatabaseEndpoint, hands: Hands
+) -> None:
+    delivery = opened(endpoint)
+    delivery.stage(batch([person("1")]))
+    Deliverer(endpoint, exchange="other")(person("1", 2, operation=DELETE), key="other")
+    with pytest.raises(StageLost):
+        delivery.commit(Deliverer.manifest(CLAIM, 1))
+    assert hands.persons() == []
+
+
+def test_a_table_with_columns_of_others_wants_a_stage(endpoint: DatabaseEndpoint) -> None:
+    with endpoint.sink(replace(PERSON, fixed={"area": "3212"})) as sink:
+        assert sink.direct(CLAIM, SCHEMA) is None
+
+
+def test_a_row_that_somebody_else_brings_meanwhile_is_compared_with(endpoint: DatabaseEndpoint, hands: Hands) -> None:
+    delivery = opened(endpoint)
+    delivery.stage(batch([person("1")]))
+    hands.run("INSERT INTO person (id, version) VALUES ('2', 9)")
+    delivery.stage(batch([person("2"), person("3")]))
+    assert counts(delivery.commit(Deliverer.manifest(CLAIM, 3))) == (2, 0, 0, 1, 0)
+    assert hands.persons("id", "version") == [("1", 1), ("2", 9), ("3", 1)]
+
+
+def test_a_refresh_wants_its_rows_only(endpoint: DatabaseEndpoint, hands: Hands) -> None:
+    delivery = opened(endpoint)
+    delivery.stage(batch([person("1")]))
+    hands.run("INSERT INTO person (id, version) VALUES ('x', 1)")
+    with pytest.raises(StageLost):
+        delivery.commit(Deliverer.manifest(CLAIM, 1, refresh=Refresh(may_fall=0.1)))
+    assert hands.persons("id") == [("x",)]
+
+
+def test_the_key_is_claimed_from_the_start(endpoint: DatabaseEndpoint) -> None:
+    Deliverer(endpoint)(key="key")
+    assert direct(endpoint) is None, "it was committed already"
+
+
+def test_other_products_stage() -> None:
+    with DatabaseEndpoint({"product": "sqlite", "path": "/nowhere.db"}).sink(PERSON) as sink:
+        assert sink.direct(CLAIM, SCHEMA) is None

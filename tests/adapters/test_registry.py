@@ -42,6 +42,8 @@ def test_importing_adapters_loads_no_driver() -> None:
 
 def test_a_library_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "zeep", None)
+    # What is imported again stands in its package too, and must not stay there.
+    monkeypatch.setattr(adapters, "webservice", None, raising=False)
     for name in [name for name in sys.modules if name.startswith("adapters.webservice")]:
         monkeypatch.delitem(sys.modules, name)
     with pytest.raises(Unsupported, match="zeep") as caught:

@@ -340,12 +340,21 @@ def test_an_answer_under_way_is_finished_before_it_stops(tmp_path: Path) -> None
     assert "<total>60000</total>" in answers[0].text
 
 
+_USES = (
+    "digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement",
+    "key_cert_sign", "crl_sign", "encipher_only", "decipher_only",
+)  # fmt: skip
+
+
 def certificate(folder: Path, name: str, issuer: tuple[x509.Certificate, Any] | None = None) -> tuple[Any, Any]:
     """A key and a certificate, in files NAME.key and NAME.crt."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
     now = datetime.now(UTC)
     local = x509.SubjectAlternativeName([x509.DNSName("localhost"), x509.IPAddress(IPv4Address("127.0.0.1"))])
+    signing = issuer[1] if issuer else key
+    named = x509.AuthorityKeyIdentifier.from_issuer_public_key(signing.public_key())
+    uses = dict.fromkeys(_USES, False) | {"digital_signature": True, "key_cert_sign": issuer is None}
     made = (
         x509.CertificateBuilder()
         .subject_name(subject)
@@ -356,7 +365,10 @@ def certificate(folder: Path, name: str, issuer: tuple[x509.Certificate, Any] | 
         .not_valid_after(now + timedelta(days=1))
         .add_extension(x509.BasicConstraints(ca=issuer is None, path_length=None), critical=True)
         .add_extension(local, critical=False)
-        .sign(issuer[1] if issuer else key, hashes.SHA256())
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(named, critical=False)
+        .add_extension(x509.KeyUsage(**uses), critical=True)
+        .sign(signing, hashes.SHA256())
     )
     plain = serialization.NoEncryption()
     pem = serialization.Encoding.PEM

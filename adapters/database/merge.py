@@ -60,6 +60,7 @@ class Merge:
         self._graves = False
         self._beaten = False
         self._many: Mapping[int, int] = {}
+        self._fresh = 0
         self._broken: list[tuple[int, str]] = []
 
     def decide(self, connection: sa.Connection) -> None:
@@ -230,7 +231,7 @@ class Merge:
     def _counted(self, connection: sa.Connection) -> Counts:
         many = self._decisions(connection)
         return Counts(
-            written=self._new(connection) + many.get(REPLACE, 0) + many.get(REMOVE, 0),
+            written=self._fresh + many.get(REPLACE, 0) + many.get(REMOVE, 0),
             deleted=many.get(REMOVE, 0),
             unchanged=many.get(UNCHANGED, 0) + many.get(ENTOMB, 0),
             superseded=many.get(SUPERSEDED, 0),
@@ -269,8 +270,10 @@ class Merge:
         query = sa.select(*values.values()).select_from(self._stage.table).where(*self._inserted())
         insert = sa.insert(self._target)
         done = self._apply(connection, lambda *span: insert.from_select(list(values), query.where(*span)))
-        if done != self._new(connection):
+        self._fresh = self._new(connection)
+        if done != self._fresh:
             self._break_lost(connection)
+            self._fresh = self._new(connection)
 
     def _break_lost(self, connection: sa.Connection) -> None:
         """Refuse rows that a trigger or rule of the target let vanish; where it put them elsewhere, they are there."""

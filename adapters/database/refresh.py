@@ -69,7 +69,8 @@ class Refreshment(Merge):
         self._demand_level(held, self._kept(connection))
         gone = self._find_gone(connection)
         self._many = self._decisions(connection)
-        changed = gone + sum(self._many.get(each, 0) for each in (REPLACE, REMOVE)) + self._new(connection)
+        self._fresh = self._new(connection)
+        changed = gone + sum(self._many.get(each, 0) for each in (REPLACE, REMOVE)) + self._fresh
         if changed == 0:
             why: tuple[str, ...] = ("内容没有变化",)
         elif changed * _FEW < held:

@@ -113,7 +113,8 @@ class Sheet:
     def recall(self, findings: Iterable[Finding]) -> None:
         """Take note of what was found before, so that no cell is found twice."""
         for finding in findings:
-            self._faults(finding.item)[finding.row] = True
+            # A cell with child rows is one cell, whichever of its values is meant.
+            self._faults(finding.item and finding.item.partition("[")[0])[finding.row] = True
             if RULES[finding.rule].refuses:
                 self.accepted[finding.row] = False
 
@@ -130,6 +131,13 @@ class Sheet:
         for place in np.flatnonzero(~skipped).tolist():
             reason = fault.reasons if same else fault.reasons[place]
             self._findings.append(Finding(int(fault.rows[place]), item.name, fault.rule, f"{item.label}：{reason}"))
+
+    def add_within(self, findings: Iterable[Finding]) -> None:
+        """Note what is wrong inside a value that is made of many, as it is told."""
+        for finding in findings:
+            if not self._spared[finding.row]:
+                self.accepted[finding.row] = False
+                self._findings.append(finding)
 
     def findings(self) -> list[Finding]:
         """Everything noted here, by row."""

@@ -16,7 +16,9 @@ from schemas.child_rows import EMPTY, packed, problems_of_children, quoted, text
 from schemas.items import arrow_schema, row_items
 
 NAMES = ("relation", "name")
-TEXTS = st.one_of(st.none(), st.text(st.characters(exclude_categories=("Cs",)), max_size=4), st.sampled_from('"\\\x01𠮷'))
+TEXTS = st.one_of(
+    st.none(), st.text(st.characters(exclude_categories=("Cs",)), max_size=4), st.sampled_from('"\\\x01𠮷')
+)
 PARENTS = st.lists(st.lists(st.fixed_dictionaries({"relation": TEXTS, "name": TEXTS}), max_size=3), max_size=4)
 
 
@@ -115,7 +117,10 @@ def test_quoted() -> None:
     assert quoted(pa.array(["a", None, 'b"\\', "\n"])).to_pylist() == ['"a"', "null", '"b\\"\\\\"', '"\\n"']
 
 
-SUB = (Item(name="relation", label="关系", type="C", length=2, mandatory=True), Item(name="name", label="姓名", type="C"))
+SUB = (
+    Item(name="relation", label="关系", type="C", length=2, mandatory=True),
+    Item(name="name", label="姓名", type="C"),
+)
 FAMILY = Item(name="family", label="家庭成员", type="M", rows=SUB)
 GIVEN = {"family": {"table": "t", "key": {"id": "parent"}, "columns": {"relation": "rel", "name": "nm"}}}
 

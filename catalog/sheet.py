@@ -49,7 +49,9 @@ _TERMS: dict[str, Mapping[Any, str]] = {
     "share_ways": vocabulary.SHARE_WAYS,
     "update_cycle": vocabulary.UPDATE_CYCLES,
 }
-_COLUMNS = tuple(ITEM_TITLES.values())
+_TITLES = {field: term for field, term in ITEM_TITLES.items() if field != "rows"}
+"""A sheet has one line for each item: child rows are described in a YAML file."""
+_COLUMNS = tuple(_TITLES.values())
 _FORMULA = re.compile(r"^[=+\-@\t\r]")
 _QUOTED_FORMULA = re.compile(r"^'[=+\-@\t\r]")
 
@@ -137,7 +139,7 @@ class _Reading:
 
     def _items(self, header: tuple[int, list[str]], rows: list[tuple[int, list[str]]]) -> None:
         number, titles = header[0], [_folded(cell) for cell in header[1]]
-        fields = {_folded(term): field for field, term in ITEM_TITLES.items()}
+        fields = {_folded(term): field for field, term in _TITLES.items()}
         known = (*fields, _KEY, _VERSION, _COLUMN)
         for name in dict.fromkeys(titles):
             if name and name not in known:
@@ -225,4 +227,4 @@ def _cells(item: Item) -> list[str]:
         "grade": GRADES[item.grade],
         "share_type": vocabulary.SHARE_TYPES[item.share_type] if item.share_type else None,
     }
-    return ["" if values[field] is None else str(values[field]) for field in ITEM_TITLES]
+    return ["" if values[field] is None else str(values[field]) for field in _TITLES]

@@ -171,8 +171,8 @@ class DatabaseEndpoint(Endpoint):
         place = self._place
         try:
             options, children = table_options(binding), children_of(binding)
-            for name in (binding.object, *(child.table for child in children.values())):
-                place.demand_ours(name)
+            for table in (binding.object, *(child.table for child in children.values())):
+                place.demand_ours(table)
         except Misconfigured as error:
             return [error.message]
         children = {item: child for item, child in children.items() if item in schema.names}

@@ -310,6 +310,8 @@ def problems(
             if item.grade != "none":
                 found.append(f"{where}：是个人信息，须脱敏，或说明理由后以原值提供")
             continue
+        if item.rows and not isinstance(mask, Clear):
+            found.append(f"{where}：有子表行，只能整项以原值提供；不需要的请不要申请")
         if item.type not in mask.types:
             found.append(f"{where}：{ITEM_TYPES[item.type]}不能用脱敏规则 {mask.mask}")
         if name == version and not isinstance(mask, Clear):

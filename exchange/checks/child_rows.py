@@ -1,7 +1,7 @@
 """Child rows (子表行) held to the rules of their own items: all of a batch side by side, as any other rows are.
 
-What is wrong with a child row refuses its parent, and is told as ``ITEM[n].SUBITEM``, n being the row's place among
-those of its parent as they came.
+What is wrong with a child row refuses its parent; the reason names it as ``ITEM[n].SUBITEM``, n being the row's place
+among those of its parent as they came.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ class Children:
             if many[owner] > MOST:
                 continue
             place = self.places[finding.row].as_py()
-            name = f"{self.item.name}[{place}].{finding.item}"
-            yield Finding(owner, name, finding.rule, f"{self.item.label}第 {place} 行 {finding.reason}")
+            where = f"{self.item.name}[{place}].{finding.item}"
+            yield Finding(owner, self.item.name, finding.rule, f"{self.item.label}：{where} {finding.reason}")
 
     def childless(self, parents: int) -> Rows:
         """Which of so many parents have no child row."""

@@ -113,8 +113,7 @@ class Sheet:
     def recall(self, findings: Iterable[Finding]) -> None:
         """Take note of what was found before, so that no cell is found twice."""
         for finding in findings:
-            # A cell with child rows is one cell, whichever of its values is meant.
-            self._faults(finding.item and finding.item.partition("[")[0])[finding.row] = True
+            self._faults(finding.item)[finding.row] = True
             if RULES[finding.rule].refuses:
                 self.accepted[finding.row] = False
 

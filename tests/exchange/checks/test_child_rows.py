@@ -64,15 +64,16 @@ def test_what_is_wrong_with_a_child_row_refuses_its_parent_and_names_it() -> Non
     )
     assert seen.accepted_rows.to_pylist() == [0]
     assert seen.refused.column("id").to_pylist() == ["1", "2"]
-    assert {(found.row, found.item, found.rule) for found in seen.findings} == {
-        (1, "family[2].relation", "code_list"),
-        (1, "family[2].born", "type"),
-        (1, "family[3].relation", "mandatory"),
-        (1, "family[3].id_no", "identity_number"),
-        (2, "family[1].share", "scale"),
+    assert {found.item for found in seen.findings} == {"family"}
+    assert {(found.row, found.reason.split()[0], found.rule) for found in seen.findings} == {
+        (1, "家庭成员：family[2].relation", "code_list"),
+        (1, "家庭成员：family[2].born", "type"),
+        (1, "家庭成员：family[3].relation", "mandatory"),
+        (1, "家庭成员：family[3].id_no", "identity_number"),
+        (2, "家庭成员：family[1].share", "scale"),
     }
-    told = next(found.reason for found in seen.findings if found.item == "family[2].born")
-    assert told.startswith("家庭成员第 2 行 出生：")
+    told = next(found.reason for found in seen.findings if "family[2].born" in found.reason)
+    assert told.startswith("家庭成员：family[2].born 出生：")
     assert "昨天" not in "".join(found.reason for found in seen.findings)
 
 
@@ -102,7 +103,8 @@ def test_not_every_one_of_very_many_findings_is_told() -> None:
 
 def test_text_that_is_none_refuses_the_row() -> None:
     seen = looked_at('[{"relation": "\\u0000"}]')
-    assert [(found.item, found.rule) for found in seen.findings] == [("family[1].relation", "text")]
+    assert [(found.item, found.rule) for found in seen.findings] == [("family", "text")]
+    assert "family[1].relation" in seen.findings[0].reason
 
 
 def test_a_source_that_gives_no_text_is_told_so() -> None:

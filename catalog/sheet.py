@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from catalog import vocabulary
-from catalog.errors import Problem
+from catalog.errors import Problem, Rejected
 from catalog.model import Offer, Resource
 from catalog.reading import CHECKS, ITEM_TITLES, Form, near, title
 from schemas import GRADES, ITEM_TYPES, Item, RecordTable
@@ -57,7 +57,14 @@ _QUOTED_FORMULA = re.compile(r"^'[=+\-@\t\r]")
 
 
 def write_sheet(resource: Resource | None = None, table: RecordTable | None = None) -> bytes:
-    """The form: empty, with the items of a class's table, or as a resource fills it."""
+    """The form: empty, with the items of a class's table, or as a resource fills it.
+
+    Raises:
+        Rejected: An item has child rows, for which a form has no place.
+    """
+    items = resource.items if resource else table.items if table else ()
+    if nested := [Problem(item.label, "有子表行") for item in items if item.rows]:
+        raise Rejected("登记表写不下子表行", nested, remedy="改用 YAML 文件登记")
     text = io.StringIO(newline="")
     out = csv.writer(text)
     out.writerow([_TITLE])
@@ -69,7 +76,6 @@ def write_sheet(resource: Resource | None = None, table: RecordTable | None = No
         out.writerow(_safe([title(Offer, field), value]))
     out.writerow([])
     out.writerow([*_COLUMNS, _KEY, _VERSION, _COLUMN])
-    items = resource.items if resource else table.items if table else ()
     key, version, columns = (
         (resource.key, resource.version_item, resource.offer.columns if resource.offer else {})
         if resource

@@ -16,12 +16,15 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.json as json_lines
 
 from schemas.items import Item, arrow_type
 
 EMPTY = "[]"
 """No child rows."""
 _CONTROL = r"[\x00-\x1f]"
+_AT_ONCE = 2_048
+"""Parents whose child rows are Python's at one time: there they take many times the room."""
 _PLAIN_SCALE = 6
 """Decimals of more digits after the point are written with an exponent by Arrow."""
 
@@ -54,17 +57,14 @@ def unpacked(texts: pa.StringArray, names: Sequence[str]) -> Unpacked:
         texts: One text for each parent, canonical or not. A number or a truth value is read as it is written.
         names: The items of a child row. One that an object does not name is null.
     """
-    known = frozenset(names)
-    wrong: dict[int, str] = {}
-    arrays: list[list[dict[str, str | None]]] = []
-    for row, text in enumerate(texts.to_pylist()):
-        try:
-            arrays.append(_read(text, known) if text else [])
-        except _Wrong as error:
-            wrong[row] = str(error)
-            arrays.append([])
     kind = pa.list_(pa.struct([pa.field(name, pa.string()) for name in names]))
-    lists = pa.array(arrays, kind)
+    wrong: dict[int, str] = {}
+    parts = [pa.array([], kind)]
+    for start in range(0, len(texts), _AT_ONCE):
+        part = texts.slice(start, _AT_ONCE)
+        lists = _read_at_once(part, kind)
+        parts.append(_read_each(part, kind, start, wrong) if lists is None else lists)
+    lists = pa.concat_arrays(parts)
     children = lists.flatten()
     owners = pc.cast(pc.list_parent_indices(lists), pa.int64())
     first = lists.offsets.to_numpy()[:-1]
@@ -115,6 +115,41 @@ def texts_of(values: pa.Array) -> pa.StringArray:
 def values_of(texts: pa.StringArray, item: Item) -> pa.Array:
     """Values of an item from the texts that :func:`texts_of` wrote."""
     return pc.cast(texts, arrow_type(item))
+
+
+def _read_at_once(texts: pa.StringArray, kind: pa.ListType) -> pa.ListArray | None:
+    """Arrays of objects of known items with texts; None: some may be something else, or there is an error."""
+    if pc.any(pc.match_substring_regex(texts, _CONTROL)).as_py():
+        return None
+    numbers = pa.array(range(len(texts)), pa.int64())
+    values = pc.fill_null(texts, "")
+    values = pc.if_else(pc.equal(values, ""), "null", values)
+    pieces = ['{"n":', pc.cast(numbers, pa.string()), ',"r":', values, "}\n", ""]
+    lines = b"".join(pc.binary_join_element_wise(*pieces).cast(pa.binary()).to_pylist())
+    schema = pa.schema([pa.field("n", pa.int64()), pa.field("r", kind)])
+    parse = json_lines.ParseOptions(explicit_schema=schema, unexpected_field_behavior="error")
+    try:
+        read = json_lines.ReadOptions(use_threads=False, block_size=len(lines) + 1)
+        found = json_lines.read_json(pa.BufferReader(lines), read, parse).combine_chunks()
+    except pa.ArrowInvalid:
+        return None
+    if found.schema != schema or not found.column("n").combine_chunks().equals(numbers):
+        return None
+    lists = found.column("r").combine_chunks()
+    return None if lists.flatten().null_count else lists
+
+
+def _read_each(texts: pa.StringArray, kind: pa.ListType, first: int, wrong: dict[int, str]) -> pa.ListArray:
+    """The same of any texts, one after the other, with what is wrong."""
+    known = {kind.value_type.field(place).name for place in range(kind.value_type.num_fields)}
+    arrays: list[list[dict[str, str | None]]] = []
+    for row, text in enumerate(texts.to_pylist(), first):
+        try:
+            arrays.append(_read(text, known) if text else [])
+        except _Wrong as error:
+            wrong[row] = str(error)
+            arrays.append([])
+    return pa.array(arrays, kind)
 
 
 def _read(text: str, known: Collection[str]) -> list[dict[str, str | None]]:

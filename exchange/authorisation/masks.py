@@ -273,6 +273,8 @@ def proposed(item: Item, *, key: bool = False, digest: Literal["sha256", "sm3"] 
     """
     if key:
         return Hmac(digest=digest)
+    if item.rows:
+        return Null()  # no part of them can be told apart
     if item.type in TEXT:
         if item.check == "identity_number":
             return IdentityNumber()

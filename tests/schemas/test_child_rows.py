@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas import Item
@@ -28,6 +28,7 @@ def repacked(*texts: str | None) -> list[str]:
     return packed(found.owners, len(texts), found.columns).to_pylist()  # type: ignore[no-any-return]
 
 
+@settings(deadline=None)
 @given(PARENTS, st.randoms(use_true_random=False))
 def test_equal_rows_have_one_text_in_whatever_order_they_come(
     parents: list[list[dict[str, str | None]]], chance: random.Random
@@ -111,6 +112,24 @@ def test_values_have_one_text_and_come_back_from_it(type: Any, value: Any, text:
 def test_decimals_have_no_exponent() -> None:
     item = Item(name="x", label="某项", type="N", length=38, scale=10)
     assert texts_of(values_of(pa.array(["0.0000000001"]), item)).to_pylist() == ["0.0000000001"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['[]}{"n":1,"r":[]', '[],"n":7', '[]}\n{"n":1,"r":[{"name":"x"}]', '[{"name":"x"', "[]}", "[null]", "[[]]"],
+)
+def test_no_text_reaches_into_another_parent(text: str) -> None:
+    found = unpacked(pa.array(['[{"name":"a"}]', text, '[{"name":"b"}]']), NAMES)
+    assert list(found.wrong) == [1]
+    assert list(zip(found.owners.to_pylist(), found.columns["name"].to_pylist(), strict=True)) == [(0, "a"), (2, "b")]
+
+
+def test_more_parents_than_are_read_at_one_time() -> None:
+    texts = [None, "[]", '[{"name":"a"},{"name":"b"}]', '[{"name":1}]'] * 1500
+    found = unpacked(pa.array(texts), NAMES)
+    assert found.places.to_pylist() == [1, 2, 1] * 1500
+    assert found.columns["name"].to_pylist() == ["a", "b", "1"] * 1500
+    assert found.owners.to_pylist()[-3:] == [5998, 5998, 5999]
 
 
 def test_quoted() -> None:

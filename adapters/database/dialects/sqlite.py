@@ -177,7 +177,7 @@ class SQLite(Dialect):
         """From a cursor that steps through the table."""
         selected = (reading.expression.label(f"r{number}") for number, reading in enumerate(readings))
         result = connection.execute(rows.with_only_columns(*selected))
-        big = any(pa.types.is_binary(reading.wire) for reading in readings)
+        big = any(pa.types.is_binary(reading.wire) or reading.finish is not None for reading in readings)
         step = min(batch_rows, 64) if big else batch_rows
         raw = connection.connection.driver_connection
         assert isinstance(raw, sqlite3.Connection)  # noqa: S101

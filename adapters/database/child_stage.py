@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import sqlalchemy as sa
 from sqlalchemy.schema import CreateIndex
 
@@ -64,13 +63,15 @@ class ChildStage:
         """Take the child rows of parents from a number on away again."""
         connection.execute(sa.delete(self.copy.table).where(self.copy.table.c[ROW] >= first))
 
-    def load(self, connection: sa.Connection, texts: pa.Array, first: int, zone: str) -> dict[int, tuple[str, str]]:
+    def load(
+        self, connection: sa.Connection, texts: pa.Array, numbers: pa.Array, zone: str
+    ) -> dict[int, tuple[str, str]]:
         """Put the child rows of a batch's parents there.
 
         Args:
             connection: In the stage's transaction.
             texts: The item of each parent, in its canonical form.
-            first: The number of the first parent.
+            numbers: The number of each parent in the delivery.
             zone: Zone of the place's zone-less times.
 
         Returns:
@@ -79,7 +80,7 @@ class ChildStage:
         found = unpacked(texts, list(self._items))
         refused = {row: ("type", f"{self.item}：{why}") for row, why in found.wrong.items()}
         place = self._dialect, zone
-        arrays = {ROW: pc.add(found.owners, first)}
+        arrays = {ROW: numbers.take(found.owners)}
         faulty: list[int] = []
         for name, item in self._items.items():
             values, column = values_of(found.columns[name], item), self._child.column(name)

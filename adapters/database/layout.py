@@ -170,7 +170,7 @@ class Stage:
         refused: list[RefusedRow] = []
         unfit = self._unfit(batch, zone)
         for child in self.children:
-            unfit = child.load(connection, batch.column(child.item), first, zone) | unfit
+            unfit = child.load(connection, batch.column(child.item), numbers, zone) | unfit
         if unfit:
             refused += [RefusedRow(first + row, *why) for row, why in unfit.items()]
             fit = pa.array([row not in unfit for row in range(batch.num_rows)], pa.bool_())

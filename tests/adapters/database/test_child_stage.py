@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pyarrow as pa
 import pytest
 import sqlalchemy as sa
 
@@ -59,7 +60,7 @@ def test_what_is_no_child_row_refuses_its_parent(place: Place) -> None:
     with place.transaction() as connection:
         stage, children = made(place, connection)
         stage.create(connection)
-        refused = children.load(connection, batch(rows, SCHEMA).column("family"), 10, place.zone)
+        refused = children.load(connection, batch(rows, SCHEMA).column("family"), pa.array([10, 11, 12]), place.zone)
         numbers = sa.select(children.copy.table.c[ROW])
         left = set(connection.execute(numbers).scalars())
     assert refused.keys() == {1, 2}

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import sqlalchemy as sa
@@ -161,18 +160,17 @@ class Stage:
         for child in self.children:
             child.cut(connection, first)
 
-    def load(self, connection: sa.Connection, batch: pa.RecordBatch, first: int, zone: str) -> None:
-        """Put a batch's rows behind the ones that are there.
+    def load(self, connection: sa.Connection, batch: pa.RecordBatch, numbers: pa.Array, zone: str) -> None:
+        """Put a batch's rows behind the ones that are there, under their numbers in the delivery.
 
         A row with a value that the target cannot hold stands there as refused, with the reason.
         """
-        numbers = pa.array(np.arange(first, first + batch.num_rows))
         refused: list[RefusedRow] = []
         unfit = self._unfit(batch, zone)
         for child in self.children:
             unfit = child.load(connection, batch.column(child.item), numbers, zone) | unfit
         if unfit:
-            refused += [RefusedRow(first + row, *why) for row, why in unfit.items()]
+            refused += [RefusedRow(numbers[row].as_py(), *why) for row, why in unfit.items()]
             fit = pa.array([row not in unfit for row in range(batch.num_rows)], pa.bool_())
             batch, numbers = batch.filter(fit), numbers.filter(fit)
         values = {

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import sqlalchemy as sa
@@ -221,7 +222,7 @@ class DatabaseDelivery(Delivery):
                 stage.cut(connection, first)
             self._in_doubt = True
             with translating(self._place.dialect, self._place.name, stage.known_as):
-                stage.load(connection, batch, first, self._place.zone)
+                stage.load(connection, batch, pa.array(np.arange(first, first + batch.num_rows)), self._place.zone)
         self._in_doubt = False
         self._staged = first + batch.num_rows
         self._order.add(batch)

@@ -39,8 +39,8 @@ def test_child_rows_are_staged_by_the_number_of_their_parent(place: Place, hands
     with place.transaction() as connection:
         stage, children = made(place, connection)
         stage.create(connection)
-        stage.load(connection, batch([person("1", SON, WIFE), person("2")], SCHEMA), 0, place.zone)
-        stage.load(connection, batch([person("3", SON)], SCHEMA), 2, place.zone)
+        stage.load(connection, batch([person("1", SON, WIFE), person("2")], SCHEMA), pa.array([0, 1]), place.zone)
+        stage.load(connection, batch([person("3", SON)], SCHEMA), pa.array([2]), place.zone)
         numbers = sa.select(children.copy.table.c[ROW]).order_by(ROW)
         assert connection.execute(numbers).scalars().all() == [0, 0, 2]
         stage.cut(connection, 2)
@@ -74,7 +74,8 @@ def test_the_same_child_rows_are_the_same_whatever_their_order(place: Place, han
     with place.transaction() as connection:
         stage, children = made(place, connection)
         stage.create(connection)
-        stage.load(connection, batch([person("1", SON, WIFE), person("2", SON), person("3")], SCHEMA), 0, place.zone)
+        people = batch([person("1", SON, WIFE), person("2", SON), person("3")], SCHEMA)
+        stage.load(connection, people, pa.array([0, 1, 2]), place.zone)
         children.put(connection, [], sa.true())
     hands.run("UPDATE person_family SET rel = 'x' WHERE person_id = '2'")
     with place.transaction() as connection:

@@ -81,10 +81,30 @@ def _items(old: Resource, new: Resource) -> Iterator[Change]:
 
 def _item(old: Item, new: Item) -> Iterator[Change]:
     before, after = old.model_dump(mode="json"), new.model_dump(mode="json")
-    for name, value in after.items():
-        if value != before[name]:
+    for name in dict.fromkeys((*before, *after)):
+        if name == "rows":
+            continue
+        if after[name] != before[name]:
             where = f"信息项 {new.name}（{new.label}）的{ITEM_TITLES[name]}"
-            yield _changed(f"items.{new.name}.{name}", where, name, before[name], value)
+            yield _changed(f"items.{new.name}.{name}", where, name, before[name], after[name])
+    yield from _rows(old, new)
+
+
+def _rows(old: Item, new: Item) -> Iterator[Change]:
+    before, after = ({item.name: item for item in each.rows} for each in (old, new))
+    for name in dict.fromkeys((*before, *after)):
+        left, right = before.get(name), after.get(name)
+        if left == right:
+            continue
+        words = "增加" if left is None else "删去" if right is None else "修改"
+        label = next(each.label for each in (right, left) if each is not None)
+        where = f"信息项 {new.name}（{new.label}）"
+        words = f"{where}{words}子信息项 {name}（{label}）"
+        yield Change(f"items.{new.name}.rows.{name}", _written(left), _written(right), words)
+
+
+def _written(item: Item | None) -> Any:
+    return None if item is None else item.model_dump(mode="json")
 
 
 def _offer(old: Offer | None, new: Offer | None) -> Iterator[Change]:

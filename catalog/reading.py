@@ -38,6 +38,7 @@ ITEM_TITLES: dict[str, str] = {
     "check": "校验规则",
     "grade": "个人信息等级",
     "share_type": "共享类型",
+    "rows": "子表行",
 }
 
 _ITEM_WORDS: dict[str, Mapping[Any, str]] = {
@@ -271,26 +272,42 @@ class _Items:
     def _described(self, number: int, given: Mapping[str, Any]) -> Item | None:
         label = given.get("label")
         where = item_path(self.here, number, label if isinstance(label, str) else "")
-        values = dict(given)
-        problems = []
-        for name, words in _ITEM_WORDS.items():
-            if values.get(name) is None:
-                continue
-            try:
-                values[name] = choose(name, words, values[name])
-            except PydanticCustomError as error:
-                problems.append(Problem(f"{where} › {ITEM_TITLES[name]}", error.message(), _remedy(error.context)))
-                del values[name]
-        if isinstance(values.get("mandatory"), str):
-            values["mandatory"] = {"是": True, "否": False}.get(values["mandatory"].strip(), values["mandatory"])
-        blank = {"type"} if problems and "type" not in values else set()
+        values, problems = _in_letters(given, where)
+        rows = values.get("rows")
+        if isinstance(rows, list | tuple):
+            inside = f"{where} › {ITEM_TITLES['rows']} › 第"
+            read = [
+                _in_letters(row, f"{inside} {place} 项") if isinstance(row, Mapping) else (row, [])
+                for place, row in enumerate(rows, start=1)
+            ]
+            values["rows"] = [row for row, _ in read]
+            problems += [problem for _, found in read for problem in found]
         try:
-            item = Item.model_validate(values | dict.fromkeys(blank, "M"))
+            item = Item.model_validate(values)
         except ValidationError as error:
             problems += [_problem(detail, Item, where, ITEM_TITLES) for detail in error.errors()]
             item = None
         self.problems += problems
         return None if problems else item
+
+
+def _in_letters(given: Mapping[str, Any], where: str) -> tuple[dict[str, Any], list[Problem]]:
+    """What is written of an item with words as the letters they stand for."""
+    values = dict(given)
+    problems = []
+    for name, words in _ITEM_WORDS.items():
+        if values.get(name) is None:
+            continue
+        try:
+            values[name] = choose(name, words, values[name])
+        except PydanticCustomError as error:
+            problems.append(Problem(f"{where} › {ITEM_TITLES[name]}", error.message(), _remedy(error.context)))
+            del values[name]
+    if isinstance(values.get("mandatory"), str):
+        values["mandatory"] = {"是": True, "否": False}.get(values["mandatory"].strip(), values["mandatory"])
+    if problems and "type" not in values:
+        values["type"] = "M"
+    return values, problems
 
 
 def item_path(here: str, number: int, label: str) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from catalog import vocabulary
-from catalog.errors import Problem
+from catalog.errors import Problem, Rejected
 from catalog.model import Offer, Resource
 from catalog.reading import CHECKS, ITEM_TITLES, Form, near, title
 from schemas import GRADES, ITEM_TYPES, Item, RecordTable
@@ -49,13 +49,22 @@ _TERMS: dict[str, Mapping[Any, str]] = {
     "share_ways": vocabulary.SHARE_WAYS,
     "update_cycle": vocabulary.UPDATE_CYCLES,
 }
-_COLUMNS = tuple(ITEM_TITLES.values())
+_TITLES = {field: term for field, term in ITEM_TITLES.items() if field != "rows"}
+"""A sheet has one line for each item: child rows are described in a YAML file."""
+_COLUMNS = tuple(_TITLES.values())
 _FORMULA = re.compile(r"^[=+\-@\t\r]")
 _QUOTED_FORMULA = re.compile(r"^'[=+\-@\t\r]")
 
 
 def write_sheet(resource: Resource | None = None, table: RecordTable | None = None) -> bytes:
-    """The form: empty, with the items of a class's table, or as a resource fills it."""
+    """The form: empty, with the items of a class's table, or as a resource fills it.
+
+    Raises:
+        Rejected: An item has child rows, for which a form has no place.
+    """
+    items = resource.items if resource else table.items if table else ()
+    if nested := [Problem(item.label, "有子表行") for item in items if item.rows]:
+        raise Rejected("登记表写不下子表行", nested, remedy="改用 YAML 文件登记")
     text = io.StringIO(newline="")
     out = csv.writer(text)
     out.writerow([_TITLE])
@@ -67,7 +76,6 @@ def write_sheet(resource: Resource | None = None, table: RecordTable | None = No
         out.writerow(_safe([title(Offer, field), value]))
     out.writerow([])
     out.writerow([*_COLUMNS, _KEY, _VERSION, _COLUMN])
-    items = resource.items if resource else table.items if table else ()
     key, version, columns = (
         (resource.key, resource.version_item, resource.offer.columns if resource.offer else {})
         if resource
@@ -137,7 +145,7 @@ class _Reading:
 
     def _items(self, header: tuple[int, list[str]], rows: list[tuple[int, list[str]]]) -> None:
         number, titles = header[0], [_folded(cell) for cell in header[1]]
-        fields = {_folded(term): field for field, term in ITEM_TITLES.items()}
+        fields = {_folded(term): field for field, term in _TITLES.items()}
         known = (*fields, _KEY, _VERSION, _COLUMN)
         for name in dict.fromkeys(titles):
             if name and name not in known:
@@ -225,4 +233,4 @@ def _cells(item: Item) -> list[str]:
         "grade": GRADES[item.grade],
         "share_type": vocabulary.SHARE_TYPES[item.share_type] if item.share_type else None,
     }
-    return ["" if values[field] is None else str(values[field]) for field in ITEM_TITLES]
+    return ["" if values[field] is None else str(values[field]) for field in _TITLES]

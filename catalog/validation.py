@@ -16,6 +16,7 @@ from catalog.errors import Problem
 from catalog.model import ITEM_NAME, Department, EndpointSpec, Resource, shown, unseen
 from catalog.reading import ITEM_TITLES, Draft, class_table, item_path, near, title
 from schemas import GRADES, ITEM_TYPES, Item, SchemaError, code_lists, profiles, record_class, record_classes
+from schemas.child_rows import problems_of_children
 
 UNCONDITIONAL = "无条件"
 USE_REQUIREMENT = "使用要求"
@@ -63,8 +64,9 @@ class _Case:
     def at(self, field: str) -> str:
         return f"{self.draft.here} › {title(Resource, field)}"
 
-    def item(self, number: int, item: Item, field: str) -> str:
-        return f"{item_path(self.draft.here, number, item.label)} › {ITEM_TITLES[field]}"
+    def item(self, number: int, item: Item, field: str, row: Item | None = None) -> str:
+        within = f" › {ITEM_TITLES['rows']}（{shown(row.label)}）" if row is not None else ""
+        return f"{item_path(self.draft.here, number, item.label)}{within} › {ITEM_TITLES[field]}"
 
 
 Check = Callable[[_Case], Iterator[Problem]]
@@ -269,34 +271,36 @@ def _items(case: _Case) -> Iterator[Problem]:
 
 
 def _item(case: _Case, number: int, item: Item) -> Iterator[Problem]:
+    yield from _form(item, lambda field: case.item(number, item, field))
+    for row in item.rows:
+        yield from _form(row, lambda field, row=row: case.item(number, item, field, row))  # type: ignore[misc]
+
+
+def _form(item: Item, at: Callable[[str], str]) -> Iterator[Problem]:
     if not re.fullmatch(ITEM_NAME, item.name, re.ASCII):
-        yield Problem(
-            case.item(number, item, "name"), "不是有效的英文名称", "字母开头，只含字母、数字、下划线，至多 63 位"
-        )
+        yield Problem(at("name"), "不是有效的英文名称", "字母开头，只含字母、数字、下划线，至多 63 位")
     if not item.label.strip() or len(item.label) > 128 or unseen(item.label):
-        yield Problem(case.item(number, item, "label"), "为空、过长或含看不见的字符", "1 至 128 字的中文名称")
+        yield Problem(at("label"), "为空、过长或含看不见的字符", "1 至 128 字的中文名称")
     if item.scale is not None and not 0 <= item.scale <= (item.length or 38):
-        yield Problem(case.item(number, item, "scale"), "不在 0 与长度之间", "小数位不超过长度")
+        yield Problem(at("scale"), "不在 0 与长度之间", "小数位不超过长度")
     if item.length is not None and item.length > 10_000_000:
-        yield Problem(case.item(number, item, "length"), "过大", "更长的内容用备注型 M 或通用型 G，不写长度")
+        yield Problem(at("length"), "过大", "更长的内容用备注型 M 或通用型 G，不写长度")
     least = _CHECK_LENGTH.get(item.check or "", 1)
     if item.length is not None and item.length < least:
-        yield Problem(
-            case.item(number, item, "length"), f"小于校验规则所需的 {least} 位", f"至少写 {least}，或去掉校验规则"
-        )
+        yield Problem(at("length"), f"小于校验规则所需的 {least} 位", f"至少写 {least}，或去掉校验规则")
     if item.code_list is not None and item.code_list not in code_lists():
         yield Problem(
-            case.item(number, item, "code_list"),
+            at("code_list"),
             f"没有代码表 {shown(item.code_list)}",
             near(item.code_list, code_lists()),
         )
     if item.reference is not None:
         group = record_classes().get(item.reference)
-        at = case.item(number, item, "reference")
+        where = at("reference")
         if group is None:
-            yield Problem(at, f"没有数据类别 {shown(item.reference)}", near(item.reference, record_classes()))
+            yield Problem(where, f"没有数据类别 {shown(item.reference)}", near(item.reference, record_classes()))
         elif not any(item.name == other.name for table in group.tables for other in table.items):
-            yield Problem(at, f"{group.label}中没有信息项 {item.name}，无从核对", "改用那里的名称，或去掉引用类别")
+            yield Problem(where, f"{group.label}中没有信息项 {item.name}，无从核对", "改用那里的名称，或去掉引用类别")
 
 
 @_check("record_class", "table")
@@ -395,6 +399,8 @@ def _offer(case: _Case) -> Iterator[Problem]:
     for column, times in Counter(offer.columns.values()).items():
         if times > 1:
             yield Problem(f"{at} › 信息项对应字段", f"字段 {column} 对应 {times} 个信息项", "请核对", "warning")
+    for text in problems_of_children(offer.options.get("children"), resource.items, resource.key):
+        yield Problem(f"{at} › 选项", text, "对照信息项和业务主键改正 children")
     if offer.profile is not None and offer.profile not in profiles():
         yield Problem(f"{at} › 前置库表族", f"没有 {offer.profile}", near(offer.profile, profiles()))
     if offer.served == "provider" and offer.capture in ("outbox", "batches"):
@@ -417,7 +423,8 @@ def _personal_data(case: _Case) -> Iterator[Problem]:
     table = class_table(resource)
     standard = set(table.items) if table else set()
     for number, item in case.draft.numbered:
-        suspected = found.guess(item.name, item.label).grade if item not in standard else item.grade
+        guesses = [found.guess(each.name, each.label).grade for each in (item, *item.rows)]
+        suspected = max(guesses, key=list(GRADES).index) if item not in standard else item.grade
         if item.grade == "none" and suspected != "none":
             remedy = f"请核对，可标为“{GRADES[suspected]}”"
             yield Problem(case.item(number, item, "grade"), "看来是个人信息而未标明", remedy, "warning")

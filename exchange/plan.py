@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from exchange.authorisation.expression import items_used, parse, problems
 from exchange.errors import Invalid, Problem
 from schemas import Item
+from schemas.child_rows import problems_of_children
 
 LIBRARY = "library"
 """Name of the base library's endpoint (基础库)."""
@@ -295,6 +296,7 @@ def make_plan(
         *_problems_of_items(subject, items, granted, needed),
         *_problems_of_ends(subject, source, target, rival_readers, rival_writers),
         *_problems_of_refresh(subject, target, tenants, accepted),
+        *_problems_of_children(subject, granted),
     ]
     if expression:
         found += [("过滤条件", text) for text in problems(parse(expression), subject.resource_items)]
@@ -407,6 +409,23 @@ def _problems_of_refresh(
     return [("全量刷新", text) for text in found]
 
 
+def _problems_of_children(subject: Subject, granted: Sequence[str]) -> list[tuple[str, str]]:
+    found = []
+    for word, end in (("来源端", subject.source), ("目标端", subject.target)):
+        children = end.options.get("children")
+        found += [(word, text) for text in problems_of_children(children, subject.resource_items, subject.key)]
+    if subject.source.options.get("children") and subject.source.capture == "diff":
+        found.append(
+            ("来源端", "逐段比对（diff）看不到子表的变化，不能读取有子表的资源；改用 snapshot、watermark 或 outbox")
+        )
+    found += [
+        ("目标端", f"信息项 {name} 不在授权信息项内，它的子表没有行可写；请从目标的 children 中去掉")
+        for name in subject.target.options.get("children") or {}
+        if name not in granted
+    ]
+    return found
+
+
 _CAPTURED = {
     "snapshot": "全量比对读取：看不到提供方的物理删除",
     "watermark": "按水位列读取：看不到提供方的物理删除；没有水位的行和晚于来源时钟的行每次都读；"
@@ -427,10 +446,22 @@ def _remarks(subject: Subject, target: Able, *, forgotten: bool) -> list[str]:
             "上次读取的记录缺失或被改动：本次全量读取；那次读取之后提供方物理删除的行无从得知，"
             "仍留在目标端，须与提供方核对后由接收方清理"
         )
+    remarks += _remarks_on_children(subject)
     if subject.version is None:
         remarks.append("资源没有版本项：以最后读到的为准")
     if not target.merges:
         remarks.append("目标端不做比对：每次交付是一份变化清单，全部计为写入")
     if not target.transactional:
         remarks.append("目标端没有事务：至少送达一次，重复由交付编号识别")
+    return remarks
+
+
+def _remarks_on_children(subject: Subject) -> list[str]:
+    """Which child tables are read and written, and when their changes are seen."""
+    remarks = []
+    for name, child in (subject.source.options.get("children") or {}).items():
+        seen = "" if subject.source.capture == "snapshot" else "；只改了子表而上级行没有变动的，读不到"
+        remarks.append(f"信息项 {name} 的子表行读自 {child['table']}，与上级行同一时刻{seen}")
+    for name, child in (subject.target.options.get("children") or {}).items():
+        remarks.append(f"信息项 {name} 的子表行写入 {child['table']}：随上级行在同一事务中先删后插")
     return remarks

@@ -79,6 +79,9 @@ def _table(table: RecordTable, library: Library) -> Iterator[_Fault]:
         items[item.name] = item
         for where, text in _item(item, library):
             yield (*place, where), text
+        for position, row in enumerate(item.rows):
+            for where, text in _item(row, library):
+                yield (*place, "rows", position, where), text
     if not table.key:
         yield ("key",), "至少要有一个主键信息项"
     for number, name in enumerate(table.key):

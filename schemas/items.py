@@ -5,11 +5,12 @@ Type letters after the catalogue guide (政务信息资源目录编制指南, 20
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
-from typing import Literal
+from typing import Any, Literal
 
 import pyarrow as pa
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 ITEM_TYPES: dict[str, str] = {
     "C": "字符型",
@@ -31,6 +32,10 @@ GRADES: dict[str, str] = {
     "sensitive": "敏感个人信息",
 }
 
+_GRADES = tuple(GRADES)
+ROWS = b"rows"
+"""Key of the field metadata with the items of child rows."""
+
 Check = Literal["identity_number", "credit_code", "project_code", "licence_identifier"]
 
 
@@ -50,6 +55,8 @@ class Item(BaseModel):
         check: Check-digit rule its values follow.
         grade: Personal-data grade, a key of :data:`GRADES`.
         share_type: Sharing type of this item if it differs from its resource: 1, 2 or 3.
+        rows: Items of each of its child rows (子表行): then its value is all of these rows as one text, see
+            :mod:`schemas.child_rows`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -65,6 +72,7 @@ class Item(BaseModel):
     check: Check | None = None
     grade: Literal["none", "personal", "sensitive"] = "none"
     share_type: Literal[1, 2, 3] | None = None
+    rows: tuple[Item, ...] = ()
 
     @model_validator(mode="after")
     def _coherent(self) -> Item:
@@ -76,7 +84,34 @@ class Item(BaseModel):
             raise ValueError("数值型最多 38 位")
         if self.check and self.type != "C":
             raise ValueError("校验规则只用于字符型 C")
+        if self.rows and (wrong := "；".join(self._wrong_rows())):
+            raise ValueError(wrong)
         return self
+
+    def _wrong_rows(self) -> list[str]:
+        found = [] if self.type == "M" else ["有子表行的信息项用备注型 M"]
+        if self.length is not None or self.code_list or self.reference:
+            found.append("有子表行的信息项不写长度、代码表和引用类别，写在子信息项上")
+        names = [item.name.casefold() for item in self.rows]
+        found += [f"子信息项 {name} 重复" for name in dict.fromkeys(names) if names.count(name) > 1]
+        for item in self.rows:
+            if item.rows:
+                found.append(f"子信息项 {item.name} 不能再有子表行")
+            if item.type == "G":
+                found.append(f"子信息项 {item.name} 不能用通用型 G")
+            if item.reference or item.share_type:
+                found.append(f"子信息项 {item.name} 不写引用类别和共享类型：子表行只随上级行整体共享")
+            if _GRADES.index(item.grade) > _GRADES.index(self.grade):
+                found.append(f"个人信息等级低于子信息项 {item.name} 的“{GRADES[item.grade]}”")
+        return found
+
+    @model_serializer(mode="wrap")
+    def _without_nothing(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # An item without child rows is written, and digested, as before there were any.
+        written: dict[str, Any] = handler(self)
+        if not self.rows:
+            written.pop("rows", None)
+        return written
 
 
 def arrow_type(item: Item) -> pa.DataType:
@@ -109,13 +144,22 @@ def arrow_type(item: Item) -> pa.DataType:
 def arrow_schema(items: Iterable[Item]) -> pa.Schema:
     """The schema of checked rows: one field per item, in order.
 
-    Field metadata carries ``type``, and ``length`` and ``label`` where known, so that a sink can make
-    or compare columns without knowing the catalogue.
+    Field metadata carries ``type``, and ``length``, ``label`` and the items of child rows where known, so
+    that a sink can make or compare columns and tables without knowing the catalogue.
     """
     fields = []
     for item in items:
         about = {"type": item.type, "label": item.label}
         if item.length is not None:
             about["length"] = str(item.length)
+        if item.rows:
+            rows = [row.model_dump(mode="json", exclude_defaults=True) for row in item.rows]
+            about["rows"] = json.dumps(rows, ensure_ascii=False)
         fields.append(pa.field(item.name, arrow_type(item), nullable=not item.mandatory, metadata=about))
     return pa.schema(fields)
+
+
+def row_items(field: pa.Field) -> tuple[Item, ...]:
+    """The items of the child rows that an item's field carries; empty: it has none."""
+    written = (field.metadata or {}).get(ROWS)
+    return tuple(Item(**each) for each in json.loads(written)) if written else ()

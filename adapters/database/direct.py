@@ -66,7 +66,7 @@ class DirectDelivery(Delivery):
         The ledger row is claimed first, as in every target transaction: a rival waits for how this one ends.
         """
         place, binding = self._place, self._binding
-        if binding.profile is not None or binding.fixed or binding.options.get("journal"):
+        if binding.profile is not None or binding.fixed or {"journal", "children"} & binding.options.keys():
             return False
         with ExitStack() as opening:
             connection = opening.enter_context(place.engine.connect())

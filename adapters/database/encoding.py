@@ -49,6 +49,8 @@ def encoding_misfits(encoding: str | None, binding: Binding, *, sink: bool) -> l
     if sink:
         return [f"端点的文字按 {encoding} 解读（选项 encoding），只能作来源，不能作目标"]
     problems = []
+    if binding.options.get("children"):
+        problems.append(f"端点的文字按 {encoding} 解读（选项 encoding），不能带子表（选项 children）")
     if binding.capture in _SETTLED:
         problems.append(f"端点的文字按 {encoding} 解读（选项 encoding），不能以 {binding.capture} 方式读取和回写")
     if not "".join(binding.fixed.values()).isascii():

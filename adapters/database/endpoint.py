@@ -25,8 +25,9 @@ from adapters.base import (
     Sink,
     Source,
 )
-from adapters.database.binding import table_options
+from adapters.database.binding import children_of, table_options, without_children
 from adapters.database.check import sink_misfits, source_misfits, watermark_misfits
+from adapters.database.children import child_shapes, sink_children_misfits, source_children_misfits, unindexed
 from adapters.database.dialects import DatabaseOptions, Dialect
 from adapters.database.encoding import encoding_misfits
 from adapters.database.ledger import PREFIX, SERIAL, Ledger
@@ -169,12 +170,16 @@ class DatabaseEndpoint(Endpoint):
         """Everything that does not fit: table, columns, types, widths, keys, ledger."""
         place = self._place
         try:
-            options = table_options(binding)
-            place.demand_ours(binding.object)
+            options, children = table_options(binding), children_of(binding)
+            for table in (binding.object, *(child.table for child in children.values())):
+                place.demand_ours(table)
         except Misconfigured as error:
             return [error.message]
+        children = {item: child for item, child in children.items() if item in schema.names}
+        binding, own = without_children(binding), pa.schema([each for each in schema if each.name not in children])
         with place.translating(), place.engine.connect() as connection:
             shape = place.dialect.shape(connection, binding.object, place.namespace)
+            shapes = child_shapes(place, connection, children)
             missing = Ledger(place.dialect, place.namespace).missing(connection)
             name = error_table_name(binding)
             errors = place.dialect.shape(connection, name, place.namespace) if name else None
@@ -182,6 +187,7 @@ class DatabaseEndpoint(Endpoint):
             if shape is None:
                 return [f"没有表 {binding.object}"]
             problems = [*source_misfits(binding, shape), *watermark_misfits(options, shape)]
+            problems += source_children_misfits(binding, children, shape, shapes)
             problems += encoding_misfits(place.options.encoding, binding, sink=False)
             problems += [
                 f"表 {shape.name} 没有按文本读取的列 {each}" for each in options.text if each not in shape.columns
@@ -197,18 +203,20 @@ class DatabaseEndpoint(Endpoint):
         if options.journal and SERIAL not in shape.columns:
             problems.append(f"表 {shape.name} 没有交付序号列 {SERIAL}")
         problems += encoding_misfits(place.options.encoding, binding, sink=True)
-        return problems + sink_misfits(binding, schema, shape, place.dialect)
+        problems += sink_misfits(binding, own, shape, place.dialect)
+        return [*problems, *sink_children_misfits(binding, children, schema, shape, shapes, place.dialect)]
 
     def advise(self, binding: Binding) -> list[str]:
-        """A watermark that no index finds."""
-        name = table_options(binding).watermark
-        if name is None:
+        """A watermark, or rows of a child table, that no index finds."""
+        name, children = table_options(binding).watermark, children_of(binding)
+        if name is None and not children:
             return []
         with self._place.translating(), self._place.engine.connect() as connection:
             shape = self._place.shape(connection, binding.object)
-        if name in shape.leading or name not in shape.columns:
-            return []
-        return [f"水位列 {name} 没有索引，每次读取都要扫描表 {shape.name}：请提供方在该列上建索引"]
+            advice = unindexed(children, child_shapes(self._place, connection, children))
+        if name is None or name in shape.leading or name not in shape.columns:
+            return advice
+        return [*advice, f"水位列 {name} 没有索引，每次读取都要扫描表 {shape.name}：请提供方在该列上建索引"]
 
     def refreshing(self, binding: Binding) -> Refreshing | None:
         """By swap, if nothing about the table stands against it."""

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -23,6 +24,9 @@ from adapters.database.refusal import OPERATION_COLUMN as OPERATION_COLUMN
 from adapters.database.refusal import REFUSED, load_all_but, refused_arrays, refused_row
 from adapters.database.refusal import ROW as ROW
 from adapters.database.shapes import Column, Expression, TableShape
+
+if TYPE_CHECKING:
+    from adapters.database.child_stage import ChildStage
 
 
 @dataclass(frozen=True)
@@ -126,6 +130,8 @@ class Stage:
         """Deletions are among the rows; None: it must be looked up."""
         service = {ROW: "integer", OPERATION_COLUMN: "integer", KEY: "key"}
         self.copy = copy_of(dialect, self.name, layout.shape, [layout.column(item) for item in items], service)
+        self.children: tuple[ChildStage, ...] = ()
+        """The stages of the parents' child tables."""
 
     @property
     def table(self) -> sa.TableClause:
@@ -145,10 +151,14 @@ class Stage:
         """Make it."""
         connection.execute(self.copy.create)
         self._dialect.ease(connection, self.table)
+        for child in self.children:
+            child.create(connection)
 
     def cut(self, connection: sa.Connection, first: int) -> None:
         """Take the rows from a number on away again, which a lost answer left in doubt."""
         connection.execute(sa.delete(self.table).where(self.table.c[ROW] >= first))
+        for child in self.children:
+            child.cut(connection, first)
 
     def load(self, connection: sa.Connection, batch: pa.RecordBatch, numbers: pa.Array, zone: str) -> None:
         """Put a batch's rows behind the ones that are there, under their numbers in the delivery.
@@ -157,6 +167,8 @@ class Stage:
         """
         refused: list[RefusedRow] = []
         unfit = self._unfit(batch, zone)
+        for child in self.children:
+            unfit = child.load(connection, batch.column(child.item), numbers, zone) | unfit
         if unfit:
             refused += [RefusedRow(numbers[row].as_py(), *why) for row, why in unfit.items()]
             fit = pa.array([row not in unfit for row in range(batch.num_rows)], pa.bool_())
@@ -245,7 +257,7 @@ def drop_stages(connection: sa.Connection, namespace: str | None, claim: Claim) 
     """Drop what the claim's key staged under its epoch and lower ones."""
     prefix = stage_prefix(claim.key)
     for name in sa.inspect(connection).get_table_names(schema=namespace):
-        epoch = name.removeprefix(prefix)
+        epoch = name.removeprefix(prefix).partition("_")[0]
         if name.startswith(prefix) and epoch.isdigit() and int(epoch) <= claim.epoch:
             table = sa.Table(name, sa.MetaData(), schema=namespace)
             connection.execute(sa.schema.DropTable(table, if_exists=True))

@@ -173,6 +173,7 @@ class Merge:
     def _fate_of_present(self, rows: sa.FromClause, there: sa.FromClause) -> Expression:
         put = rows.c[OPERATION_COLUMN] == PUT
         same = self._same_content(rows, lambda item: there.c[self._binding.columns[item]])
+        same = sa.and_(same, *(child.same(rows) for child in self._stage.children))
         if self._binding.version is None:
             return sa.case((sa.and_(put, same), UNCHANGED), (put, REPLACE), else_=REMOVE)
         mine, others = self._version(rows), self._target_version(there)
@@ -215,6 +216,7 @@ class Merge:
             return sa.literal(SUPERSEDED)
         mine, others = self._version(rows), self._version(winners)
         same = self._same_content(rows, lambda item: self._stage.item(item, winners))
+        same = sa.and_(same, *(child.same(rows, winners) for child in self._stage.children))
         return sa.case(
             (_below(mine, others), SUPERSEDED),
             (rows.c[OPERATION_COLUMN] != winners.c[OPERATION_COLUMN], SUPERSEDED),
@@ -269,7 +271,11 @@ class Merge:
         values |= written
         query = sa.select(*values.values()).select_from(self._stage.table).where(*self._inserted())
         insert = sa.insert(self._target)
-        done = self._apply(connection, lambda *span: insert.from_select(list(values), query.where(*span)))
+        done = self._apply(
+            connection,
+            lambda *span: insert.from_select(list(values), query.where(*span)),
+            lambda *span: self._put_children(connection, *self._inserted(), *span),
+        )
         self._fresh = self._new(connection)
         if done != self._fresh:
             self._break_lost(connection)
@@ -292,13 +298,20 @@ class Merge:
             if item not in self._binding.key
         }
         values |= written
+        decided = self._decided(REPLACE)
+
+        def follow(*span: Expression) -> None:
+            self._put_children(connection, decided, *span)
+
+        if not values and self._stage.children:
+            self._apply(connection, lambda *span: sa.select(sa.literal(1)), follow)
         if values:
-            update, decided = sa.update(self._target).values(values), self._decided(REPLACE)
+            update = sa.update(self._target).values(values)
             if self._place:
                 # Nobody else moves a row that is locked, so it need not be looked up by its key once more.
                 here = (self._verdict.c[name] == place for name, place in zip(self._places, self._place, strict=True))
                 standing = update.where(decided, *here)
-                done = self._apply(connection, lambda *span: standing.where(*span))
+                done = self._apply(connection, lambda *span: standing.where(*span), follow)
                 if done + len(self._broken) == self._many[REPLACE]:
                     return
             # A trigger of the target may have moved others while one was written; what was written is not once more.
@@ -308,13 +321,25 @@ class Merge:
             named = update.where(
                 decided, self._joined(self._target, self._stage.table), *([again] if self._place else [])
             )
-            self._apply(connection, lambda *span: named.where(*span))
+            self._apply(connection, lambda *span: named.where(*span), follow)
 
-    def _apply(self, connection: sa.Connection, statement: Callable[..., sa.Executable]) -> int:
+    def _put_children(self, connection: sa.Connection, *conditions: Expression) -> None:
+        """Put the child rows of written parents in place; one that is not let in takes its parent's change back."""
+        rows = self._stage.table
+        there = sa.exists().where(self._joined(self._target, rows)).correlate(rows)
+        for child in self._stage.children:
+            child.put(connection, conditions, there)
+
+    def _apply(
+        self,
+        connection: sa.Connection,
+        statement: Callable[..., sa.Executable],
+        follow: Callable[..., None] = lambda *_span: None,
+    ) -> int:
         """Carry a statement out for all rows it concerns, except those that the target's constraints forbid.
 
-        They are found by halves, each tried under a savepoint, and refused one by one. Returns how many rows the
-        product says it wrote.
+        They are found by halves, each tried under a savepoint with what is to follow it, and refused one by one.
+        Returns how many rows the product says it wrote.
         """
         row = self._stage.table.c[ROW]
         spans = [(0, self._rows)]
@@ -324,8 +349,10 @@ class Merge:
             part = () if (low, high) == (0, self._rows) else (row >= low, row < high)
             attempt = connection.begin_nested()
             try:
-                done += connection.execute(statement(*part)).rowcount
+                wrote = connection.execute(statement(*part)).rowcount
+                follow(*part)
                 attempt.commit()
+                done += wrote
             except sa.exc.DBAPIError as error:
                 tries += 1
                 # A deadlock or a cut has taken the whole transaction: there is nothing to go back to.
@@ -370,6 +397,8 @@ class Merge:
         def condition(target: sa.FromClause) -> Expression:
             return sa.and_(self._decided(REMOVE), self._joined(target, self._stage.table))
 
+        for child in self._stage.children:
+            child.remove(connection, [self._decided(REMOVE)])
         connection.execute(self._dialect.delete_matching(self._target, self._layout.key_columns, condition))
 
     def _bury(self, connection: sa.Connection, serial: int) -> None:

@@ -28,7 +28,7 @@ SWAPS = "有变化的行不足一成时就地更新"
 
 def obstacles(connection: sa.Connection, dialect: Dialect, binding: Binding, shape: TableShape) -> tuple[str, ...]:
     """Why no new table may take the place of a target, in words; none: it may."""
-    found = []
+    found = ["有子表"] if binding.options.get("children") else []
     written = set(binding.columns.values())
     if others := [each.name for each in shape.columns.values() if each.name not in written and not each.computed]:
         found.append(f"有交付不写的列 {'、'.join(others)}")
@@ -97,6 +97,7 @@ class Refreshment(Merge):
     def _fate_of_present(self, rows: sa.FromClause, there: sa.FromClause) -> Expression:
         put = rows.c[OPERATION_COLUMN] == PUT
         same = self._same_content(rows, lambda item: there.c[self._binding.columns[item]])
+        same = sa.and_(same, *(child.same(rows) for child in self._stage.children))
         return sa.case((sa.and_(put, same), UNCHANGED), (put, REPLACE), else_=REMOVE)
 
     def _fate_of_absent(self, rows: sa.FromClause, grave: sa.FromClause) -> Expression:
@@ -196,6 +197,8 @@ class Refreshment(Merge):
             )
 
         self._dialect.look_over(connection, self._gone.table)
+        for child in self._stage.children:
+            child.remove_of(connection, [self._gone[number] for number in range(len(self._binding.key))])
         connection.execute(self._dialect.delete_matching(self._target, self._layout.key_columns, condition))
         connection.execute(sa.delete(self._target).where(self._nameless()))
 
@@ -207,6 +210,8 @@ class Refreshment(Merge):
         def condition(target: sa.FromClause) -> Expression:
             return sa.and_(self._decided(BROKEN), self._joined(target, self._stage.table))
 
+        for child in self._stage.children:
+            child.remove(connection, [self._decided(BROKEN)])
         many = sa.select(sa.func.count()).select_from(self._target).where(condition(self._target))
         found = int(connection.execute(many).scalar_one())
         connection.execute(self._dialect.delete_matching(self._target, self._layout.key_columns, condition))

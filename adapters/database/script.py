@@ -12,7 +12,8 @@ import sqlalchemy as sa
 from sqlalchemy.schema import CreateIndex, CreateTable, SetColumnComment, SetTableComment
 
 from adapters.base import Binding
-from adapters.database.binding import answerable, table_options
+from adapters.database.binding import ChildTable, answerable, children_of, table_options, without_children
+from adapters.database.children import row_fields
 from adapters.database.dialects import Dialect
 from adapters.database.dialects.alterations import AddColumn
 from adapters.database.dialects.types import item_label
@@ -76,9 +77,14 @@ def definitions(place: Place, binding: Binding, schema: pa.Schema, *, whole: boo
     Raises:
         Misconfigured: a name is longer than the product allows, or the product's own.
     """
-    for name in (binding.object, error_table_name(binding) or ""):
+    children = {item: child for item, child in children_of(binding).items() if item in schema.names}
+    whose, binding = schema, without_children(binding)
+    schema = pa.schema([field for field in schema if field.name not in children])
+    tables = [binding.object, error_table_name(binding) or "", *(child.table for child in children.values())]
+    for name in tables:
         place.demand_ours(name)
-    names = [binding.object, *binding.columns.values(), *binding.fixed, error_table_name(binding) or ""]
+    columns = [name for child in children.values() for name in (*child.key.values(), *child.columns.values())]
+    names = [*tables, *binding.columns.values(), *binding.fixed, *columns]
     if long := [name for name in names if not place.dialect.fits(name)]:
         raise Misconfigured(f"名称过长：{'、'.join(long)}", remedy=f"最长 {place.dialect.longest_name}")
     found = _found(place, binding)
@@ -89,6 +95,7 @@ def definitions(place: Place, binding: Binding, schema: pa.Schema, *, whole: boo
         made.statements += _creation(table, place.dialect)
     if found is None:
         made.statements += _creation(_target(place, binding, schema), place.dialect)
+        made.statements += _child_creations(place, binding, whose, children)
         return made
     made.statements += _additions(place, binding, schema, found)
     types, made.stuck = widenings(binding, schema, found, place.dialect, whole=whole)
@@ -98,6 +105,7 @@ def definitions(place: Place, binding: Binding, schema: pa.Schema, *, whole: boo
                 made.widening = place.dialect.retyping(connection, found, types)
         except Unsupported as error:
             made.stuck.append(error.message)
+    made.statements += _child_creations(place, binding, whose, children)
     return made
 
 
@@ -111,10 +119,14 @@ def error_table_name(binding: Binding) -> str | None:
 
 
 def _found(place: Place, binding: Binding) -> TableShape | None:
+    return _lies(place, binding.object)
+
+
+def _lies(place: Place, table: str) -> TableShape | None:
     if not place.dialect.exists(place.options):
         return None
     with place.translating(), place.engine.connect() as connection:
-        return place.dialect.shape(connection, binding.object, place.namespace)
+        return place.dialect.shape(connection, table, place.namespace)
 
 
 def _creation(table: sa.Table, dialect: Dialect) -> Iterator[sa.schema.ExecutableDDLElement]:
@@ -144,10 +156,39 @@ def _target(place: Place, binding: Binding, schema: pa.Schema) -> sa.Table:
     table = sa.Table(binding.object, metadata, *columns, **dialect.table_options())
     if table_options(binding).journal:
         table.append_column(_serial_column())
-        sa.Index(_index_name(binding, "serial"), table.c[SERIAL])
+        sa.Index(_index_name(binding.object, "serial"), table.c[SERIAL])
     if binding.profile is not None and answerable(binding):
         # By it the rows of one delivery are found again.
-        sa.Index(_index_name(binding, "answer"), table.c[binding.profile.written_at or ""])
+        sa.Index(_index_name(binding.object, "answer"), table.c[binding.profile.written_at or ""])
+    return table
+
+
+def _child_creations(
+    place: Place, binding: Binding, schema: pa.Schema, children: Mapping[str, ChildTable]
+) -> Iterator[sa.schema.ExecutableDDLElement]:
+    """Child tables that are not there, with an index by the parent's key; one that is there is left as it is."""
+    for item, child in children.items():
+        if _lies(place, child.table) is None:
+            yield from _creation(_child_table(place, binding, schema, item, child), place.dialect)
+
+
+def _child_table(place: Place, binding: Binding, schema: pa.Schema, item: str, child: ChildTable) -> sa.Table:
+    dialect, fields = place.dialect, row_fields(schema.field(item))
+    keys = [(name, schema.field(name)) for name in binding.key]
+    columns = [
+        sa.Column(child.key[name], dialect.type_for(field, key=True), nullable=False, comment=item_label(field) or None)
+        for name, field in keys
+    ]
+    crowded = dialect.crowds([field for _, field in keys] + list(fields.values()))
+    columns += [
+        sa.Column(child.columns[name], dialect.type_for(field, crowded=crowded), comment=item_label(field) or None)
+        for name, field in fields.items()
+        if name in child.columns
+    ]
+    comment = item_label(schema.field(item)) or None
+    metadata = sa.MetaData(schema=place.namespace)
+    table = sa.Table(child.table, metadata, *columns, comment=comment, **dialect.table_options())
+    sa.Index(_index_name(child.table, "parent"), *(table.c[name] for name in child.key.values()))
     return table
 
 
@@ -193,13 +234,13 @@ def _additions(
                 yield SetColumnComment(added)
     key = [*binding.fixed, *(binding.columns[item] for item in binding.key)]
     if frozenset(key) not in found.unique:
-        index = sa.Index(_index_name(binding, "key"), *(table.c[name] for name in key), unique=True)
+        index = sa.Index(_index_name(binding.object, "key"), *(table.c[name] for name in key), unique=True)
         yield CreateIndex(index, if_not_exists=True)
     if table_options(binding).journal:
-        yield CreateIndex(sa.Index(_index_name(binding, "serial"), table.c[SERIAL]), if_not_exists=True)
+        yield CreateIndex(sa.Index(_index_name(binding.object, "serial"), table.c[SERIAL]), if_not_exists=True)
     written_at = binding.profile.written_at if binding.profile and answerable(binding) else None
     if written_at is not None and written_at not in found.leading and _indexable(place.dialect, found, written_at):
-        yield CreateIndex(sa.Index(_index_name(binding, "answer"), table.c[written_at]), if_not_exists=True)
+        yield CreateIndex(sa.Index(_index_name(binding.object, "answer"), table.c[written_at]), if_not_exists=True)
 
 
 def _indexable(dialect: Dialect, found: TableShape, name: str) -> bool:
@@ -231,6 +272,6 @@ def _text_field(name: str, length: int) -> pa.Field:
     return pa.field(name, pa.string(), metadata={"length": str(length)})
 
 
-def _index_name(binding: Binding, what: str) -> str:
+def _index_name(table: str, what: str) -> str:
     # Hashed, as a name that is cut for its length could fall on another table's index.
-    return f"{PREFIX}{what}_{hashlib.sha256(binding.object.encode()).hexdigest()[:16]}"
+    return f"{PREFIX}{what}_{hashlib.sha256(table.encode()).hexdigest()[:16]}"

@@ -13,8 +13,10 @@ import sqlalchemy as sa
 
 from adapters.base import Acknowledgement, Answers, Binding, Claim, Delivery, Manifest, Sink
 from adapters.database.answers import StateReader
-from adapters.database.binding import answerable
+from adapters.database.binding import answerable, children_of, without_children
 from adapters.database.check import sink_misfits
+from adapters.database.child_stage import ChildStage
+from adapters.database.children import Child, child_shapes, sink_children_misfits
 from adapters.database.direct import DirectDelivery
 from adapters.database.errors import translating
 from adapters.database.fit import faults, fields_of, written
@@ -40,7 +42,8 @@ class DatabaseSink(Sink):
 
     def __init__(self, place: Place, binding: Binding) -> None:
         self._place = place
-        self._binding = binding
+        self._bound = binding
+        self._binding = without_children(binding)
         self._ledger = Ledger(place.dialect, place.namespace)
         self._shape: TableShape | None = None
         self._asked: sa.Connection | None = None
@@ -51,18 +54,18 @@ class DatabaseSink(Sink):
         Raises:
             Misconfigured: the table does not fit or the ledger is missing; names all that is wrong.
         """
-        delivery = DatabaseDelivery(self._place, self._binding, schema, claim)
+        delivery = DatabaseDelivery(self._place, self._bound, schema, claim)
         delivery.make_stage()
         return delivery
 
     def direct(self, claim: Claim, schema: pa.Schema) -> Delivery | None:
         """Open the transaction that rows are written in, where the product keeps one open without harm."""
-        delivery = DirectDelivery(self._place, self._binding, schema, claim)
+        delivery = DirectDelivery(self._place, self._bound, schema, claim)
         return delivery if self._place.dialect.streams and delivery.opened() else None
 
     def resume(self, claim: Claim, schema: pa.Schema) -> Delivery:
         """Take up what is staged under the claim; commit says so if nothing is."""
-        return DatabaseDelivery(self._place, self._binding, schema, claim)
+        return DatabaseDelivery(self._place, self._bound, schema, claim)
 
     def settled(self, key: str) -> Acknowledgement | None:
         """What the ledger says of a key."""
@@ -155,11 +158,13 @@ class DatabaseDelivery(Delivery):
 
     def __init__(self, place: Place, binding: Binding, schema: pa.Schema, claim: Claim) -> None:
         self._place = place
-        self._binding = binding
+        self._binding = without_children(binding)
+        self._children = {item: bound for item, bound in children_of(binding).items() if item in schema.names}
         self._schema = schema
         self._claim = claim
         self._ledger = Ledger(place.dialect, place.namespace)
         self._found: Layout | None = None
+        self._families: list[Child] = []
         self._staged: int | None = None
         self._in_doubt = False
         self._keyed = True
@@ -240,12 +245,24 @@ class DatabaseDelivery(Delivery):
             Misconfigured: it does not; names all that is wrong.
         """
         if self._found is None:
-            shape = self._place.shape(connection, self._binding.object)
-            if misfits := sink_misfits(self._binding, self._schema, shape, self._place.dialect):
+            place, schema = self._place, self._schema
+            shape = place.shape(connection, self._binding.object)
+            own = pa.schema([field for field in schema if field.name not in self._children])
+            shapes = child_shapes(place, connection, self._children)
+            misfits = sink_misfits(self._binding, own, shape, place.dialect)
+            misfits += sink_children_misfits(self._binding, self._children, schema, shape, shapes, place.dialect)
+            if misfits:
                 remedy = "请对方改表，或改正挂接；可用 endpoint prepare --sql 核对"
-                raise Misconfigured(f"{self._place.name}：{'；'.join(misfits)}", remedy=remedy)
-            self._found = Layout(self._binding, shape, fields_of(self._schema))
+                raise Misconfigured(f"{place.name}：{'；'.join(misfits)}", remedy=remedy)
+            self._found = Layout(self._binding, shape, fields_of(own))
+            self._families = [
+                Child(item, bound, found) for item, bound in self._children.items() if (found := shapes[item])
+            ]
         stage = Stage(self._place.dialect, self._found, self._claim)
+        stage.children = tuple(
+            ChildStage(self._place.dialect, child, self._schema.field(child.item), stage, number)
+            for number, child in enumerate(self._families)
+        )
         stage.distinct, stage.deleting, stage.keyed = self._order.ascending, self._order.deleting, self._keyed
         return stage
 

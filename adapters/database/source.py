@@ -10,9 +10,10 @@ import pyarrow.compute as pc
 import sqlalchemy as sa
 
 from adapters.base import DELETE, OPERATION, REFERENCE, Binding, Outcome, Position, Selection, Source
-from adapters.database.binding import table_options
+from adapters.database.binding import children_of, table_options, without_children
 from adapters.database.capture import Window
 from adapters.database.check import source_misfits, watermark_misfits
+from adapters.database.children import Child, child_shapes, reading, source_children_misfits
 from adapters.database.dialects.base import Read
 from adapters.database.dialects.lines import finished
 from adapters.database.difference import Compared, Difference, Notes, Range, runs
@@ -42,7 +43,10 @@ class DatabaseSource(Source):
 
     def __init__(self, place: Place, binding: Binding) -> None:
         self._place = place
-        self._binding = binding
+        self._binding = without_children(binding)
+        self._bound = children_of(binding)
+        self._order = tuple(binding.columns)
+        self._children: list[Child] = []
         self._options = table_options(binding)
         self._connection: sa.Connection | None = None
         self._shape: TableShape | None = None
@@ -164,7 +168,8 @@ class DatabaseSource(Source):
 
     def _opened(self) -> tuple[sa.Connection, Window]:
         if self._connection is None:
-            self._connection = self._place.snapshot(self._binding.object)
+            tables = [child.table for child in self._bound.values()]
+            self._connection = self._place.snapshot(self._binding.object, *tables)
         try:
             if self._shape is None or self._window is None:
                 with self._place.translating():
@@ -193,12 +198,15 @@ class DatabaseSource(Source):
         misfits += [
             f"表 {shape.name} 没有按文本读取的列 {each}" for each in self._options.text if each not in shape.columns
         ]
+        shapes = child_shapes(self._place, connection, self._bound)
+        misfits += source_children_misfits(self._binding, self._bound, shape, shapes)
         encoding = self._place.options.encoding
         misfits += encoding_misfits(encoding, self._binding, sink=False)
         if encoding is not None and not self._place.dialect.keeps_bytes(connection):
             misfits.append("数据库自己知道文字的编码，不能另写选项 encoding")
         if misfits:
             raise Misconfigured(f"{self._place.name}：{'；'.join(misfits)}", remedy="改正挂接")
+        self._children = [Child(item, bound, found) for item, bound in self._bound.items() if (found := shapes[item])]
         return shape
 
     def _reading(
@@ -219,6 +227,10 @@ class DatabaseSource(Source):
             item: dialect.reading(column, window.table.c[column.name], zone, as_text=column.name in texts)
             for item, column in self._columns.items()
         }
+        assert self._shape is not None  # noqa: S101
+        for child in self._children:
+            readings[child.item] = reading(self._place, child, self._binding, window.table, self._shape)
+        readings = {item: readings[item] for item in self._order}
         if not conditions:
             self._readings = readings
         return readings

@@ -309,6 +309,8 @@ def _literals(node: Any) -> tuple[Any, ...]:
 def _misfits(node: Any, item: Item) -> list[str]:
     """What is wrong with one comparison of one item."""
     kind = ITEM_TYPES[item.type]
+    if item.rows:
+        return ["有子表行的信息项不能作过滤条件"]
     if isinstance(node, IsNull):
         return []
     if item.type == "G":

@@ -273,6 +273,8 @@ def proposed(item: Item, *, key: bool = False, digest: Literal["sha256", "sm3"] 
     """
     if key:
         return Hmac(digest=digest)
+    if item.rows:
+        return Null()  # no part of them can be told apart
     if item.type in TEXT:
         if item.check == "identity_number":
             return IdentityNumber()
@@ -310,6 +312,8 @@ def problems(
             if item.grade != "none":
                 found.append(f"{where}：是个人信息，须脱敏，或说明理由后以原值提供")
             continue
+        if item.rows and not isinstance(mask, Clear):
+            found.append(f"{where}：有子表行，只能整项以原值提供；不需要的请不要申请")
         if item.type not in mask.types:
             found.append(f"{where}：{ITEM_TYPES[item.type]}不能用脱敏规则 {mask.mask}")
         if name == version and not isinstance(mask, Clear):

@@ -64,7 +64,14 @@ def examine(
     """
     typed = normalise(batch, items, zone, key=key, version=version, code_lists=code_lists)
     checked = check(
-        typed.batch, items, key=key, version=version, today=today, code_lists=code_lists, found=typed.findings
+        typed.batch,
+        items,
+        key=key,
+        version=version,
+        today=today,
+        code_lists=code_lists,
+        found=typed.findings,
+        children=typed.children,
     )
     accepted = typed.batch.filter(checked.accepted)
     refused = batch.filter(pc.invert(checked.accepted))

@@ -131,6 +131,13 @@ class Sheet:
             reason = fault.reasons if same else fault.reasons[place]
             self._findings.append(Finding(int(fault.rows[place]), item.name, fault.rule, f"{item.label}：{reason}"))
 
+    def add_within(self, findings: Iterable[Finding]) -> None:
+        """Note what is wrong inside a value that is made of many, as it is told."""
+        for finding in findings:
+            if not self._spared[finding.row]:
+                self.accepted[finding.row] = False
+                self._findings.append(finding)
+
     def findings(self) -> list[Finding]:
         """Everything noted here, by row."""
         return sorted(self._findings, key=lambda finding: finding.row)

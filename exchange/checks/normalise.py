@@ -11,6 +11,8 @@ What is changed, and nothing else:
   and :mod:`exchange.checks.instants`; empty text becomes null, and so does a placeholder (暂无, 无, -,
   NULL…) where the item is not mandatory.
 - Bytes (G): taken as they are; from text, read as Base64, as SOAP writes them.
+- Child rows (子表行, items with items of their own): read from the JSON array that they come as, typed as rows
+  of their own and written in the one form of :mod:`schemas.child_rows`; nothing at all becomes an empty array.
 - Values that the source typed itself are converted exactly or not at all.
 
 What cannot be read is a finding and a null in the typed batch; the source batch keeps the value.
@@ -21,18 +23,20 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from exchange.checks import instants, numerals, texts
-from exchange.checks.buffers import mask, plain, rows_where
+from exchange.checks.buffers import blank, mask, plain, rows_where
+from exchange.checks.child_rows import Children
 from exchange.checks.findings import Fault, Finding, Mask, Sheet
 from exchange.checks.numerals import Parsed
 from exchange.errors import Invalid, Problem, Unknown
 from schemas import ITEM_TYPES, CodeList, Item, SchemaError, arrow_schema, arrow_type, code_list
+from schemas.child_rows import unpacked
 
 OPERATION = "_operation"
 REFERENCE = "_reference"
@@ -48,10 +52,12 @@ class Normalised:
     Attributes:
         batch: The items in order with their registered types, then the two reserved columns as they came.
         findings: Values that could not be read, null in ``batch``.
+        children: The child rows of each item that has any.
     """
 
     batch: pa.RecordBatch
     findings: list[Finding]
+    children: Mapping[str, Children] = field(default_factory=dict)
 
 
 def normalise(
@@ -82,7 +88,16 @@ def normalise(
     lists = lists_of(items, code_lists)
     sheet = Sheet(batch.num_rows, deletions(batch), {*key, version})
     columns = []
+    children: dict[str, Children] = {}
     for item in items:
+        if item.rows:
+            inner, values, faults = _children(plain(batch.column(item.name)), item, zone, code_lists)
+            for fault in faults:
+                sheet.add(item, fault)
+            sheet.add_within(inner.told(inner.findings))
+            children[item.name] = inner
+            columns.append(values)
+            continue
         listing = lists[item.code_list] if item.code_list else None
         values, faults = _typed(plain(batch.column(item.name)), item, zone, listing)
         for fault in faults:
@@ -93,7 +108,7 @@ def normalise(
     for name in reserved:
         schema = schema.append(batch.schema.field(name))
     columns += [batch.column(name) for name in reserved]
-    return Normalised(pa.RecordBatch.from_arrays(columns, schema=schema), sheet.findings())
+    return Normalised(pa.RecordBatch.from_arrays(columns, schema=schema), sheet.findings(), children)
 
 
 def deletions(batch: pa.RecordBatch) -> Mask:
@@ -140,6 +155,26 @@ def _typed(source: pa.Array, item: Item, zone: str, listing: CodeList | None) ->
         return _from_text(source, item, zone)
     native = _from_native(source, item, zone)
     return native if native is not None else _unfit(source, item)
+
+
+def _children(
+    source: pa.Array, item: Item, zone: str, code_lists: Mapping[str, CodeList] | None
+) -> tuple[Children, pa.Array, list[Fault]]:
+    """Child rows typed by their own items, their canonical texts, and what are no child rows."""
+    text, faults = _characters(source, Item(name=item.name, label=item.label, type="M"), zone, None)
+    found = unpacked(text, [each.name for each in item.rows])
+    many = len(found.owners)
+    columns = {
+        **found.columns,
+        OPERATION: pa.array(np.zeros(many, np.int8)),
+        REFERENCE: pa.nulls(many, pa.string()),
+    }
+    typed = normalise(pa.RecordBatch.from_pydict(columns), item.rows, zone, key=(), code_lists=code_lists)
+    inner = Children(item, found.owners, found.places, typed.batch, typed.findings)
+    wrong = np.array(sorted(found.wrong), np.int64)
+    if len(wrong):
+        faults = [*faults, Fault("type", wrong, [found.wrong[row] for row in wrong.tolist()])]
+    return inner, blank(inner.canonical(len(text)), wrong), faults
 
 
 def _characters(source: pa.Array, item: Item, zone: str, listing: CodeList | None) -> Parsed:

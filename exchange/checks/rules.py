@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from types import MappingProxyType
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +17,7 @@ import pyarrow.compute as pc
 
 from exchange.checks.buffers import byte_lengths, flags, indices, mask, rows_where
 from exchange.checks.check_digits import Verdict, verdicts
+from exchange.checks.child_rows import Children
 from exchange.checks.findings import Fault, Finding, Sheet
 from exchange.checks.normalise import deletions, lists_of
 from schemas import CodeList, Item
@@ -69,6 +71,7 @@ def check(
     today: date,
     code_lists: Mapping[str, CodeList] | None = None,
     found: Sequence[Finding] = (),
+    children: Mapping[str, Children] = MappingProxyType({}),
 ) -> Checked:
     """Hold a typed batch to the rules of its items.
 
@@ -80,6 +83,7 @@ def check(
         today: The last day on which somebody can have been born.
         code_lists: Code lists by name; by default those of ``schemas``.
         found: Findings made before; a cell is not found twice.
+        children: The child rows of each item that has any, as they were typed.
 
     Raises:
         Unknown: an item names a code list that does not exist.
@@ -88,6 +92,9 @@ def check(
     sheet = Sheet(batch.num_rows, deletions(batch), {*key, version})
     sheet.recall(found)
     for item in items:
+        if item.rows:
+            _look_into(sheet, children[item.name], batch.num_rows, today, code_lists)
+            continue
         values = batch.column(item.name)
         missing = "key" if item.name in key else "version" if item.name == version else "mandatory"
         if missing != "mandatory" or item.mandatory:
@@ -124,6 +131,19 @@ def reference_states(
         if len(rows):
             sheet.add(item, Fault("reference", rows, "所引用的编码尚未登记，本行保留待关联"))
     return sheet.findings()
+
+
+def _look_into(
+    sheet: Sheet, children: Children, parents: int, today: date, code_lists: Mapping[str, CodeList] | None
+) -> None:
+    """Hold child rows to the rules of their own items, and an item that must have any to that."""
+    item = children.item
+    inner = check(
+        children.batch, item.rows, key=(), version=None, today=today, code_lists=code_lists, found=children.findings
+    )
+    sheet.add_within(children.told(inner.findings))
+    if item.mandatory and len(rows := children.childless(parents)):
+        sheet.add(item, Fault("mandatory", rows, "至少要有一个子表行"))
 
 
 def _require(sheet: Sheet, item: Item, values: pa.Array, rule: str) -> None:

@@ -226,8 +226,12 @@ def _whole(entry: Any) -> list[Part]:
         (_("发布中的版本"), entry.version_in_force),
         (_("流程的下一步"), possible),
     ])  # fmt: skip
-    items = [
-        (
+    options: Any = resource.offer.options if resource.offer else {}
+    children = options.get("children") or {}
+    items: list[tuple[Any, ...]] = []
+    for item in resource.items:
+        bound = children.get(item.name) or {}
+        items.append((
             item.name,
             item.label,
             ITEM_TYPES[item.type],
@@ -235,10 +239,21 @@ def _whole(entry: Any) -> list[Part]:
             item.mandatory,
             SHARE_TYPES[resource.shared_as(item)],
             item.name in resource.key,
-            resource.offer.columns.get(item.name) if resource.offer else None,
-        )
-        for item in resource.items
-    ]
+            bound.get("table") or (resource.offer.columns.get(item.name) if resource.offer else None),
+        ))  # fmt: skip
+        items += [
+            (
+                f"{item.name}[].{row.name}",
+                row.label,
+                ITEM_TYPES[row.type],
+                row.length,
+                row.mandatory,
+                "",
+                False,
+                (bound.get("columns") or {}).get(row.name),
+            )
+            for row in item.rows
+        ]
     columns = (
         _("信息项"), _("名称"), _("类型"), _("长度"), _("必填"), _("共享类型"), _("业务主键"), _("来源字段"),
     )  # fmt: skip

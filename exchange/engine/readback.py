@@ -10,7 +10,7 @@ from adapters import OPERATION
 from exchange.checks import normalise
 from exchange.engine.passage import delivered_schema
 from exchange.plan import Plan
-from schemas import Item
+from schemas import Item, arrow_type
 
 ODD = "_odd"
 """Column that names the items of a row whose values are not of their types, between commas; null: none."""
@@ -46,6 +46,9 @@ class Readback:
 
 
 def _written(item: Item, kind: pa.DataType) -> Item:
+    if item.rows:
+        rows = tuple(_written(each, arrow_type(each)) for each in item.rows)
+        return item.model_copy(update={"mandatory": False, "rows": rows})
     if pa.types.is_string(kind):
         return Item(name=item.name, label=item.label, type="M", mandatory=True)
     # Mandatory: a word for nothing (暂无) is not what was delivered for nothing.

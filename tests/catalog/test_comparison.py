@@ -118,3 +118,19 @@ FIELDS: dict[str, Any] = {
 def test_no_change_is_overlooked(fields: set[str]) -> None:
     new = Resource.model_validate(person(**{field: FIELDS[field] for field in fields}))
     assert {change.path.partition(".")[0] for change in difference(OLD, new)} == fields
+
+
+def test_the_items_of_child_rows_are_told_one_by_one() -> None:
+    def with_rows(*rows: dict[str, Any]) -> list[dict[str, Any]]:
+        return [*person()["items"], {"name": "family", "label": "家庭成员", "type": "M", "rows": list(rows)}]
+
+    name = {"name": "name", "label": "姓名", "type": "C", "length": 20}
+    born = {"name": "born", "label": "出生日期", "type": "D"}
+    before = Resource.model_validate(person(items=with_rows(name)))
+    after = Resource.model_validate(person(items=with_rows(name | {"length": 40}, born)))
+    assert {change.path: change.words for change in difference(before, after)} == {
+        "items.family.rows.name": "信息项 family（家庭成员）修改子信息项 name（姓名）",
+        "items.family.rows.born": "信息项 family（家庭成员）增加子信息项 born（出生日期）",
+    }
+    (gone, _) = difference(after, before)[-2:]
+    assert json.loads(json.dumps(gone.as_json()))["path"].startswith("items.family.rows.")

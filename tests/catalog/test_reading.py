@@ -234,3 +234,22 @@ def test_what_is_no_description_is_told(given: Any) -> None:
     for read in (read_department, read_endpoint, read_demand):
         with pytest.raises(Rejected, match="名称: 值"):
             read(given)
+
+
+def test_child_rows_are_read_in_words_and_their_faults_placed() -> None:
+    family = {
+        "name": "family", "label": "家庭成员", "type": "备注型", "grade": "个人信息",
+        "rows": [{"name": "relation", "label": "关系", "type": "字符型", "mandatory": "是", "grade": "个人信息"}],
+    }  # fmt: skip
+    resource = read_resource(person(items=[*person()["items"], family])).resource
+    (relation,) = resource.items[-1].rows
+    assert (relation.type, relation.mandatory, relation.grade) == ("C", True, "personal")
+    assert resource.offer is not None
+    rows = [{"name": "a", "label": "甲", "type": "不知道"}, {"name": "b", "type": "C"}, "c"]
+    draft = read_resource(person(items=[*person()["items"], family | {"rows": rows}]))
+    places = set(told(draft))
+    assert "信息项 5（家庭成员） › 子表行 › 第 1 项 › 数据类型" in places
+    assert "信息项 5（家庭成员） › 子表行 › 第 2 项 › 信息项名称" in places
+    assert any(place.startswith("信息项 5（家庭成员） › 子表行 › 第 3 项") for place in places)
+    deep = {"name": "a", "label": "甲", "type": "M", "rows": [{"name": "b", "label": "乙", "type": "C"}]}
+    assert "不能再有子表行" in "".join(told(read_resource(person(items=[family | {"rows": [deep]}]))).values())

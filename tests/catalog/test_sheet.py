@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from catalog.comparison import difference
+from catalog.errors import Rejected
 from catalog.reading import read_resource
 from catalog.sheet import read_sheet, write_sheet
 from catalog.validation import problems
@@ -163,3 +164,10 @@ def test_no_cell_is_taken_for_a_formula(name: str) -> None:
     content = write_sheet(resource)
     assert not [cell for row in rows(content) for cell in row if cell.startswith(("=", "+", "-", "@"))]
     assert read_sheet(content).given["name"] == name
+
+
+def test_a_form_has_no_place_for_child_rows() -> None:
+    rows = [{"name": "relation", "label": "关系", "type": "C"}]
+    family = {"name": "family", "label": "家庭成员", "type": "M", "rows": rows}
+    with pytest.raises(Rejected, match="写不下子表行"):
+        write_sheet(read_resource(person(items=[*person()["items"], family])).resource)

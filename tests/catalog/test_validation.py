@@ -352,3 +352,44 @@ def test_any_item_name_and_label_is_answered(name: str, label: str) -> None:
     entries = [*person()["items"], item(name, label=label)]
     for problem in problems(read_resource(person(items=entries)), AROUND):
         assert problem.message
+
+
+FAMILY = {
+    "name": "family", "label": "家庭成员", "type": "M", "grade": "personal",
+    "rows": [{"name": "relation", "label": "关系", "type": "C", "length": 2}],
+}  # fmt: skip
+IN_TABLE = {"table": "family", "key": {"id_number": "ID"}, "columns": {"relation": "REL"}}
+
+
+def offered(children: object) -> dict[str, object]:
+    return {"endpoint": "police-front", "object": "person", "options": {"children": children}}
+
+
+def test_child_rows_that_fit() -> None:
+    items = [*person()["items"], FAMILY]
+    assert faults(items=items) == {}
+    assert faults(items=items, offer=offered({"family": IN_TABLE})) == {}
+
+
+def test_what_is_wrong_with_child_rows_is_told() -> None:
+    row = {"name": "关系", "label": "关系", "type": "C", "code_list": "nonsense"}
+    items = [*person()["items"], FAMILY | {"rows": [row]}]
+    assert faults(items=items) == {
+        "信息项 5（家庭成员） › 子表行（关系） › 英文名称": "不是有效的英文名称",
+        "信息项 5（家庭成员） › 子表行（关系） › 代码表": "没有代码表 nonsense",
+    }
+    named = [*person()["items"], FAMILY]
+    for children, message in (
+        ({"name": IN_TABLE}, "children 中的 name 不是有子表行的信息项"),
+        ({"family": IN_TABLE | {"key": {"name": "N"}}}, "family 的子表 family 的 key 应恰好写明业务主键"),
+        ({"family": IN_TABLE | {"columns": {}}}, "没有写明子信息项 relation 的列"),
+    ):
+        told_of_offer = faults(items=named, offer=offered(children))
+        assert list(told_of_offer) == ["资源挂接 › 选项"]
+        assert message in told_of_offer["资源挂接 › 选项"]
+    assert "信息项 5（家庭成员） › 数据类型" in faults(items=named, key=["family"])
+
+
+def test_child_rows_that_look_personal_are_told() -> None:
+    family = FAMILY | {"grade": "none", "rows": [{"name": "id_number", "label": "公民身份号码", "type": "C"}]}
+    assert "信息项 5（家庭成员） › 个人信息等级" in warnings(items=[*person()["items"], family])

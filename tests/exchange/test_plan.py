@@ -339,3 +339,41 @@ def test_what_is_left_of_the_tolerance_is_what_does_not_exceed_it(tolerance: Tol
             elif read:
                 assert not tolerance.exceeded(refused + left, read)
                 assert tolerance.exceeded(refused + left + 1, read)
+
+
+FAMILY = Item(name="family", label="家庭成员", type="M", rows=(Item(name="relation", label="关系", type="C"),))
+
+
+def of_families(capture: str = "snapshot", **bound: Any) -> Subject:
+    """A sharing of persons with their families, from one pair of tables to another."""
+    children = {"family": {"table": "t", "key": {"id_no": "ID"}, "columns": {"relation": "REL"}} | bound}
+    columns = {name: name for name in ("id_no", "family", "ver")}
+    return subject(
+        resource_items=(*ITEMS, FAMILY),
+        grant_body={"items": list(columns)},
+        source=End(endpoint="a", object="p", columns=columns, capture=capture, options={"children": children}),
+        target=End(endpoint="b", object="p", columns=columns, options={"children": children}),
+    )
+
+
+def test_child_tables_are_told_of_in_the_plan() -> None:
+    remarks = "；".join(planned(of_families()).remarks)
+    assert "family 的子表行读自 t" in remarks
+    assert "family 的子表行写入 t" in remarks
+    assert "读不到" not in remarks.partition("读自 t")[2]
+    assert "上级行没有变动的，读不到" in "；".join(planned(of_families("journal")).remarks)
+
+
+def test_child_tables_that_cannot_be_are_refused_by_name() -> None:
+    found = problems(of_families(key={"ver": "V"}))
+    assert [text.partition("：")[0] for text in found] == ["来源端", "目标端"]
+    assert "恰好写明业务主键 id_no" in found[0]
+    able = replace(DATABASE, captures=frozenset({"diff"}))
+    about = of_families("diff").model_copy(update={"version": None})
+    assert any("看不到子表的变化" in text for text in problems(about, source=able))
+    about = of_families().model_copy(update={"grant_body": {"items": ["id_no", "ver"]}})
+    assert problems(about) == ["目标端：信息项 family 不在授权信息项内，它的子表没有行可写；请从目标的 children 中去掉"]
+    about = of_families().model_copy(
+        update={"grant_body": {"items": ["id_no", "family", "ver"], "filter": {"item": "family", "is": "[]"}}}
+    )
+    assert any("不能作过滤条件" in text for text in problems(about))

@@ -125,3 +125,9 @@ def test_profiles(family: dict[str, object], expected: str) -> None:
     assert len(problems) == 1
     assert problems[0].startswith("p.yaml ")
     assert expected in problems[0]
+
+
+def test_items_of_child_rows_are_looked_at_too() -> None:
+    rows = [{"name": "1", "label": "关系", "type": "C", "code_list": "nobody"}]
+    told = found(group=tables({"items": [ITEM, {"name": "f", "label": "成员", "type": "M", "rows": rows}]}))
+    assert len(told) == 2

@@ -63,3 +63,31 @@ def test_arrow_schema_says_what_a_sink_needs() -> None:
 def test_incoherent_items_are_refused(fields: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         item(**fields)
+
+
+SUB = {"name": "relation", "label": "关系", "type": "C", "length": 2}
+
+
+def test_an_item_with_child_rows() -> None:
+    family = item(type="M", rows=[SUB], grade="personal")
+    assert family.rows[0].name == "relation"
+    assert Item.model_validate(family.model_dump()) == family
+    assert "rows" not in item().model_dump()
+    assert arrow_type(family) == pa.string()
+
+
+@pytest.mark.parametrize(
+    ("fields", "why"),
+    [
+        ({"type": "C"}, "备注型 M"),
+        ({"length": 5}, "不写长度"),
+        ({"rows": [SUB, SUB]}, "重复"),
+        ({"rows": [{**SUB, "type": "G", "length": None}]}, "通用型"),
+        ({"rows": [{**SUB, "share_type": 1}]}, "不写引用类别和共享类型"),
+        ({"rows": [{**SUB, "grade": "sensitive"}]}, "低于子信息项"),
+        ({"rows": [{**SUB, "type": "M", "length": None, "rows": [SUB]}]}, "不能再有子表行"),
+    ],
+)
+def test_incoherent_child_rows_are_refused(fields: dict[str, object], why: str) -> None:
+    with pytest.raises(ValidationError, match=why):
+        item(**{"type": "M", "rows": [SUB], **fields})

@@ -192,6 +192,10 @@ class Dialect(ABC):
     def reading(self, column: Column, expression: Expression, zone: str, *, as_text: bool) -> Reading:
         """How a column is read; ``as_text`` for one that holds values Arrow cannot carry."""
 
+    def told(self, column: Column, expression: Expression, zone: str) -> Expression:
+        """A column as text that is part of a JSON array, from which the same value is read as from any other text."""
+        return self.reading(column, expression, zone, as_text=True).expression
+
     def strange(self, column: Column, expression: Expression) -> Expression | None:
         """True for a value that Arrow cannot carry in the column's type; None: there are none."""
         return None

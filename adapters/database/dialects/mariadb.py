@@ -40,7 +40,8 @@ _SESSION = (
     "SET SESSION sql_mode = 'STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION', "
     "time_zone = '+00:00', default_storage_engine = InnoDB, "
     f"innodb_lock_wait_timeout = {LOCK_SECONDS}, lock_wait_timeout = {LOCK_SECONDS}, "
-    "net_write_timeout = 3600, wait_timeout = 28800, max_statement_time = 0"
+    # Child rows come as one text for each parent: what is not longer than a packet is not cut.
+    "group_concat_max_len = 4294967295, net_write_timeout = 3600, wait_timeout = 28800, max_statement_time = 0"
 )
 
 _CODES: tuple[tuple[tuple[int, ...], type[AdapterError], str], ...] = (
@@ -247,6 +248,13 @@ class MariaDB(Dialect):
                 if column.family == "text" and not column.unicode and not column.plane:
                     text = _convertible(text, expression)
                 return Reading(text, pa.string(), pa.string(), None, name, expression)
+
+    def told(self, column: Column, expression: Expression, zone: str) -> Expression:
+        """As text; bytes that mean nothing in the column's character set as what no text may hold."""
+        text = super().told(column, expression, zone)
+        if column.family == "text" and not column.unicode and not column.plane:
+            return sa.case((_unknown(text, expression), sa.literal("\0")), else_=text)
+        return text
 
     def strange(self, column: Column, expression: Expression) -> Expression | None:
         """Zero dates, whole or in part, and small numbers in a column that is called a boolean."""
@@ -500,10 +508,13 @@ def _field(reading: Reading) -> Expression:
 
 def _convertible(text: Expression, expression: Expression) -> Expression:
     """A text of another character set; bytes that mean nothing there, which would come as question marks, as bytes."""
-    # In none of these character sets is the question mark's byte a part of another character.
-    unknown = _marks(text) != _marks(sa.cast(expression, sa.LargeBinary))
     shown = sa.func.concat(sa.literal_column("X'FF'"), sa.cast(sa.func.hex(expression), sa.LargeBinary))
-    return sa.case((unknown, shown), else_=sa.cast(text, sa.LargeBinary))
+    return sa.case((_unknown(text, expression), shown), else_=sa.cast(text, sa.LargeBinary))
+
+
+def _unknown(text: Expression, expression: Expression) -> Expression:
+    # In none of these character sets is the question mark's byte a part of another character.
+    return _marks(text) != _marks(sa.cast(expression, sa.LargeBinary))
 
 
 def _marks(text: Expression) -> Expression:

@@ -29,7 +29,7 @@ from adapters.database.encoding import NO_TEXT, as_text
 from adapters.database.shapes import Column, Expression, Family, Reading, TableShape
 from adapters.errors import AdapterError, Malformed, Misconfigured, Refused, Unavailable, Unsupported
 
-_WRITE, _SHA256, _TALLY = "shutong_write", "shutong_sha256", "shutong_tally"
+_WRITE, _SHA256, _TALLY, _REPR = "shutong_write", "shutong_sha256", "shutong_tally", "shutong_repr"
 _DAY = "[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]*"
 _ZONED = "??????????*[Zz+-]*"
 _EXACT_DIGITS = 15
@@ -158,6 +158,12 @@ class SQLite(Dialect):
         kind = pa.binary() if column.family == "binary" else pa.string()
         return Reading(expression, kind, kind, None, column.name)
 
+    def told(self, column: Column, expression: Expression, zone: str) -> Expression:
+        """As text; a floating number by a function of ours, to its last digit; bytes as what no text may hold."""
+        kind = sa.func.typeof(expression)
+        real = sa.Function(_REPR, expression, type_=sa.Text())
+        return sa.case((kind == "real", real), (kind == "blob", sa.func.char(0)), else_=sa.cast(expression, sa.Text))
+
     def undated(self, column: Column, expression: Expression) -> Expression | None:
         """Whatever is not of the column's kind, as nothing keeps it out; a time that names its zone is not either."""
         if column.family in ("date", "time"):
@@ -171,7 +177,7 @@ class SQLite(Dialect):
         """From a cursor that steps through the table."""
         selected = (reading.expression.label(f"r{number}") for number, reading in enumerate(readings))
         result = connection.execute(rows.with_only_columns(*selected))
-        big = any(pa.types.is_binary(reading.wire) for reading in readings)
+        big = any(pa.types.is_binary(reading.wire) or reading.finish is not None for reading in readings)
         step = min(batch_rows, 64) if big else batch_rows
         raw = connection.connection.driver_connection
         assert isinstance(raw, sqlite3.Connection)  # noqa: S101
@@ -358,7 +364,8 @@ def _array(values: Sequence[Any], reading: Reading) -> pa.Array:
     if kinds - {bytes}:
         values = [repr(value).encode() if isinstance(value, int | float) else value for value in values]
     raw = pa.array(values, pa.binary())
-    return as_text(raw) if pa.types.is_string(wire) else raw
+    made = as_text(raw) if pa.types.is_string(wire) else raw
+    return reading.finish(made) if reading.finish else made
 
 
 def _names(text: str) -> tuple[tuple[str, str], ...]:
@@ -392,6 +399,7 @@ class _Tally:
 
 def _set_up(connection: Any, _record: Any) -> None:
     connection.create_function(_SHA256, 1, _sha256, deterministic=True)
+    connection.create_function(_REPR, 1, repr, deterministic=True)
     connection.create_aggregate(_TALLY, 1, _Tally)
     # The driver's own habit of beginning transactions before some statements and not before others.
     connection.isolation_level = None

@@ -31,7 +31,7 @@ def test_the_stage_has_the_targets_types_but_not_its_constraints(
         assert not stage.exists(connection)
         stage.create(connection)
         assert stage.exists(connection)
-        stage.load(connection, batch([person("1"), person("2", operation=1)]), 0, place.zone)
+        stage.load(connection, batch([person("1"), person("2", operation=1)]), pa.array([0, 1]), place.zone)
         assert stage.count(connection) == 2
         shape = place.shape(connection, stage.name)
     assert all(column.nullable for name, column in shape.columns.items() if name.startswith("c"))

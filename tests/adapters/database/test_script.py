@@ -12,6 +12,7 @@ from adapters.database import DatabaseEndpoint
 from adapters.database.script import error_table_name
 from adapters.errors import Misconfigured
 from schemas import Item, arrow_schema, profile, profiles
+from tests.adapters.database import test_children as children
 from tests.adapters.database.conftest import PERSON, SCHEMA, Hands, options_of
 
 
@@ -130,3 +131,17 @@ def test_texts_of_every_length_have_a_column(endpoint: DatabaseEndpoint, length:
 def test_the_zone_is_not_in_the_script(database_url: str) -> None:
     one, other = (DatabaseEndpoint(options_of(database_url), zone=zone) for zone in ("Asia/Shanghai", "UTC"))
     assert one.prepare(PERSON, SCHEMA) == other.prepare(PERSON, SCHEMA)
+
+
+def test_a_child_table_is_made_with_its_index(endpoint: DatabaseEndpoint, hands: Hands) -> None:
+    text = endpoint.prepare(children.BINDING, children.SCHEMA)
+    assert hands.tables() == set()
+    by_hand(hands, text)
+    assert endpoint.check(children.BINDING, children.SCHEMA, sink=True) == []
+    assert endpoint.advise(children.BINDING) == []
+    by_hand(hands, "DROP TABLE person_family;\n")
+    again = endpoint.prepare(children.BINDING, children.SCHEMA)
+    assert "person_family" in again
+    by_hand(hands, again)
+    assert "person_family" not in endpoint.prepare(children.BINDING, children.SCHEMA)
+    assert endpoint.check(children.BINDING, children.SCHEMA, sink=True) == []

@@ -411,3 +411,10 @@ def test_long_lists_and_line_ends_stay_on_one_line() -> None:
     assert "\n" not in said
     assert said.endswith("等 11 个值")
     assert describe(parse({"item": "note", "is_not": "长" * 100})).count("长") == 60
+
+
+def test_child_rows_are_no_condition() -> None:
+    family = Item(name="family", label="家庭成员", type="M", rows=(Item(name="r", label="关系", type="C"),))
+    for data in ({"item": "family", "is": "[]"}, {"item": "family", "is_null": True}):
+        (problem,) = problems(parse(data), [family])
+        assert "不能作过滤条件" in problem

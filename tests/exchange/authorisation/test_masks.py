@@ -335,3 +335,12 @@ def test_keys_get_a_keyed_digest_by_default() -> None:
 
 def test_mobile_numbers_are_found_by_name_too() -> None:
     assert masks.proposed(Item(name="user_mobile", label="通讯", type="C", grade="personal")) == Mobile()
+
+
+def test_child_rows_are_handed_over_as_they_are_or_not_at_all() -> None:
+    family = Item(
+        name="family", label="家庭成员", type="M", grade="personal", rows=(Item(name="r", label="关系", type="C"),)
+    )
+    assert masks.problems({"family": Clear(justification="核定扣除")}, [family], key=()) == []
+    for mask in (Null(), Name(), Truncate(length=3), Hmac()):
+        assert "有子表行" in masks.problems({"family": mask}, [family], key=())[0]

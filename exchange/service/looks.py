@@ -45,6 +45,7 @@ _IDLE = 8
 _SECONDS = 5.0
 """How long it is kept in mind what a caller may use."""
 _REMEMBERED = 4096
+_PUT = pa.scalar(PUT, pa.int8())
 _LONGEST = 1000
 """Characters of one item of a key at most."""
 
@@ -217,7 +218,7 @@ class Looks:
         except AdapterError as error:
             raise Unavailable(f"资源 {reach.offer.resource} 暂时不能提供", remedy="稍后再试") from error
         staged = way.passage.staged(found)
-        same = pc.equal(staged.column(OPERATION), pa.scalar(PUT, pa.int8()))
+        same = pc.equal(staged.column(OPERATION), _PUT)
         for name in way.plan.key:
             # A place may compare in its own way; here a key is the same or it is another.
             same = pc.and_(same, pc.equal(staged.column(name), keys.column(name)[0]))

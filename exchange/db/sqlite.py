@@ -6,12 +6,12 @@ import os
 import sqlite3
 import time
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
@@ -30,6 +30,7 @@ _UNUSABLE = {
 }
 _PASSING = {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL}
 _PAUSE = 0.02
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Sqlite(Product):
@@ -112,8 +113,8 @@ class Sqlite(Product):
     @staticmethod
     def now(session: Session) -> datetime:
         """The clock of the machine, to the millisecond, as SQLite reads it."""
-        moment = session.scalar(text("SELECT strftime('%Y-%m-%dT%H:%M:%f', 'now')"))
-        return datetime.fromisoformat(str(moment)).replace(tzinfo=UTC)
+        # SQLite has no clock of its own: asked for the time, it would say just this.
+        return _EPOCH + timedelta(milliseconds=time.time_ns() // 1_000_000)
 
     @staticmethod
     def alone(connection: Connection, name: str) -> None:

@@ -13,6 +13,7 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import singledispatchmethod
+from typing import Protocol
 
 from sqlalchemy import delete, select
 from sqlalchemy.exc import IntegrityError
@@ -96,7 +97,16 @@ class _Known:
     until: float
 
 
-def holds(row: CredentialRow, moment: datetime) -> bool:
+class Ends(Protocol):
+    """Of a credential, what says when it ends."""
+
+    @property
+    def revoked_at(self) -> datetime | None: ...
+    @property
+    def expires_at(self) -> datetime | None: ...
+
+
+def holds(row: Ends, moment: datetime) -> bool:
     """Whether a credential is in force at a moment."""
     return row.revoked_at is None and (row.expires_at is None or row.expires_at > moment)
 

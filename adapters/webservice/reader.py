@@ -13,6 +13,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import pyarrow as pa
@@ -438,6 +439,7 @@ class RowReader:
                 column.clear()
 
 
+@lru_cache(256)
 def _closing(shape: Shape) -> re.Pattern[bytes] | None:
     """The end of a row as it may be spelled; None: its items are not simply its elements."""
     if shape.entry is not None or shape.payload is not None or shape.document is not None:
@@ -455,6 +457,7 @@ def _is_nil(attributes: list[str]) -> bool:
     return any(attributes[at] in _NILS and attributes[at + 1].strip() in _TRUE for at in range(0, len(attributes), 2))
 
 
+@lru_cache(256)
 def _tree(shape: Shape) -> _Place:
     """The tree of what is wanted of a row.
 

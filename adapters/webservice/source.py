@@ -44,6 +44,10 @@ class Asking:
     fixed: Mapping[str, str]
     row: str
 
+    def shape(self, pages: Shape) -> Shape:
+        """What is looked for in the reply, where that is looked for in a page."""
+        return replace(pages, row=self.row, watched=frozenset())
+
 
 class WebServiceSource(Source):
     """One operation of one service."""
@@ -61,6 +65,7 @@ class WebServiceSource(Source):
         self._slots = {name: slot for slot, name in enumerate(self._shape.columns)}
         self._found: pa.Schema | None = None
         self._asking: Asking | None = None
+        self._single = self._shape
 
     def schema(self) -> pa.Schema:
         """Text throughout, so that what does not parse is refused, not lost; a payload that was read has its types."""
@@ -115,9 +120,8 @@ class WebServiceSource(Source):
             asking = asking_of(self._binding, self._options)
             if problems := unfit(asking, self._client.operation(asking.operation)):
                 raise Unsupported("；".join(problems), remedy="在挂接选项 lookup 中登记按主键查询的操作和参数")
-            self._asking = asking
-        asking = self._asking
-        shape = replace(self._shape, row=asking.row, watched=frozenset())
+            self._asking, self._single = asking, asking.shape(self._shape)
+        asking, shape = self._asking, self._single
         columns = [self._told(item, keys.column(item)) for item in asking.key]
         found = []
         for number, values in enumerate(zip(*columns, strict=True), 1):

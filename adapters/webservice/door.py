@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from email.message import Message as Header
+from functools import lru_cache
 from typing import TypeVar
 from urllib.parse import parse_qs
 
@@ -38,6 +39,8 @@ SECONDS = 120.0
 """How long one call may be worked at."""
 
 _PATH = re.compile(r"/(soap|soap12)/(?:exchange|(r|w)/(.{1,200})/([0-9]{1,9}))")
+_USUAL = 100
+"""Characters of a media type that may be met again."""
 _XML = frozenset(MEDIA.values())
 
 
@@ -419,14 +422,20 @@ class _Conversation:
         return receipt_body(self._place.soap, self._namespace, self._desk.receipt(caller, name))
 
 
-def content_type(head: Head) -> tuple[str, dict[str, str]]:
+def content_type(head: Head) -> tuple[str, Mapping[str, str]]:
     """Media type and parameters of a request.
 
     Raises:
         Fault: It is named twice.
     """
+    said = head.one("content-type") or "application/octet-stream"
+    return _media_type(said) if len(said) <= _USUAL else _media_type.__wrapped__(said)
+
+
+@lru_cache(256)
+def _media_type(said: str) -> tuple[str, Mapping[str, str]]:
     header = Header()
-    header["content-type"] = head.one("content-type") or "application/octet-stream"
+    header["content-type"] = said
     parameters = header.get_params(failobj=[])
     named = {name.lower(): value for name, value in parameters[1:]}
     return (parameters[0][0].strip().lower() if parameters else ""), named

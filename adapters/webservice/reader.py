@@ -184,11 +184,10 @@ class RowReader:
     def _leap(self) -> None:
         """Read what waits up to the end of its last row, all at once if it is plain."""
         close = b"</" + self._row_name + b">"
-        end = self._waiting.rfind(close) + len(close)
-        if end < len(close):
-            end = len(self._waiting)
+        last = self._waiting.rfind(close)
+        end = last + len(close) if last >= 0 else len(self._waiting)
         piece, self._waiting = self._waiting[:end], self._waiting[end:]
-        read = rows_of(piece, self._row_name, self._shape.columns, foreign=FOREIGN)
+        read = rows_of(piece, self._row_name, self._shape.columns, foreign=FOREIGN) if last >= 0 else None
         if read is None or (self._shape.strict and read.foreign):
             self._stream.feed(piece)
             if not self._after_row:

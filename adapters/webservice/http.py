@@ -25,6 +25,8 @@ from adapters.errors import Malformed, Unavailable
 from adapters.webservice.errors import of_status, translated
 
 CHUNK = 1 << 16
+SMALL = 1 << 14
+"""Bytes of a body that goes out together with its head."""
 
 
 @dataclass(frozen=True)
@@ -340,6 +342,32 @@ class _Watch:
                     continue
 
 
+class _Whole:
+    """Sends the head of a small request together with its body: the peer wakes up once for it, not twice."""
+
+    _parts: list[bytes] | None = None
+
+    def request(self, method: str, url: str, body: Any = None, headers: Any = None, **named: Any) -> None:
+        """Make a request, and send it."""
+        if not isinstance(body, bytes) or len(body) > SMALL:
+            super().request(method, url, body, headers, **named)  # type: ignore[misc]  # beside a connection
+            return
+        self._parts = []
+        try:
+            super().request(method, url, body, headers, **named)  # type: ignore[misc]
+            whole = b"".join(self._parts)
+        finally:
+            self._parts = None
+        self.send(whole)
+
+    def send(self, data: Any) -> None:
+        """Send, or keep for the request that is being made."""
+        if self._parts is None:
+            super().send(data)  # type: ignore[misc]
+        else:
+            self._parts.append(data)
+
+
 class _WatchedAdapter(HTTPAdapter):
     """Opens connections that tell the watch their sockets."""
 
@@ -351,12 +379,12 @@ class _WatchedAdapter(HTTPAdapter):
         super().init_poolmanager(*arguments, **named)
         watch = self._watch
 
-        class Plain(urllib3.connection.HTTPConnection):
+        class Plain(_Whole, urllib3.connection.HTTPConnection):
             def connect(self) -> None:
                 super().connect()
                 watch.add(self.sock)
 
-        class Secured(urllib3.connection.HTTPSConnection):
+        class Secured(_Whole, urllib3.connection.HTTPSConnection):
             def connect(self) -> None:
                 super().connect()
                 watch.add(self.sock)

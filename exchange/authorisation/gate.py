@@ -29,7 +29,11 @@ _HELD = (
 _TAKEN = (
     select(_USAGE.c.rows, _USAGE.c.grant).where(_USAGE.c.delivery == bindparam("which")).with_for_update()
 )
-_CORRECTED = update(_USAGE).where(_USAGE.c.delivery == bindparam("which")).values(rows=bindparam("many"))
+_CORRECTED = (
+    update(_USAGE)
+    .where(_USAGE.c.delivery == bindparam("which"), _USAGE.c.grant == bindparam("whose"))
+    .values(rows=bindparam("many"))
+)
 
 
 class Terms(Protocol):
@@ -112,13 +116,12 @@ def over_quota(session: Session, grant: Terms, rows: int, delivery: str | None =
 def reserve(session: Session, grant: Terms, delivery: str, rows: int, now: datetime) -> None:
     """Take quota for a delivery; the same delivery again takes it once."""
     connection = session.connection()
+    if connection.execute(_CORRECTED, {"which": delivery, "whose": grant.id, "many": rows}).rowcount:
+        return
     before = connection.execute(_TAKEN, {"which": delivery}).first()
-    if before is None:
-        connection.execute(insert(_USAGE), {"delivery": delivery, "grant": grant.id, "rows": rows, "at": now})
-    elif before[1] != grant.id:
-        raise Misplaced(f"交付 {delivery} 已在授权 {before[1]} 下放行", remedy="保全现场并报告缺陷")
-    elif before[0] != rows:
-        connection.execute(_CORRECTED, {"which": delivery, "many": rows})
+    if before is not None:
+        raise Misplaced(f"交付 {delivery} 已在授权 {before.grant} 下放行", remedy="保全现场并报告缺陷")
+    connection.execute(insert(_USAGE), {"delivery": delivery, "grant": grant.id, "rows": rows, "at": now})
 
 
 def settle(session: Session, delivery: str, rows: int) -> None:

@@ -119,6 +119,21 @@ class Door:
         soap: Soap = "1.2" if head.path.startswith("/soap12/") else "1.1"
         return self._guarded(soap, lambda: self._admit(head))
 
+    def recalled(self, head: Head) -> Call | None:
+        """A call whose caller is still in mind: it is admitted without anything being looked up.
+
+        Returns:
+            None: it is to be admitted like any other, which also says what is wrong with it.
+        """
+        if head.method != "POST":
+            return None
+        try:
+            head, place, shown = self._read(head)
+            caller = self._desk.recalled(only(shown)) if shown else None
+        except AdapterError:
+            return None
+        return None if caller is None else Call(head, place, caller)
+
     def answer(self, call: Call, body: Iterator[bytes]) -> Answer:
         """Read the body of a call and answer it.
 
@@ -146,9 +161,14 @@ class Door:
     def _admit(self, head: Head) -> Call | Answer:
         if head.path == "/healthz":
             return _plain_answer(b"ok\n", "text/plain; charset=utf-8")
-        place = _place(head.path)
         if head.method == "GET":
-            return self._document(place, head.query)
+            return self._document(_place(head.path), head.query)
+        head, place, shown = self._read(head)
+        return Call(head, place, self.identify(only(shown), head.peer) if shown else None)
+
+    def _read(self, head: Head) -> tuple[Head, Place, list[Shown]]:
+        """A head without what only a proxy may say, what it is addressed to and what it shows."""
+        place = _place(head.path)
         if head.method != "POST":
             raise Fault("Client.Method", "只接受 POST；服务描述在 ?wsdl", remedy="用 POST 发送 SOAP 信封")
         refuse_collisions(head)
@@ -161,7 +181,7 @@ class Door:
         if trusted:
             said = [value for name, value in head.headers if name == "x-forwarded-for"]
             head = replace(head, peer=said[-1].rpartition(",")[2].strip() if said else head.peer)
-        return Call(head, place, self.identify(only(shown), head.peer) if shown else None)
+        return head, place, shown
 
     def identify(self, shown: Shown, peer: str) -> Caller:
         """Who shows this, as the desk says."""

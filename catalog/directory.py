@@ -238,6 +238,7 @@ class Catalog:
 
     def written(self, session: Session, code: str) -> str | None:
         """The version in force as it is written, None where none is; the same text is the same registration."""
+        session.flush()
         found: str | None = session.connection().execute(_WRITTEN, {"code": code}).scalar()
         return found
 

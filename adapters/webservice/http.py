@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 import requests
 import urllib3
 from requests.adapters import HTTPAdapter
+from requests.cookies import extract_cookies_to_jar
 
 from adapters.errors import Malformed, Unavailable
 from adapters.webservice.errors import of_status, translated
@@ -176,7 +177,7 @@ class Line:
         """Send a request as ``requests`` does; over a kept line the same again, by the way it has prepared."""
         path = self._path
         if path is not None and isinstance(content, bytes) and path.leads(method, url, headers):
-            response = path.pool.urlopen(
+            response: urllib3.BaseHTTPResponse = path.pool.urlopen(
                 method,
                 path.target,
                 body=content,
@@ -190,7 +191,7 @@ class Line:
             )
             if "Set-Cookie" in response.headers:
                 # It wants to know us again: from now on that is looked after for every request.
-                requests.cookies.extract_cookies_to_jar(self._session.cookies, path.prepared, response)
+                extract_cookies_to_jar(self._session.cookies, path.prepared, response)  # type: ignore[no-untyped-call]
                 self._path = None
             return response
         prepared = self._session.prepare_request(requests.Request(method, url, dict(headers), data=content))
@@ -207,8 +208,8 @@ class Line:
                 dict(prepared.headers),
                 prepared,
             )
-        response = answer.raw
-        return response
+        whole: urllib3.BaseHTTPResponse = answer.raw
+        return whole
 
     @property
     def _trusted(self) -> dict[str, Any]:
@@ -229,7 +230,7 @@ class _Path:
     method: str
     url: str
     given: Mapping[str, str]
-    pool: urllib3.HTTPConnectionPool
+    pool: Any
     target: str
     headers: Mapping[str, str]
     prepared: requests.PreparedRequest

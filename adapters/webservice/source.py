@@ -154,13 +154,17 @@ class WebServiceSource(Source):
         """Rows as the port has them, without those that do not carry the fixed values."""
         numbers = pa.array(np.arange(before + 1, before + 1 + found.num_rows))
         for name, value in self._binding.fixed.items():
-            carries = pc.fill_null(pc.equal(texts(found.column(self._slots[name])), pa.scalar(value, pa.string())), fill_value=False)
+            carries = pc.fill_null(
+                pc.equal(texts(found.column(self._slots[name])), pa.scalar(value, pa.string())), fill_value=False
+            )
             found, numbers = found.filter(carries), numbers.filter(carries)
         columns = [
             self._translated(item, found.column(self._slots[name])) for item, name in self._binding.columns.items()
         ]
         columns.append(self._operations(found, numbers, page))
-        columns.append(pc.binary_join_element_wise(pa.scalar(f"{page}", pa.string()), pc.cast(numbers, pa.string()), _POINT))
+        columns.append(
+            pc.binary_join_element_wise(pa.scalar(f"{page}", pa.string()), pc.cast(numbers, pa.string()), _POINT)
+        )
         if self._options.payload is not None:
             types = zip(self.schema(), columns, strict=True)
             self._found = pa.schema([pa.field(each.name, array.type, each.nullable) for each, array in types])

@@ -20,13 +20,13 @@ from exchange.audit.events import Event, LogExported, LogRead, LogRestored
 from exchange.audit.heads import Head, Heads
 from exchange.audit.verification import Verification, verify
 from exchange.db import HubDatabase, alone, now
-from exchange.db.tables import EventRow
+from exchange.db.tables import Base, EventRow
 from exchange.errors import Invalid, Misplaced, Tampered
 from exchange.secrets import Keyring
 from exchange.settings import Settings
 
 _BATCH = 1000
-_EVENT = EventRow.__table__
+_EVENT = Base.metadata.tables["event"]
 _INSERTED = insert(_EVENT).returning(_EVENT.c.id, sort_by_parameter_order=True)
 _TAGGED = update(_EVENT).where(_EVENT.c.id == bindparam("which")).values(tag=bindparam("given"))
 _SEALED = EventRow.number.between(1, 2**62)

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
 
 from sqlalchemy import Text, bindparam, cast, func, insert, select, update
 from sqlalchemy.orm import Session
 
-from exchange.db.tables import GrantRow, UsageRow
+from exchange.db.tables import Base, GrantRow, UsageRow
 from exchange.errors import Misplaced
 
 GRANT_STATES: dict[str, str] = {"active": "有效", "suspended": "已中止", "revoked": "已撤销", "expired": "已到期"}
 """States of a grant in words."""
 
 
-_GRANT, _USAGE = GrantRow.__table__, UsageRow.__table__
+_GRANT, _USAGE = Base.metadata.tables["grant"], Base.metadata.tables["usage"]
 # Made once: a delivery passes the gate now and then, single rows pass it many times in a second.
 _HELD = (
     select(
@@ -26,29 +25,12 @@ _HELD = (
     .where(_GRANT.c.id == bindparam("grant"))
     .with_for_update()
 )  # fmt: skip
-_TAKEN = (
-    select(_USAGE.c.rows, _USAGE.c.grant).where(_USAGE.c.delivery == bindparam("which")).with_for_update()
-)
+_TAKEN = select(_USAGE.c.rows, _USAGE.c.grant).where(_USAGE.c.delivery == bindparam("which")).with_for_update()
 _CORRECTED = (
     update(_USAGE)
     .where(_USAGE.c.delivery == bindparam("which"), _USAGE.c.grant == bindparam("whose"))
     .values(rows=bindparam("many"))
 )
-
-
-class Terms(Protocol):
-    """Of a grant, what says whether it holds."""
-
-    @property
-    def id(self) -> str: ...
-    @property
-    def state(self) -> str: ...
-    @property
-    def valid_from(self) -> datetime: ...
-    @property
-    def valid_until(self) -> datetime | None: ...
-    @property
-    def quota_rows(self) -> int | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +65,7 @@ def locked(session: Session, grant: str) -> GrantRow | None:
     return session.get(GrantRow, grant, with_for_update=True, populate_existing=True)
 
 
-def standing(grant: Terms, now: datetime) -> list[str]:
+def standing(grant: GrantRow | Held, now: datetime) -> list[str]:
     """Why a grant does not hold at a moment, by its own state and period; empty: it holds."""
     found = []
     if grant.state != "active":
@@ -103,7 +85,7 @@ def used(session: Session, grant: str, *, besides: str | None = None) -> int:
     return int(session.scalar(statement) or 0)
 
 
-def over_quota(session: Session, grant: Terms, rows: int, delivery: str | None = None) -> list[str]:
+def over_quota(session: Session, grant: GrantRow | Held, rows: int, delivery: str | None = None) -> list[str]:
     """Why so many more rows are too many; empty: they are not."""
     if grant.quota_rows is None:
         return []
@@ -113,7 +95,7 @@ def over_quota(session: Session, grant: Terms, rows: int, delivery: str | None =
     return [f"授权 {grant.id} 的行数上限为 {grant.quota_rows}，已用 {before}，本次 {rows} 行超出上限"]
 
 
-def reserve(session: Session, grant: Terms, delivery: str, rows: int, now: datetime) -> None:
+def reserve(session: Session, grant: GrantRow | Held, delivery: str, rows: int, now: datetime) -> None:
     """Take quota for a delivery; the same delivery again takes it once."""
     connection = session.connection()
     if connection.execute(_CORRECTED, {"which": delivery, "whose": grant.id, "many": rows}).rowcount:

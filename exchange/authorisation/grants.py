@@ -20,6 +20,7 @@ from exchange.authorisation import application as applications
 from exchange.authorisation import explanation, gate, policy
 from exchange.authorisation.answering import Answering
 from exchange.authorisation.explanation import Explanation
+from exchange.authorisation.gate import Held
 from exchange.authorisation.literals import BEIJING
 from exchange.authorisation.reading import askable, sentences
 from exchange.db import now
@@ -203,7 +204,7 @@ class Authorisation(Answering):
             gate.reserve(session, grant, delivery, rows, now)
         return against
 
-    def _lapsed(self, session: Session, grant: gate.Held) -> tuple[str, ...]:
+    def _lapsed(self, session: Session, grant: Held) -> tuple[str, ...]:
         """What the directory as it is now says against a grant.
 
         It follows from what is written in the two, and from nothing else: so long as both read the same, it is not

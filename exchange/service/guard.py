@@ -13,7 +13,6 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import singledispatchmethod
-from typing import Protocol
 
 from sqlalchemy import delete, select
 from sqlalchemy.exc import IntegrityError
@@ -97,18 +96,9 @@ class _Known:
     until: float
 
 
-class Ends(Protocol):
-    """Of a credential, what says when it ends."""
-
-    @property
-    def revoked_at(self) -> datetime | None: ...
-    @property
-    def expires_at(self) -> datetime | None: ...
-
-
-def holds(row: Ends, moment: datetime) -> bool:
+def holds(revoked_at: datetime | None, expires_at: datetime | None, moment: datetime) -> bool:
     """Whether a credential is in force at a moment."""
-    return row.revoked_at is None and (row.expires_at is None or row.expires_at > moment)
+    return revoked_at is None and (expires_at is None or expires_at > moment)
 
 
 class Guard:

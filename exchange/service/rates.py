@@ -8,10 +8,10 @@ from sqlalchemy.orm import Session
 
 from adapters.errors import Unavailable
 from exchange.db import clock
-from exchange.db.tables import RateRow
+from exchange.db.tables import Base
 from exchange.settings import Limits
 
-_RATE = RateRow.__table__
+_RATE = Base.metadata.tables["rate"]
 _MINUTE = (_RATE.c.department == bindparam("whose")) & (_RATE.c.minute == bindparam("when"))
 _TAKEN = select(_RATE.c.calls, _RATE.c.rows).where(_MINUTE).with_for_update()
 _STORED = update(_RATE).where(_MINUTE).values(calls=bindparam("calls"), rows=bindparam("rows"))
@@ -65,9 +65,7 @@ class Count:
     def store(self, session: Session) -> None:
         """Keep what was counted."""
         values = {"calls": self._calls, "rows": self._rows}
-        session.connection().execute(
-            _STORED, {"whose": self._department, "when": int(self._moment // 60), **values}
-        )
+        session.connection().execute(_STORED, {"whose": self._department, "when": int(self._moment // 60), **values})
 
 
 class Rates:
@@ -99,15 +97,16 @@ class Rates:
         minute = int(moment // 60)
         where = {"whose": department, "when": minute}
         connection = session.connection()
-        row = connection.execute(_TAKEN, where).first()
-        if row is None:
+        if (row := connection.execute(_TAKEN, where).first()) is not None:
+            calls, rows = row
+        else:
             connection.execute(delete(_RATE).where(_RATE.c.minute < minute - _REMEMBERED))
             try:
                 with connection.begin_nested():
                     connection.execute(
                         insert(_RATE), {"department": department, "minute": minute, "calls": 0, "rows": 0}
                     )
-                row = (0, 0)
+                calls, rows = 0, 0
             except IntegrityError:  # another worker has begun the minute
-                row = connection.execute(_TAKEN, where).one()
-        return Count(self._limits, department, moment, *row)
+                calls, rows = connection.execute(_TAKEN, where).one()
+        return Count(self._limits, department, moment, calls, rows)

@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 from exchange.audit import Written, events
 from exchange.authorisation.gate import locked, taken
 from exchange.db import now
-from exchange.db.tables import CredentialRow, ExchangeRow
+from exchange.db.tables import Base
 from exchange.errors import Denied
 from exchange.hub import Hub
 from exchange.identity import programme
@@ -32,7 +32,7 @@ LOOK = "look"
 """How the quota that a day's looks take is named."""
 TOGETHER = 64
 """Looks written in one transaction at most."""
-_CREDENTIAL, _EXCHANGE = CredentialRow.__table__, ExchangeRow.__table__
+_CREDENTIAL, _EXCHANGE = Base.metadata.tables["credential"], Base.metadata.tables["exchange"]
 _HOLDS = select(_CREDENTIAL.c.revoked_at, _CREDENTIAL.c.expires_at).where(_CREDENTIAL.c.id == bindparam("which"))
 _STANDS = select(_EXCHANGE.c.state, _EXCHANGE.c.source).where(_EXCHANGE.c.id == bindparam("which"))
 _BEIJING = ZoneInfo("Asia/Shanghai")
@@ -137,7 +137,7 @@ class Register:
         """A sign-in is remembered for a moment; whether it still holds is asked here, where the look becomes real."""
         for name, own in _by(looks, lambda look: look.event.credential).items():
             row = session.connection().execute(_HOLDS, {"which": name}).first()
-            if row is not None and not holds(row, moment):
+            if row is not None and not holds(row.revoked_at, row.expires_at, moment):
                 for look in own:
                     look.error = Denied(f"接入凭据 {name} 已失效", ["接入凭据已吊销或到期"])
 

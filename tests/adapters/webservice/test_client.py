@@ -7,7 +7,7 @@ import pytest
 
 from adapters.base import FoundColumn
 from adapters.errors import AdapterError, Malformed, Misconfigured, Refused, Unavailable
-from adapters.webservice.client import ServiceClient
+from adapters.webservice.client import Ready, ServiceClient
 from adapters.webservice.errors import Faulted
 from adapters.webservice.http import Limits, Line
 from tests.adapters.webservice.conftest import SOAP, WSDL, Place, envelope, reply
@@ -175,3 +175,46 @@ def test_service_and_port_by_name(place: Place) -> None:
         _client(place, service="none")
     with pytest.raises(Misconfigured, match="端口"):
         _client(place, service="other", port="none")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"page": "1", "size": "10"},
+        {"page": "2", "size": "10", "area": "a<b>&\"c'"},
+        {"page": "2", "size": "10", "area": "王𠮷"},
+        {"page": "2", "size": "10", "area": ""},
+        {"page": "2", "size": "10", "area": "a\nb"},
+        {"area": "只有一项"},
+        {},
+    ],
+)
+def test_a_message_from_a_form_is_the_message_zeep_makes(place: Place, arguments: dict[str, str]) -> None:
+    client = _client(place)
+    client._message("getRecords", dict.fromkeys(arguments, "7"))  # from here on there is a form
+    filled, made = client._message("getRecords", arguments), client._made("getRecords", arguments)
+    assert filled.content() == made.content()
+    assert (filled.address, filled.headers) == (made.address, made.headers)
+    plain = bool(arguments) and all(value and value.isprintable() for value in arguments.values())
+    assert isinstance(filled, Ready) == (plain or not arguments)
+
+
+def test_forms_are_kept_and_not_without_end(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = _client(place)
+    made: list[object] = []
+    real = client._made
+    monkeypatch.setattr(client, "_made", lambda *about: (made.append(about), real(*about))[1])
+    for number in range(5):
+        client._message("getRecords", {"page": str(number)})
+    assert len(made) == 1
+    monkeypatch.setattr("adapters.webservice.client.FORMS", 2)
+    for names in (["page"], ["size"], ["area"], ["page"]):
+        client._message("getRecords", dict.fromkeys(names, "1"))
+    assert len(client._forms) <= 2
+
+
+def test_what_zeep_would_not_make_is_not_made_from_a_form(place: Place) -> None:
+    client = _client(place)
+    for _ in range(2):
+        with pytest.raises(Misconfigured, match="参数"):
+            client._message("getRecords", {"nothing": "x"})

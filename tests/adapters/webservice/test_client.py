@@ -206,7 +206,7 @@ def test_forms_are_kept_and_not_without_end(place: Place, monkeypatch: pytest.Mo
     monkeypatch.setattr(client, "_made", lambda *about: (made.append(about), real(*about))[1])
     for number in range(5):
         client._message("getRecords", {"page": str(number)})
-    assert len(made) == 1
+    assert len(made) == 2  # the form is made twice, to see that it stays the same
     monkeypatch.setattr("adapters.webservice.client.FORMS", 2)
     for names in (["page"], ["size"], ["area"], ["page"]):
         client._message("getRecords", dict.fromkeys(names, "1"))
@@ -218,3 +218,14 @@ def test_what_zeep_would_not_make_is_not_made_from_a_form(place: Place) -> None:
     for _ in range(2):
         with pytest.raises(Misconfigured, match="参数"):
             client._message("getRecords", {"nothing": "x"})
+
+
+def test_a_message_with_an_id_of_its_own_is_made_anew_each_time(place: Place) -> None:
+    """WS-Addressing: a service that remembers ids would take the second one for a repetition."""
+    action = '<input xmlns:w="http://www.w3.org/2006/05/addressing/wsdl" w:Action="urn:get" message="t:in"/>'
+    place.archive.wsdl = WSDL.replace('<input message="t:in"/>', action).replace("IMPORTS", "")
+    client = _client(place)
+    messages = [client._message("getRecords", {"page": "1"}) for _ in range(3)]
+    ids = {message.envelope.findtext(".//{*}MessageID") for message in messages}
+    assert None not in ids
+    assert len(ids) == 3

@@ -127,11 +127,12 @@ class Door:
         """
         if head.method != "POST":
             return None
-        try:
-            head, place, shown = self._read(head)
-            caller = self._desk.recalled(only(shown)) if shown else None
-        except Exception:  # noqa: BLE001 - whatever it is, the ordinary way meets it again and says so
-            return None
+        found = self._guarded("1.1", lambda: self._recalled(head))
+        return found if isinstance(found, Call) else None
+
+    def _recalled(self, head: Head) -> Call | None:
+        head, place, shown = self._read(head)
+        caller = self._desk.recalled(only(shown)) if shown else None
         return None if caller is None else Call(head, place, caller)
 
     def answer(self, call: Call, body: Iterator[bytes]) -> Answer:

@@ -13,7 +13,8 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar, cast
 
 from pydantic_core import PydanticCustomError
-from sqlalchemy import func, select
+from sqlalchemy import Text, bindparam, func, select
+from sqlalchemy import cast as cast_to
 from sqlalchemy.orm import Session
 
 from catalog import codes, lists, parties, search, versions
@@ -41,6 +42,17 @@ T = TypeVar("T", bound=Hashable)
 _PAGE = 200
 _CHECKED: frozenset[Action] = frozenset({"submit_registration", "submit_publication", "agree_publication"})
 """Moves before which the registration is looked at again: the directory around it may have changed."""
+
+_RESOURCE, _VERSION = ResourceRow.__table__, ResourceVersionRow.__table__
+_WRITTEN = (
+    select(cast_to(_VERSION.c.body, Text))
+    .join_from(
+        _RESOURCE,
+        _VERSION,
+        (_VERSION.c.resource == _RESOURCE.c.code) & (_VERSION.c.version == _RESOURCE.c.in_force),
+    )
+    .where(_RESOURCE.c.code == bindparam("code"))
+)
 
 
 def _utc_now() -> datetime:
@@ -222,6 +234,12 @@ class Catalog:
         found = versions.entry(row, versions.numbered(session, row, number))
         if published and not found.in_force:
             raise WrongState(f"资源 {code} 不在发布状态（{found.label}）", remedy="请提供方办理发布，或查找其他资源")
+        return found
+
+    def written(self, session: Session, code: str) -> str | None:
+        """The version in force as it is written, None where none is; the same text is the same registration."""
+        session.flush()
+        found: str | None = session.connection().execute(_WRITTEN, {"code": code}).scalar()
         return found
 
     def resources(

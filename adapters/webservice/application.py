@@ -99,7 +99,7 @@ class Application:
         begun = time.monotonic()
         self._calls += 1
         try:
-            admitted = await self._work(self._door.admit, head)
+            admitted = self._door.recalled(head) or await self._work(self._door.admit, head)
             if isinstance(admitted, Answer):
                 if head.method == "POST":
                     await self._drain(receive)

@@ -189,6 +189,10 @@ class Desk(ABC):
             Refused: Nobody, or it was shown before, or too long ago.
         """
 
+    def recalled(self, shown: Shown) -> Caller | None:
+        """Who shows this, if that is still in mind and takes no time to say; None: it is to be asked for."""
+        return None
+
     @abstractmethod
     def offers(self, caller: Caller) -> Sequence[Offer]:
         """What the caller may use, by resource."""

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from email.message import Message as Header
+from functools import lru_cache
 from typing import TypeVar
 from urllib.parse import parse_qs
 
@@ -38,6 +39,8 @@ SECONDS = 120.0
 """How long one call may be worked at."""
 
 _PATH = re.compile(r"/(soap|soap12)/(?:exchange|(r|w)/(.{1,200})/([0-9]{1,9}))")
+_USUAL = 100
+"""Characters of a media type that may be met again."""
 _XML = frozenset(MEDIA.values())
 
 
@@ -116,6 +119,22 @@ class Door:
         soap: Soap = "1.2" if head.path.startswith("/soap12/") else "1.1"
         return self._guarded(soap, lambda: self._admit(head))
 
+    def recalled(self, head: Head) -> Call | None:
+        """A call whose caller is still in mind: it is admitted without anything being looked up.
+
+        Returns:
+            None: it is to be admitted like any other, which also says what is wrong with it.
+        """
+        if head.method != "POST":
+            return None
+        found = self._guarded("1.1", lambda: self._recalled(head))
+        return found if isinstance(found, Call) else None
+
+    def _recalled(self, head: Head) -> Call | None:
+        head, place, shown = self._read(head)
+        caller = self._desk.recalled(only(shown)) if shown else None
+        return None if caller is None else Call(head, place, caller)
+
     def answer(self, call: Call, body: Iterator[bytes]) -> Answer:
         """Read the body of a call and answer it.
 
@@ -143,9 +162,14 @@ class Door:
     def _admit(self, head: Head) -> Call | Answer:
         if head.path == "/healthz":
             return _plain_answer(b"ok\n", "text/plain; charset=utf-8")
-        place = _place(head.path)
         if head.method == "GET":
-            return self._document(place, head.query)
+            return self._document(_place(head.path), head.query)
+        head, place, shown = self._read(head)
+        return Call(head, place, self.identify(only(shown), head.peer) if shown else None)
+
+    def _read(self, head: Head) -> tuple[Head, Place, list[Shown]]:
+        """A head without what only a proxy may say, what it is addressed to and what it shows."""
+        place = _place(head.path)
         if head.method != "POST":
             raise Fault("Client.Method", "只接受 POST；服务描述在 ?wsdl", remedy="用 POST 发送 SOAP 信封")
         refuse_collisions(head)
@@ -158,7 +182,7 @@ class Door:
         if trusted:
             said = [value for name, value in head.headers if name == "x-forwarded-for"]
             head = replace(head, peer=said[-1].rpartition(",")[2].strip() if said else head.peer)
-        return Call(head, place, self.identify(only(shown), head.peer) if shown else None)
+        return head, place, shown
 
     def identify(self, shown: Shown, peer: str) -> Caller:
         """Who shows this, as the desk says."""
@@ -419,14 +443,20 @@ class _Conversation:
         return receipt_body(self._place.soap, self._namespace, self._desk.receipt(caller, name))
 
 
-def content_type(head: Head) -> tuple[str, dict[str, str]]:
+def content_type(head: Head) -> tuple[str, Mapping[str, str]]:
     """Media type and parameters of a request.
 
     Raises:
         Fault: It is named twice.
     """
+    said = head.one("content-type") or "application/octet-stream"
+    return _media_type(said) if len(said) <= _USUAL else _media_type.__wrapped__(said)
+
+
+@lru_cache(256)
+def _media_type(said: str) -> tuple[str, Mapping[str, str]]:
     header = Header()
-    header["content-type"] = head.one("content-type") or "application/octet-stream"
+    header["content-type"] = said
     parameters = header.get_params(failobj=[])
     named = {name.lower(): value for name, value in parameters[1:]}
     return (parameters[0][0].strip().lower() if parameters else ""), named

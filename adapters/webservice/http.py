@@ -20,11 +20,14 @@ from urllib.parse import urlsplit
 import requests
 import urllib3
 from requests.adapters import HTTPAdapter
+from requests.cookies import extract_cookies_to_jar
 
 from adapters.errors import Malformed, Unavailable
 from adapters.webservice.errors import of_status, translated
 
 CHUNK = 1 << 16
+SMALL = 1 << 14
+"""Bytes of a body that goes out together with its head."""
 
 
 @dataclass(frozen=True)
@@ -48,12 +51,12 @@ class Reply:
 class Incoming:
     """An answer that is on its way: its head, and its body in chunks within the limits."""
 
-    def __init__(self, response: requests.Response, place: str, largest: int, watch: _Watch) -> None:
+    def __init__(self, response: urllib3.BaseHTTPResponse, place: str, largest: int, watch: _Watch) -> None:
         media, _, rest = response.headers.get("Content-Type", "").partition(";")
         named = {
             name.strip().lower(): value.strip("\"' ") for name, _, value in (p.partition("=") for p in rest.split(";"))
         }
-        self.status = response.status_code
+        self.status = response.status
         self.media = media.strip().lower()
         self.charset = named.get("charset") or None
         self.date = response.headers.get("Date")
@@ -72,7 +75,7 @@ class Incoming:
         if self._response.headers.get("Content-Encoding", "identity").lower() != "identity":
             raise Malformed(f"{self._place} 的应答带有压缩，没有要求它压缩", remedy="由提供方改正")
         size = 0
-        for chunk in self._response.raw.stream(CHUNK, decode_content=False):
+        for chunk in self._response.stream(CHUNK, decode_content=False):
             size += len(chunk)
             if size > self._largest:
                 raise Malformed(f"{self._place} 的应答超过 {self._largest} 字节", remedy="减小每页行数")
@@ -119,6 +122,9 @@ class Line:
         adapter = _WatchedAdapter(self._watch)
         self._session.mount("http://", adapter)
         self._session.mount("https://", adapter)
+        self._adapter = adapter
+        self._kept = kept
+        self._path: _Path | None = None
 
     def get(self, url: str) -> Reply:
         """Fetch a document."""
@@ -144,18 +150,14 @@ class Line:
         place = place_of(url)
         with self._watch.until(self._limits.seconds):
             try:
-                with self._session.request(
-                    method,
-                    url,
-                    data=content,
-                    headers=dict(headers),
-                    timeout=self._limits.seconds,
-                    allow_redirects=False,
-                    stream=True,
-                ) as response:
-                    if refusal := of_status(response.status_code, place, response.headers.get("Retry-After")):
+                response = self._asked(method, url, content, headers)
+                try:
+                    if refusal := of_status(response.status, place, response.headers.get("Retry-After")):
                         raise refusal
                     yield Incoming(response, place, self._limits.largest, self._watch)
+                finally:
+                    response.close()
+                    response.release_conn()
             except (OSError, urllib3.exceptions.HTTPError) as error:
                 # Those of requests are OSErrors; so is a file of a certificate that is not there.
                 if self._watch.expired:
@@ -169,12 +171,73 @@ class Line:
             if self._watch.expired:
                 raise self._late(place)
 
+    def _asked(
+        self, method: str, url: str, content: bytes | Iterable[bytes] | None, headers: Mapping[str, str]
+    ) -> urllib3.BaseHTTPResponse:
+        """Send a request as ``requests`` does; over a kept line the same again, by the way it has prepared."""
+        path = self._path
+        if path is not None and isinstance(content, bytes) and path.leads(method, url, headers):
+            response: urllib3.BaseHTTPResponse = path.pool.urlopen(
+                method,
+                path.target,
+                body=content,
+                headers={**path.headers, "Content-Length": str(len(content))},
+                retries=False,
+                redirect=False,
+                assert_same_host=False,
+                preload_content=False,
+                decode_content=False,
+                timeout=urllib3.Timeout(connect=self._limits.seconds, read=self._limits.seconds),
+            )
+            if "Set-Cookie" in response.headers:
+                # It wants to know us again: from now on that is looked after for every request.
+                extract_cookies_to_jar(self._session.cookies, path.prepared, response)  # type: ignore[no-untyped-call]
+                self._path = None
+            return response
+        prepared = self._session.prepare_request(requests.Request(method, url, dict(headers), data=content))
+        answer = self._session.send(
+            prepared, timeout=self._limits.seconds, allow_redirects=False, stream=True, **self._trusted
+        )
+        if self._kept and isinstance(content, bytes) and not self._session.cookies:
+            self._path = _Path(
+                method,
+                url,
+                dict(headers),
+                self._adapter.get_connection_with_tls_context(prepared, proxies={}, **self._trusted),
+                self._adapter.request_url(prepared, {}),
+                dict(prepared.headers),
+                prepared,
+            )
+        whole: urllib3.BaseHTTPResponse = answer.raw
+        return whole
+
+    @property
+    def _trusted(self) -> dict[str, Any]:
+        return {"verify": self._session.verify, "cert": self._session.cert}
+
     def _exchange(self, method: str, url: str, content: bytes | None, headers: Mapping[str, str]) -> Reply:
         with self.open(method, url, content, headers) as incoming:
             return Reply(incoming.status, incoming.media, incoming.charset, b"".join(incoming.chunks()))
 
     def _late(self, place: str) -> Unavailable:
         return Unavailable(f"{place} 没有在 {self._limits.seconds:g} 秒内答完", remedy="稍后再试，或减小每页行数")
+
+
+@dataclass(frozen=True)
+class _Path:
+    """The way a request went that may go again with another body: what ``requests`` made of it."""
+
+    method: str
+    url: str
+    given: Mapping[str, str]
+    pool: Any
+    target: str
+    headers: Mapping[str, str]
+    prepared: requests.PreparedRequest
+
+    def leads(self, method: str, url: str, given: Mapping[str, str]) -> bool:
+        """Whether a request is the same but for its body."""
+        return (method, url) == (self.method, self.url) and given == self.given
 
 
 class _Alarm:
@@ -280,6 +343,32 @@ class _Watch:
                     continue
 
 
+class _Whole:
+    """Sends the head of a small request together with its body: the peer wakes up once for it, not twice."""
+
+    _parts: list[bytes] | None = None
+
+    def request(self, method: str, url: str, body: Any = None, headers: Any = None, **named: Any) -> None:
+        """Make a request, and send it."""
+        if not isinstance(body, bytes) or len(body) > SMALL:
+            super().request(method, url, body, headers, **named)  # type: ignore[misc]  # beside a connection
+            return
+        self._parts = []
+        try:
+            super().request(method, url, body, headers, **named)  # type: ignore[misc]
+            whole = b"".join(self._parts)
+        finally:
+            self._parts = None
+        self.send(whole)
+
+    def send(self, data: Any) -> None:
+        """Send, or keep for the request that is being made."""
+        if self._parts is None:
+            super().send(data)  # type: ignore[misc]
+        else:
+            self._parts.append(data)
+
+
 class _WatchedAdapter(HTTPAdapter):
     """Opens connections that tell the watch their sockets."""
 
@@ -291,12 +380,12 @@ class _WatchedAdapter(HTTPAdapter):
         super().init_poolmanager(*arguments, **named)
         watch = self._watch
 
-        class Plain(urllib3.connection.HTTPConnection):
+        class Plain(_Whole, urllib3.connection.HTTPConnection):
             def connect(self) -> None:
                 super().connect()
                 watch.add(self.sock)
 
-        class Secured(urllib3.connection.HTTPSConnection):
+        class Secured(_Whole, urllib3.connection.HTTPSConnection):
             def connect(self) -> None:
                 super().connect()
                 watch.add(self.sock)

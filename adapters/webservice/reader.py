@@ -13,6 +13,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import pyarrow as pa
@@ -183,11 +184,10 @@ class RowReader:
     def _leap(self) -> None:
         """Read what waits up to the end of its last row, all at once if it is plain."""
         close = b"</" + self._row_name + b">"
-        end = self._waiting.rfind(close) + len(close)
-        if end < len(close):
-            end = len(self._waiting)
+        last = self._waiting.rfind(close)
+        end = last + len(close) if last >= 0 else len(self._waiting)
         piece, self._waiting = self._waiting[:end], self._waiting[end:]
-        read = rows_of(piece, self._row_name, self._shape.columns, foreign=FOREIGN)
+        read = rows_of(piece, self._row_name, self._shape.columns, foreign=FOREIGN) if last >= 0 else None
         if read is None or (self._shape.strict and read.foreign):
             self._stream.feed(piece)
             if not self._after_row:
@@ -438,6 +438,7 @@ class RowReader:
                 column.clear()
 
 
+@lru_cache(256)
 def _closing(shape: Shape) -> re.Pattern[bytes] | None:
     """The end of a row as it may be spelled; None: its items are not simply its elements."""
     if shape.entry is not None or shape.payload is not None or shape.document is not None:
@@ -455,6 +456,7 @@ def _is_nil(attributes: list[str]) -> bool:
     return any(attributes[at] in _NILS and attributes[at + 1].strip() in _TRUE for at in range(0, len(attributes), 2))
 
 
+@lru_cache(256)
 def _tree(shape: Shape) -> _Place:
     """The tree of what is wanted of a row.
 

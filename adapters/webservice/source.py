@@ -23,6 +23,8 @@ from adapters.webservice.texts import texts
 MOST = 100
 """Rows of one key at most: a service that gives more has not looked at the key."""
 
+_POINT = pa.scalar(".", pa.string())
+_PUT = pa.scalar(PUT, pa.int8())
 _log = logging.getLogger(__name__)
 
 
@@ -42,6 +44,10 @@ class Asking:
     fixed: Mapping[str, str]
     row: str
 
+    def shape(self, pages: Shape) -> Shape:
+        """What is looked for in the reply, where that is looked for in a page."""
+        return replace(pages, row=self.row, watched=frozenset())
+
 
 class WebServiceSource(Source):
     """One operation of one service."""
@@ -59,6 +65,7 @@ class WebServiceSource(Source):
         self._slots = {name: slot for slot, name in enumerate(self._shape.columns)}
         self._found: pa.Schema | None = None
         self._asking: Asking | None = None
+        self._single = self._shape
 
     def schema(self) -> pa.Schema:
         """Text throughout, so that what does not parse is refused, not lost; a payload that was read has its types."""
@@ -113,9 +120,8 @@ class WebServiceSource(Source):
             asking = asking_of(self._binding, self._options)
             if problems := unfit(asking, self._client.operation(asking.operation)):
                 raise Unsupported("；".join(problems), remedy="在挂接选项 lookup 中登记按主键查询的操作和参数")
-            self._asking = asking
-        asking = self._asking
-        shape = replace(self._shape, row=asking.row, watched=frozenset())
+            self._asking, self._single = asking, asking.shape(self._shape)
+        asking, shape = self._asking, self._single
         columns = [self._told(item, keys.column(item)) for item in asking.key]
         found = []
         for number, values in enumerate(zip(*columns, strict=True), 1):
@@ -148,13 +154,17 @@ class WebServiceSource(Source):
         """Rows as the port has them, without those that do not carry the fixed values."""
         numbers = pa.array(np.arange(before + 1, before + 1 + found.num_rows))
         for name, value in self._binding.fixed.items():
-            carries = pc.fill_null(pc.equal(texts(found.column(self._slots[name])), value), fill_value=False)
+            carries = pc.fill_null(
+                pc.equal(texts(found.column(self._slots[name])), pa.scalar(value, pa.string())), fill_value=False
+            )
             found, numbers = found.filter(carries), numbers.filter(carries)
         columns = [
             self._translated(item, found.column(self._slots[name])) for item, name in self._binding.columns.items()
         ]
         columns.append(self._operations(found, numbers, page))
-        columns.append(pc.binary_join_element_wise(f"{page}", pc.cast(numbers, pa.string()), "."))
+        columns.append(
+            pc.binary_join_element_wise(pa.scalar(f"{page}", pa.string()), pc.cast(numbers, pa.string()), _POINT)
+        )
         if self._options.payload is not None:
             types = zip(self.schema(), columns, strict=True)
             self._found = pa.schema([pa.field(each.name, array.type, each.nullable) for each, array in types])
@@ -171,7 +181,7 @@ class WebServiceSource(Source):
 
     def _operations(self, found: pa.RecordBatch, numbers: pa.Array, page: int) -> pa.Array:
         if self._options.operation is None:
-            return pa.repeat(pa.scalar(PUT, pa.int8()), found.num_rows)
+            return pa.repeat(_PUT, found.num_rows)
         # An operation that is not written is the empty word, where that is registered.
         words = pc.fill_null(texts(found.column(self._slots[self._options.operation])), "")
         puts, deletes = (

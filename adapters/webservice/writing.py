@@ -10,17 +10,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from adapters.base import DELETE, OPERATION
+from adapters.base import DELETE, OPERATION, PUT
 from adapters.webservice.faults import Fault
 from adapters.webservice.texts import texts
 from schemas import Item
 
 ROWS = 4096
+FEW = 4
+"""Rows that are made into XML one by one: for so few, a step for each column costs more."""
 LARGEST = 32 << 20
 """Rows and bytes that are made into XML at once."""
 
@@ -33,12 +36,17 @@ _CONTROL[[9, 10, 13]] = False
 _UNSENDABLE = "[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]"
 _NONCHARACTERS = (b"\xef\xbf\xbe", b"\xef\xbf\xbf")
 _ESCAPES = ((b"&", "&amp;"), (b"<", "&lt;"), (b">", "&gt;"), (b"\r", "&#13;"))
+_ODD = re.compile(_UNSENDABLE)
+_NOTHING = pa.scalar("", pa.string())
+_GONE, _HERE = '<row _operation="delete">', "<row>"
+_DELETED = pa.scalar(DELETE, pa.int8())
 _NAME = re.compile(r"[^\W\d][\w.\-]*")
 
 Dress = Callable[[pa.RecordBatch], Iterator[bytes]]
 """Makes XML of the rows of a batch."""
 
 
+@lru_cache(4096)
 def element_name(name: str) -> str:
     """An item's name as an element's: itself, unless XML has no such name (then as ``_x0031_``, like .NET)."""
     if _NAME.fullmatch(name) and _simple(name):
@@ -80,27 +88,54 @@ def unsendable(item: str) -> Fault:
 
 def typed(items: Sequence[Item]) -> Dress:
     """Rows as elements named like the items; what is null is not there."""
-    marks = [(f"<{element_name(item.name)}>", f"</{element_name(item.name)}>", "") for item in items]
-    return _dress(items, marks)
+    names = [item.name for item in items]
+    marks = [(f"<{element}>", f"</{element}>", "") for element in map(element_name, names)]
+    return _dress(names, marks)
 
 
 def generic(items: Sequence[Item]) -> Dress:
     """Rows as ``<item name="…">``; what is null says so, what is not granted is not there."""
-    marks = [
-        (f'<item name="{escape(item.name)}">', "</item>", f'<item name="{escape(item.name)}" nil="true"/>')
-        for item in items
-    ]
-    return _dress(items, marks)
-
-
-def _dress(items: Sequence[Item], marks: Sequence[tuple[str, str, str]]) -> Dress:
     names = [item.name for item in items]
+    spelled = map(escape, names)
+    marks = [(f'<item name="{name}">', "</item>", f'<item name="{name}" nil="true"/>') for name in spelled]
+    return _dress(names, marks)
 
+
+def _dress(names: Sequence[str], marks: Sequence[tuple[str, str, str]]) -> Dress:
     def dress(batch: pa.RecordBatch) -> Iterator[bytes]:
+        if batch.num_rows <= FEW:
+            if batch.num_rows:
+                yield _singly(batch, names, marks)
+            return
         for start in range(0, batch.num_rows, ROWS):
             yield from _pieces(batch.slice(start, ROWS), names, marks)
 
     return dress
+
+
+def _singly(batch: pa.RecordBatch, names: Sequence[str], marks: Sequence[tuple[str, str, str]]) -> bytes:
+    """A few rows, one by one."""
+    columns = []
+    for name, (before, after, absent) in zip(names, marks, strict=True):
+        column = batch.column(name)
+        values = texts(column).to_pylist()
+        if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+            values = [None if value is None else _escaped(value, name) for value in values]
+        columns.append([absent if value is None else f"{before}{value}{after}" for value in values])
+    gone = batch.column(OPERATION).to_pylist() if OPERATION in batch.schema.names else [PUT] * batch.num_rows
+    rows = zip(gone, zip(*columns, strict=True), strict=True)
+    return "".join(
+        f"{_GONE if operation == DELETE else _HERE}{''.join(values)}</row>" for operation, values in rows
+    ).encode()
+
+
+def _escaped(text: str, name: str) -> str:
+    """A value as an element's content."""
+    if _ODD.search(text):
+        raise unsendable(name)
+    for mark, reference in _ESCAPES:
+        text = text.replace(mark.decode(), reference)
+    return text
 
 
 def _pieces(batch: pa.RecordBatch, names: Sequence[str], marks: Sequence[tuple[str, str, str]]) -> Iterator[bytes]:
@@ -113,7 +148,7 @@ def _pieces(batch: pa.RecordBatch, names: Sequence[str], marks: Sequence[tuple[s
     for name, (before, after, absent) in zip(names, marks, strict=True):
         column = _sendable(batch.column(name), name)
         if column.null_count:
-            parts.append(pc.fill_null(pc.binary_join_element_wise(before, column, after, ""), absent))
+            parts.append(pc.fill_null(pc.binary_join_element_wise(before, column, after, _NOTHING), absent))
         elif isinstance(parts[-1], str):
             # A literal between two columns is written once, in the one pass that joins them all.
             parts[-1] += before
@@ -124,16 +159,16 @@ def _pieces(batch: pa.RecordBatch, names: Sequence[str], marks: Sequence[tuple[s
         parts[-1] += "</row>"
     else:
         parts.append("</row>")
-    yield _whole(pc.binary_join_element_wise(*parts, ""))
+    yield _whole(pc.binary_join_element_wise(*parts, _NOTHING))
 
 
 def _opening(batch: pa.RecordBatch) -> pa.Array | str:
     if OPERATION not in batch.schema.names:
-        return "<row>"
-    gone = pc.equal(batch.column(OPERATION), pa.scalar(DELETE, pa.int8()))
+        return _HERE
+    gone = pc.equal(batch.column(OPERATION), _DELETED)
     if not pc.any(gone).as_py():
-        return "<row>"
-    return pc.if_else(gone, '<row _operation="delete">', "<row>")
+        return _HERE
+    return pc.if_else(gone, _GONE, _HERE)
 
 
 def _sendable(column: pa.Array, name: str) -> pa.Array:

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
-from sqlalchemy import String, insert, select, update
+from sqlalchemy import String, bindparam, insert, select, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
@@ -20,12 +20,15 @@ from exchange.audit.events import Event, LogExported, LogRead, LogRestored
 from exchange.audit.heads import Head, Heads
 from exchange.audit.verification import Verification, verify
 from exchange.db import HubDatabase, alone, now
-from exchange.db.tables import EventRow
+from exchange.db.tables import Base, EventRow
 from exchange.errors import Invalid, Misplaced, Tampered
 from exchange.secrets import Keyring
 from exchange.settings import Settings
 
 _BATCH = 1000
+_EVENT = Base.metadata.tables["event"]
+_INSERTED = insert(_EVENT).returning(_EVENT.c.id, sort_by_parameter_order=True)
+_TAGGED = update(_EVENT).where(_EVENT.c.id == bindparam("which")).values(tag=bindparam("given"))
 _SEALED = EventRow.number.between(1, 2**62)
 """Not only set: SQLite lets other hands put text there, which would sort beyond every number."""
 _logger = logging.getLogger(__name__)
@@ -109,11 +112,17 @@ class AuditLog:
         """
         self._write(session, event, by, department, resource=resource, exchange=exchange, run=run)
 
-    def record_all(self, session: Session, written: Sequence[Written]) -> None:
-        """Write several events in the transaction of their causes, as :meth:`record` writes one, in their order."""
+    def record_all(self, session: Session, written: Sequence[Written], at: datetime | None = None) -> None:
+        """Write several events in the transaction of their causes, as :meth:`record` writes one, in their order.
+
+        Args:
+            session: The transaction.
+            written: The events.
+            at: This moment by the database's clock, where the caller has just asked for it.
+        """
         if not written:
             return
-        moment = now(session)
+        moment = at or now(session)
         rows = [
             self._columns(
                 each.event, each.by, moment, each.department,
@@ -121,12 +130,13 @@ class AuditLog:
             )
             for each in written
         ]  # fmt: skip
-        numbers = session.scalars(insert(EventRow).returning(EventRow.id, sort_by_parameter_order=True), rows).all()
+        connection = session.connection()
+        numbers = connection.execute(_INSERTED, rows).scalars().all()
         tags = [
-            {"id": number, "tag": self._chain.tag(Stored(**{**row, "id": number, "number": None, "seal": None}))}
+            {"which": number, "given": self._chain.tag(Stored(**row, id=number, number=None, seal=None))}
             for number, row in zip(numbers, rows, strict=True)
         ]
-        session.execute(update(EventRow), tags)
+        connection.execute(_TAGGED, tags)
 
     def _write(self, session: Session, event: Event, by: By, department: str | None = None, **about: str | None) -> int:
         row = EventRow(**self._columns(event, by, now(session), department, **about))

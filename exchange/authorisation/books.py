@@ -41,6 +41,8 @@ class Books:
         self._settings = settings
         self._catalog = catalog or Catalog(code_pattern=settings.code_pattern)
         self._longest = longest
+        self._said: dict[tuple[str, str, str, str | None], tuple[str, ...]] = {}
+        """What the directory said against grants, by what was written in both."""
 
     def _entry(self, session: Session, code: str, version: int | None = None) -> Entry:
         try:

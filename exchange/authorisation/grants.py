@@ -7,6 +7,7 @@ is raised, :class:`~exchange.errors.Denied`, undoes the transaction: whoever beg
 
 from __future__ import annotations
 
+import json
 import secrets
 from datetime import datetime
 
@@ -19,6 +20,7 @@ from exchange.authorisation import application as applications
 from exchange.authorisation import explanation, gate, policy
 from exchange.authorisation.answering import Answering
 from exchange.authorisation.explanation import Explanation
+from exchange.authorisation.gate import Held
 from exchange.authorisation.literals import BEIJING
 from exchange.authorisation.reading import askable, sentences
 from exchange.db import now
@@ -33,6 +35,9 @@ _MOVES: dict[str, tuple[frozenset[str], str, str]] = {
     "revoke": (frozenset({"active", "suspended"}), "revoked", "撤销"),
 }
 """Move of a grant: states it starts from, state it reaches, its word."""
+
+_REMEMBERED = 256
+"""Grants of which it is kept in mind what the directory says against them."""
 
 
 class Authorisation(Answering):
@@ -187,20 +192,34 @@ class Authorisation(Answering):
         Returns:
             The reasons against it; empty: it passes.
         """
-        grant = gate.locked(session, grant_id)
+        session.flush()
+        grant = gate.held(session, grant_id)
         if grant is None:
             return [f"没有授权 {grant_id}"]
-        in_force = self._in_force(session, grant.resource)
-        against = [
-            *gate.standing(grant, now),
-            *policy.lapsed(in_force, grant.resource, grant.kind, grant.body),
-        ]
+        against = [*gate.standing(grant, now), *self._lapsed(session, grant)]
         if grant.version != version:
             against.append(f"授权 {grant.id} 已由第 {version} 版变为第 {grant.version} 版，须重新制定方案")
         against += gate.over_quota(session, grant, rows, delivery)
         if not against:
             gate.reserve(session, grant, delivery, rows, now)
         return against
+
+    def _lapsed(self, session: Session, grant: Held) -> tuple[str, ...]:
+        """What the directory as it is now says against a grant.
+
+        It follows from what is written in the two, and from nothing else: so long as both read the same, it is not
+        found out again.
+        """
+        written = self._catalog.written(session, grant.resource)
+        about = (grant.resource, grant.kind, grant.body, written)
+        found = self._said.get(about)
+        if found is None:
+            resource = None if written is None else Resource.model_validate(json.loads(written))
+            found = tuple(policy.lapsed(resource, grant.resource, grant.kind, json.loads(grant.body)))
+            if len(self._said) >= _REMEMBERED:
+                self._said.clear()
+            self._said[about] = found
+        return found
 
     def settle_usage(self, session: Session, delivery: str, rows: int) -> None:
         """Correct what a delivery reserved at the gate to what it delivered.

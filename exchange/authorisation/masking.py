@@ -9,6 +9,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 _EARLIEST = datetime(1, 1, 1, tzinfo=UTC)
+# Of a bare text or number Arrow has to find out the type, which costs more than masking a row does.
+_STAR, _BETWEEN = pa.scalar("*", pa.string()), pa.scalar("", pa.string())
+_NONE = pa.scalar(0, pa.int32())
 
 # Province, city and district at the front of an address. A segment holds no word of a street or a
 # building, so that a residential compound is not taken for a district.
@@ -27,7 +30,7 @@ _PERSONAL_CODE = r"^92|^\d{6}(18|19|20)\d{2}(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])
 
 
 def _stars(array: pa.Array) -> pa.Array:
-    return pc.binary_repeat("*", pc.utf8_length(array))
+    return pc.binary_repeat(_STAR, pc.utf8_length(array))
 
 
 def beginning(array: pa.Array, length: int) -> pa.Array:
@@ -38,24 +41,24 @@ def beginning(array: pa.Array, length: int) -> pa.Array:
 def ends(array: pa.Array, *, first: int, last: int, shortest: int) -> pa.Array:
     """Both ends of a text, stars between; a text too short to hide enough is all stars."""
     length = pc.utf8_length(array)
-    hidden = pc.max_element_wise(pc.subtract(length, first + last), 0, skip_nulls=False)
-    parts = [pc.utf8_slice_codeunits(array, 0, first), pc.binary_repeat("*", hidden)]
+    hidden = pc.max_element_wise(pc.subtract(length, pa.scalar(first + last, pa.int32())), _NONE, skip_nulls=False)
+    parts = [pc.utf8_slice_codeunits(array, 0, first), pc.binary_repeat(_STAR, hidden)]
     if last:
         parts.append(pc.utf8_slice_codeunits(array, -last))
-    masked = pc.binary_join_element_wise(*parts, "")
-    short = pc.less(length, shortest)
+    masked = pc.binary_join_element_wise(*parts, _BETWEEN)
+    short = pc.less(length, pa.scalar(shortest, pa.int32()))
     return pc.if_else(short, _stars(array), masked) if pc.any(short).as_py() else masked
 
 
 def district(array: pa.Array) -> pa.Array:
     """Province, city and district of an address; stars where neither province nor city is recognised."""
     parts = pc.extract_regex(array, pattern=_ADDRESS)
-    above = pc.binary_join_element_wise(pc.struct_field(parts, "province"), pc.struct_field(parts, "city"), "")
+    above = pc.binary_join_element_wise(pc.struct_field(parts, "province"), pc.struct_field(parts, "city"), _BETWEEN)
     district = pc.struct_field(parts, "district")
-    district = pc.if_else(pc.match_substring_regex(district, _NO_DISTRICT), "", district)
-    known = pc.fill_null(pc.greater(pc.utf8_length(above), 0), fill_value=False)
+    district = pc.if_else(pc.match_substring_regex(district, _NO_DISTRICT), _BETWEEN, district)
+    known = pc.fill_null(pc.greater(pc.utf8_length(above), _NONE), fill_value=False)
     hidden = pc.utf8_slice_codeunits(_stars(array), 0, 3)
-    return pc.if_else(known, pc.binary_join_element_wise(above, district, ""), hidden)
+    return pc.if_else(known, pc.binary_join_element_wise(above, district, _BETWEEN), hidden)
 
 
 def credit_code(array: pa.Array) -> pa.Array:

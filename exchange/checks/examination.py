@@ -6,12 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from exchange.checks.buffers import indices, rows_where
 from exchange.checks.findings import Finding
-from exchange.checks.normalise import normalise
+from exchange.checks.normalise import lists_of, normalise
+from exchange.checks.plainly import plain_values
 from exchange.checks.rules import check
 from exchange.errors import Red
 from schemas import CodeList, Item
@@ -62,10 +64,15 @@ def examine(
         Unknown: an item names a code list that does not exist.
         Red: rows in are not accepted plus refused.
     """
-    typed = normalise(batch, items, zone, key=key, version=version, code_lists=code_lists)
+    sure: dict[str, pa.Array] = {}
+    if batch.num_rows == 1 and not {item.name for item in items} - set(batch.schema.names):
+        lists = lists_of(items, code_lists)
+        sure = plain_values(batch, items, key=key, version=version, today=today, code_lists=lists)
+    typed = normalise(batch, items, zone, key=key, version=version, code_lists=code_lists, sure=sure)
+    doubtful = [item for item in items if item.name not in sure] if sure else items
     checked = check(
         typed.batch,
-        items,
+        doubtful,
         key=key,
         version=version,
         today=today,
@@ -73,6 +80,9 @@ def examine(
         found=typed.findings,
         children=typed.children,
     )
+    if sure and not typed.findings and not checked.findings:
+        whole = indices(np.zeros(1, np.int64))
+        return Examined(typed.batch, batch.slice(0, 0), [], whole, whole.slice(0, 0))
     accepted = typed.batch.filter(checked.accepted)
     refused = batch.filter(pc.invert(checked.accepted))
     if accepted.num_rows + refused.num_rows != batch.num_rows:

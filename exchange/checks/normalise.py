@@ -24,6 +24,7 @@ import base64
 import binascii
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 import numpy as np
 import pyarrow as pa
@@ -42,6 +43,8 @@ OPERATION = "_operation"
 REFERENCE = "_reference"
 DELETE = 1
 """Value of ``_operation`` for a deletion (删除)."""
+_KEPT = 64
+"""Schemas that are kept."""
 _DELETE = pa.scalar(DELETE, pa.int8())
 
 
@@ -68,6 +71,7 @@ def normalise(
     key: Collection[str],
     version: str | None = None,
     code_lists: Mapping[str, CodeList] | None = None,
+    sure: Mapping[str, pa.Array] = MappingProxyType({}),
 ) -> Normalised:
     """Type a source batch by its items.
 
@@ -78,6 +82,7 @@ def normalise(
         key: Items of the business key. In a row marked as a deletion only these and the version count.
         version: Item of the version, if there is one.
         code_lists: Code lists by name; by default those of ``schemas``.
+        sure: Columns that are typed already, see :mod:`exchange.checks.plainly`.
 
     Raises:
         Invalid: a column is missing, or the zone does not exist.
@@ -90,6 +95,9 @@ def normalise(
     columns = []
     children: dict[str, Children] = {}
     for item in items:
+        if item.name in sure:
+            columns.append(sure[item.name])
+            continue
         if item.rows:
             inner, values, faults = _children(plain(batch.column(item.name)), item, zone, code_lists)
             for fault in faults:
@@ -104,11 +112,28 @@ def normalise(
             sheet.add(item, fault)
         columns.append(values)
     reserved = [OPERATION, REFERENCE]
-    schema = arrow_schema(items)
+    schema = _schema_of(items)
     for name in reserved:
         schema = schema.append(batch.schema.field(name))
     columns += [batch.column(name) for name in reserved]
     return Normalised(pa.RecordBatch.from_arrays(columns, schema=schema), sheet.findings(), children)
+
+
+_schemas: dict[int, tuple[Sequence[Item], pa.Schema]] = {}
+
+
+def _schema_of(items: Sequence[Item]) -> pa.Schema:
+    """The schema of items; of the same items it is made once."""
+    kept = _schemas.get(id(items))
+    if kept is not None and kept[0] is items:
+        return kept[1]
+    schema = arrow_schema(items)
+    # What can be changed is not the same for long; what cannot is kept alive here, so that its id stays its own.
+    if isinstance(items, tuple):
+        if len(_schemas) >= _KEPT:
+            _schemas.clear()
+        _schemas[id(items)] = items, schema
+    return schema
 
 
 def deletions(batch: pa.RecordBatch) -> Mask:

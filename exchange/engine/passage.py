@@ -23,6 +23,9 @@ from exchange.engine.references import References
 from exchange.plan import Plan
 from schemas import arrow_schema
 
+_FALSE = pa.scalar(False, pa.bool_())  # noqa: FBT003 - the value itself
+_PUT, _DELETE = pa.scalar(PUT, pa.int8()), pa.scalar(DELETE, pa.int8())
+
 
 @dataclass(frozen=True)
 class Passed:
@@ -105,6 +108,7 @@ class Passage:
         self._staged = 0
         self._masks = {name: masks.parse(mask) for name, mask in plan.masks.items() if name in plan.deliver}
         self.schema = delivered_schema(plan)
+        self._masked_schema = pa.schema([self.schema.field(name) for name in plan.deliver])
 
     def through(self, batch: pa.RecordBatch) -> Passed:
         """Take one batch through."""
@@ -134,7 +138,7 @@ class Passage:
         if plan.replay is not None and plan.version is None and self._sink is not None:
             seen = self._without_outdated(batch, seen, self._sink)
         accepted = seen.accepted
-        put = pc.equal(accepted.column(OPERATION), pa.scalar(PUT, pa.int8()))
+        put = pc.equal(accepted.column(OPERATION), _PUT)
         granted = put
         if self._filter is not None:
             granted = pc.and_(put, expression.evaluate(self._filter, accepted))
@@ -167,11 +171,11 @@ class Passage:
         for name in self._plan.deliver:
             column = accepted.column(name)
             columns.append(masks.apply(self._masks[name], column, self._mask_key) if name in self._masks else column)
-        return pa.record_batch(columns, schema=pa.schema([self.schema.field(name) for name in self._plan.deliver]))
+        return pa.record_batch(columns, schema=self._masked_schema)
 
     def _leaving(self, masked: pa.RecordBatch, put: pa.BooleanArray, granted: pa.BooleanArray) -> pa.BooleanArray:
         """Rows to take away from the recipient: deleted, or no longer covered by the grant."""
-        nothing = pa.array([False] * masked.num_rows, pa.bool_())
+        nothing = pa.repeat(_FALSE, masked.num_rows)
         if self._filter is None:
             return nothing if self._never_had else pc.invert(put)
         candidates = pc.invert(granted)
@@ -194,14 +198,15 @@ class Passage:
         return self._sink is None and plan.kind != "synchronisation" and plan.source.capture == "journal"
 
     def _project(self, rows: pa.RecordBatch, put: pa.BooleanArray) -> pa.RecordBatch:
+        whole = pc.all(put).as_py()
         bare = {*self._plan.key, self._plan.version}
         columns = [
             rows.column(name)
-            if name in bare
+            if whole or name in bare
             else pc.if_else(put, rows.column(name), pa.scalar(None, self.schema.field(name).type))
             for name in self._plan.deliver
         ]
-        operation = pc.if_else(put, pa.scalar(PUT, pa.int8()), pa.scalar(DELETE, pa.int8()))
+        operation = pc.if_else(put, _PUT, _DELETE)
         return pa.record_batch([*columns, operation], schema=self.schema)
 
     def _origins(self, numbers: pa.Int64Array, references: pa.Array, out: pa.BooleanArray) -> pa.RecordBatch:

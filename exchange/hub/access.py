@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import secrets
 from dataclasses import dataclass, field
@@ -68,9 +67,8 @@ class Credential:
 
 def token_name(keyring: Keyring, token: str) -> str:
     """What a token is found by: its keyed hash."""
-    return hmac.new(
-        keyring.derive("credential", "token"), token.encode("utf-8", "surrogatepass"), hashlib.sha256
-    ).hexdigest()
+    key = keyring.derive("credential", "token")
+    return hmac.digest(key, token.encode("utf-8", "surrogatepass"), "sha256").hex()
 
 
 def credential_key(keyring: Keyring, credential: str) -> bytes:

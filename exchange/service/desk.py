@@ -68,6 +68,10 @@ class HubDesk(Desk):
         """Who shows this."""
         return self._guard.identify(shown, peer)
 
+    def recalled(self, shown: Shown) -> Caller | None:
+        """Who shows a token that held a moment ago."""
+        return self._guard.recalled(shown)
+
     def offers(self, caller: Caller) -> Sequence[Offer]:
         """What the caller may use."""
         with self._hub.database.transaction() as session:

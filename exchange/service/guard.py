@@ -96,9 +96,9 @@ class _Known:
     until: float
 
 
-def holds(row: CredentialRow, moment: datetime) -> bool:
+def holds(revoked_at: datetime | None, expires_at: datetime | None, moment: datetime) -> bool:
     """Whether a credential is in force at a moment."""
-    return row.revoked_at is None and (row.expires_at is None or row.expires_at > moment)
+    return revoked_at is None and (expires_at is None or expires_at > moment)
 
 
 class Guard:
@@ -119,10 +119,9 @@ class Guard:
         A token is believed for :data:`BELIEVED` seconds after it was held against the books. What it asks for in that
         time is given as before, but for single rows: for each of them the credential is looked at again.
         """
+        if (caller := self.recalled(shown)) is not None:
+            return caller
         claim = self._claim(shown)
-        known = self._known.get(claim.name) if claim.kind == "token" else None
-        if known is not None and time.monotonic() < known.until:
-            return known.caller
         try:
             row = self._found(claim, shown)
         except _NotHeld as error:
@@ -133,6 +132,13 @@ class Guard:
                 self._believe(claim.name, caller)
             return caller
         raise Refused("没有通过身份验证", remedy="核对接入凭据和本机时间；凭据失效的，请向平台申请重新签发")
+
+    def recalled(self, shown: Shown) -> Caller | None:
+        """Who shows a token that held less than :data:`BELIEVED` seconds ago."""
+        if not isinstance(shown, Token):
+            return None
+        known = self._known.get(token_name(self._hub.keyring, shown.text))
+        return known.caller if known is not None and time.monotonic() < known.until else None
 
     def _believe(self, name: str, caller: Caller) -> None:
         if len(self._known) >= _TOKENS:

@@ -25,7 +25,8 @@ from adapters import OPERATION, PUT, REFERENCE, AdapterError, Source
 from adapters.errors import Malformed, Refused, Unavailable, Unsupported
 from adapters.webservice.desk import Caller, Page
 from exchange.audit import events
-from exchange.checks.normalise import normalise
+from exchange.checks.normalise import lists_of, normalise
+from exchange.checks.plainly import plain_values
 from exchange.db.tables import ExchangeRow
 from exchange.engine.opening import binding
 from exchange.engine.passage import Passage
@@ -36,6 +37,7 @@ from exchange.service.errors import answered
 from exchange.service.offers import Reach
 from exchange.service.rates import Rates
 from exchange.service.register import Look, Register, Stale
+from schemas import Item, arrow_schema
 
 _BEIJING = ZoneInfo("Asia/Shanghai")
 _IDLE = 8
@@ -45,6 +47,7 @@ _IDLE = 8
 _SECONDS = 5.0
 """How long it is kept in mind what a caller may use."""
 _REMEMBERED = 4096
+_PUT = pa.scalar(PUT, pa.int8())
 _LONGEST = 1000
 """Characters of one item of a key at most."""
 
@@ -58,6 +61,11 @@ class _Way:
     source: Source
     passage: Passage
     zone: str
+    today: date
+    items: tuple[Item, ...]
+    """Those of the key."""
+    schema: pa.Schema
+    """The key's."""
 
 
 class Looks:
@@ -190,19 +198,25 @@ class Looks:
             sink=None,
         )
         opened = source.source(binding(plan.source, plan.key, plan.version))
-        return _Way(plan, plan.digest(), opened, passage, zone)
+        items = tuple(item for item in plan.items if item.name in plan.key)
+        fields = arrow_schema(items)
+        schema = pa.schema([fields.field(name) for name in plan.key])
+        return _Way(plan, plan.digest(), opened, passage, zone, today, items, schema)
 
     # --- one look ------------------------------------------------------------------------------
 
     def _typed(self, way: _Way, key: Mapping[str, str]) -> pa.RecordBatch:
         """The key as the resource types it; what cannot be a key of it is not asked for."""
-        plan = way.plan
-        items = [item for item in plan.items if item.name in plan.key]
+        plan, items = way.plan, way.items
         if any(len(text) > _LONGEST or not text.isprintable() for text in key.values()):
             raise Malformed("查询条件的值不是这个资源的业务主键", remedy="按服务描述核对各项的类型和格式")
         columns = {item.name: pa.array([key[item.name]], pa.string()) for item in items}
         reserved = {OPERATION: pa.array([PUT], pa.int8()), REFERENCE: pa.array([""], pa.string())}
         batch = pa.record_batch({**columns, **reserved})
+        lists = lists_of(items, None)
+        plain = plain_values(batch, items, key=plan.key, version=None, today=way.today, code_lists=lists)
+        if len(plain) == len(items):
+            return pa.record_batch([plain[name] for name in plan.key], schema=way.schema)
         seen = normalise(batch, items, way.zone, key=plan.key)
         if seen.findings:
             raise Malformed("查询条件的值不是这个资源的业务主键", remedy="按服务描述核对各项的类型和格式")
@@ -217,7 +231,7 @@ class Looks:
         except AdapterError as error:
             raise Unavailable(f"资源 {reach.offer.resource} 暂时不能提供", remedy="稍后再试") from error
         staged = way.passage.staged(found)
-        same = pc.equal(staged.column(OPERATION), pa.scalar(PUT, pa.int8()))
+        same = pc.equal(staged.column(OPERATION), _PUT)
         for name in way.plan.key:
             # A place may compare in its own way; here a key is the same or it is another.
             same = pc.and_(same, pc.equal(staged.column(name), keys.column(name)[0]))

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from sqlalchemy import delete
+from sqlalchemy import bindparam, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from adapters.errors import Unavailable
 from exchange.db import clock
-from exchange.db.tables import RateRow
+from exchange.db.tables import Base
 from exchange.settings import Limits
 
+_RATE = Base.metadata.tables["rate"]
+_MINUTE = (_RATE.c.department == bindparam("whose")) & (_RATE.c.minute == bindparam("when"))
+_TAKEN = select(_RATE.c.calls, _RATE.c.rows).where(_MINUTE).with_for_update()
+_STORED = update(_RATE).where(_MINUTE).values(calls=bindparam("calls"), rows=bindparam("rows"))
 _REMEMBERED = 10
 """Minutes after which a count is dropped."""
 
@@ -24,35 +28,44 @@ class Exceeded(Unavailable):
 
 
 class Count:
-    """What a department asked for in one minute.
+    """What a department asked for in one minute; of others, it is held until the transaction ends.
 
     Args:
         limits: What it may ask for.
-        row: The minute's.
+        department: Its code.
         moment: Seconds since 1970.
+        calls: How many there were in the minute.
+        rows: How many they asked for.
     """
 
-    def __init__(self, limits: Limits, row: RateRow, moment: float) -> None:
+    def __init__(self, limits: Limits, department: str, moment: float, calls: int, rows: int) -> None:
         self._limits = limits
-        self._row = row
+        self._department = department
         self._moment = moment
+        self._calls = calls
+        self._rows = rows
 
     def refusal(self, *, calls: int = 1, rows: int = 0) -> Exceeded | None:
         """Why calls that ask for so many rows are too many; None: they are not."""
-        row, limits = self._row, self._limits
+        limits = self._limits
         for word, taken, more, most in (
-            ("次调用", row.calls, calls, limits.calls_per_minute),
-            ("行", row.rows, 1 if rows else 0, limits.rows_per_minute),
+            ("次调用", self._calls, calls, limits.calls_per_minute),
+            ("行", self._rows, 1 if rows else 0, limits.rows_per_minute),
         ):
             if more and taken + more > most:
-                left = max(1, round((row.minute + 1) * 60 - self._moment))
+                left = max(1, round((self._moment // 60 + 1) * 60 - self._moment))
                 return Exceeded(f"本部门每分钟不超过 {most} {word}，这一分钟已用完", left)
         return None
 
     def add(self, *, calls: int = 1, rows: int = 0) -> None:
-        """Count them."""
-        self._row.calls += calls
-        self._row.rows += rows
+        """Count them; it is kept by :meth:`store`."""
+        self._calls += calls
+        self._rows += rows
+
+    def store(self, session: Session) -> None:
+        """Keep what was counted."""
+        values = {"calls": self._calls, "rows": self._rows}
+        session.connection().execute(_STORED, {"whose": self._department, "when": int(self._moment // 60), **values})
 
 
 class Rates:
@@ -77,20 +90,23 @@ class Rates:
         if refusal := count.refusal(calls=calls, rows=rows):
             raise refusal
         count.add(calls=calls, rows=rows)
+        count.store(session)
 
     def count(self, session: Session, department: str, moment: float) -> Count:
         """The count of a department in the minute of a moment, in the caller's transaction, which holds it."""
-        return Count(self._limits, self._row(session, department, int(moment // 60)), moment)
-
-    def _row(self, session: Session, department: str, minute: int) -> RateRow:
-        where = (department, minute)
-        row = session.get(RateRow, where, with_for_update=True)
-        if row is None:
-            session.execute(delete(RateRow).where(RateRow.minute < minute - _REMEMBERED))
+        minute = int(moment // 60)
+        where = {"whose": department, "when": minute}
+        connection = session.connection()
+        if (row := connection.execute(_TAKEN, where).first()) is not None:
+            calls, rows = row
+        else:
+            connection.execute(delete(_RATE).where(_RATE.c.minute < minute - _REMEMBERED))
             try:
-                with session.begin_nested():
-                    row = RateRow(department=department, minute=minute, calls=0, rows=0)
-                    session.add(row)
+                with connection.begin_nested():
+                    connection.execute(
+                        insert(_RATE), {"department": department, "minute": minute, "calls": 0, "rows": 0}
+                    )
+                calls, rows = 0, 0
             except IntegrityError:  # another worker has begun the minute
-                row = session.get_one(RateRow, where, with_for_update=True)
-        return row
+                calls, rows = connection.execute(_TAKEN, where).one()
+        return Count(self._limits, department, moment, calls, rows)

@@ -14,12 +14,13 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from exchange.audit import Written, events
-from exchange.authorisation.gate import locked
+from exchange.authorisation.gate import locked, taken
 from exchange.db import now
-from exchange.db.tables import CredentialRow, ExchangeRow, UsageRow
+from exchange.db.tables import Base
 from exchange.errors import Denied
 from exchange.hub import Hub
 from exchange.identity import programme
@@ -31,6 +32,9 @@ LOOK = "look"
 """How the quota that a day's looks take is named."""
 TOGETHER = 64
 """Looks written in one transaction at most."""
+_CREDENTIAL, _EXCHANGE = Base.metadata.tables["credential"], Base.metadata.tables["exchange"]
+_HOLDS = select(_CREDENTIAL.c.revoked_at, _CREDENTIAL.c.expires_at).where(_CREDENTIAL.c.id == bindparam("which"))
+_STANDS = select(_EXCHANGE.c.state, _EXCHANGE.c.source).where(_EXCHANGE.c.id == bindparam("which"))
 _BEIJING = ZoneInfo("Asia/Shanghai")
 
 
@@ -125,13 +129,15 @@ class Register:
             for look, count in counted:
                 if look.error is not None:
                     count.add(calls=-1, rows=-look.rows)
-            self._hub.audit.record_all(session, [_written(look) for look in _standing(looks)])
+            for count in {id(count): count for _, count in counted}.values():
+                count.store(session)
+            self._hub.audit.record_all(session, [_written(look) for look in _standing(looks)], moment)
 
     def _hold_credentials(self, session: Session, looks: Sequence[Look], moment: datetime) -> None:
         """A sign-in is remembered for a moment; whether it still holds is asked here, where the look becomes real."""
         for name, own in _by(looks, lambda look: look.event.credential).items():
-            row = session.get(CredentialRow, name)
-            if row is not None and not holds(row, moment):
+            row = session.connection().execute(_HOLDS, {"which": name}).first()
+            if row is not None and not holds(row.revoked_at, row.expires_at, moment):
                 for look in own:
                     look.error = Denied(f"接入凭据 {name} 已失效", ["接入凭据已吊销或到期"])
 
@@ -148,9 +154,9 @@ class Register:
 
     def _hold_exchanges(self, session: Session, looks: Sequence[Look]) -> None:
         for name, own in _by(_standing(looks), lambda look: look.plan.exchange).items():
-            row = session.get_one(ExchangeRow, name)
+            row = session.connection().execute(_STANDS, {"which": name}).first()
             for look in own:
-                if (row.state, row.source) != ("active", look.source):
+                if row is None or (row.state, row.source) != ("active", look.source):
                     look.error = Stale()
 
     def _pass_gates(self, session: Session, looks: Sequence[Look], moment: datetime) -> None:
@@ -159,24 +165,23 @@ class Register:
             _standing(looks), lambda look: (look.plan.grant, look.plan.grant_version)
         ).items():
             day = f"{LOOK}-{grant}-{moment.astimezone(_BEIJING):%Y%m%d}"
-            usage = session.get(UsageRow, day, with_for_update=True)
-            if usage is None:
+            before = taken(session, day)
+            if before is None:
                 # The first look of a day: of several, the one after another.
                 locked(session, grant)
-                usage = session.get(UsageRow, day, with_for_update=True)
-            taken = usage.rows if usage is not None else 0
+                before = taken(session, day) or 0
 
             def against(rows: int, grant: str = grant, version: int = version, day: str = day) -> list[str]:
                 return self._hub.authorisation.gate(session, grant, version, rows, day, moment)
 
-            if not against(taken + sum(look.rows for look in own)):
+            if not against(before + sum(look.rows for look in own)):
                 continue
             # Not all together: then each by itself, as if it had come alone.
             for look in own:
-                if reasons := against(taken + look.rows):
+                if reasons := against(before + look.rows):
                     look.error = Denied(f"授权 {grant} 不允许", reasons)
                 else:
-                    taken += look.rows
+                    before += look.rows
 
 
 def _standing(looks: Sequence[Look]) -> list[Look]:

@@ -245,3 +245,32 @@ def test_a_fault_is_soap() -> None:
     told = run(Pace(), Line(b"hello"))
     assert told.headers["content-type"].startswith("text/xml")
     assert etree.fromstring(told.content).tag.endswith("Envelope")
+
+
+class RecallingDesk(MemoryDesk):
+    """Has one token in mind, and says where it was asked for it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.recalling: list[int] = []
+        self.identifying: list[int] = []
+
+    def recalled(self, shown: Shown) -> Caller | None:
+        self.recalling.append(threading.get_ident())
+        return super().identify(shown, "") if getattr(shown, "text", "") == TOKEN else None
+
+    def identify(self, shown: Shown, peer: str) -> Caller:
+        self.identifying.append(threading.get_ident())
+        return super().identify(shown, peer)
+
+
+def test_who_is_in_mind_is_admitted_at_once_and_who_is_not_like_any_other() -> None:
+    desk = RecallingDesk()
+    assert len(run(Pace(), Line(BODY), desk).rows()) == 5
+    assert (desk.recalling, desk.identifying) == ([threading.get_ident()], [])
+    assert run(Pace(), Line(BODY), desk, token="someone-else").status != 200
+    assert len(desk.identifying) == 1
+    assert threading.get_ident() not in desk.identifying
+    # What is wrong with a head is said as before, whoever sends it.
+    assert run(Pace(), Line(BODY), desk, path="/soap/nowhere").status != 200
+    assert run(Pace(), Line(BODY), desk, method="DELETE").status == run(Pace(), Line(BODY), method="DELETE").status

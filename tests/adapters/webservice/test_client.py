@@ -7,7 +7,7 @@ import pytest
 
 from adapters.base import FoundColumn
 from adapters.errors import AdapterError, Malformed, Misconfigured, Refused, Unavailable
-from adapters.webservice.client import ServiceClient
+from adapters.webservice.client import Ready, ServiceClient
 from adapters.webservice.errors import Faulted
 from adapters.webservice.http import Limits, Line
 from tests.adapters.webservice.conftest import SOAP, WSDL, Place, envelope, reply
@@ -175,3 +175,57 @@ def test_service_and_port_by_name(place: Place) -> None:
         _client(place, service="none")
     with pytest.raises(Misconfigured, match="端口"):
         _client(place, service="other", port="none")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"page": "1", "size": "10"},
+        {"page": "2", "size": "10", "area": "a<b>&\"c'"},
+        {"page": "2", "size": "10", "area": "王𠮷"},
+        {"page": "2", "size": "10", "area": ""},
+        {"page": "2", "size": "10", "area": "a\nb"},
+        {"area": "只有一项"},
+        {},
+    ],
+)
+def test_a_message_from_a_form_is_the_message_zeep_makes(place: Place, arguments: dict[str, str]) -> None:
+    client = _client(place)
+    client._message("getRecords", dict.fromkeys(arguments, "7"))  # from here on there is a form
+    filled, made = client._message("getRecords", arguments), client._made("getRecords", arguments)
+    assert filled.content() == made.content()
+    assert (filled.address, filled.headers) == (made.address, made.headers)
+    plain = bool(arguments) and all(value and value.isprintable() for value in arguments.values())
+    assert isinstance(filled, Ready) == (plain or not arguments)
+
+
+def test_forms_are_kept_and_not_without_end(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = _client(place)
+    made: list[object] = []
+    real = client._made
+    monkeypatch.setattr(client, "_made", lambda *about: (made.append(about), real(*about))[1])
+    for number in range(5):
+        client._message("getRecords", {"page": str(number)})
+    assert len(made) == 2  # the form is made twice, to see that it stays the same
+    monkeypatch.setattr("adapters.webservice.client.FORMS", 2)
+    for names in (["page"], ["size"], ["area"], ["page"]):
+        client._message("getRecords", dict.fromkeys(names, "1"))
+    assert len(client._forms) <= 2
+
+
+def test_what_zeep_would_not_make_is_not_made_from_a_form(place: Place) -> None:
+    client = _client(place)
+    for _ in range(2):
+        with pytest.raises(Misconfigured, match="参数"):
+            client._message("getRecords", {"nothing": "x"})
+
+
+def test_a_message_with_an_id_of_its_own_is_made_anew_each_time(place: Place) -> None:
+    """WS-Addressing: a service that remembers ids would take the second one for a repetition."""
+    action = '<input xmlns:w="http://www.w3.org/2006/05/addressing/wsdl" w:Action="urn:get" message="t:in"/>'
+    place.archive.wsdl = WSDL.replace('<input message="t:in"/>', action).replace("IMPORTS", "")
+    client = _client(place)
+    messages = [client._message("getRecords", {"page": "1"}) for _ in range(3)]
+    ids = {message.envelope.findtext(".//{*}MessageID") for message in messages}
+    assert None not in ids
+    assert len(ids) == 3

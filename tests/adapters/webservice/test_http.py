@@ -253,3 +253,70 @@ def test_a_line_that_the_peer_gave_up_meanwhile_is_opened_anew(peer: Peer) -> No
             assert line.get(url).body == b"ok"
             time.sleep(0.05)
     assert len(peer.heard) == 2
+
+
+def _kept(peer: Peer, *answers: bytes) -> str:
+    def behave(caller: socket.socket) -> None:
+        for answer in answers:
+            caller.sendall(answer)
+            peer.heard.append(caller.recv(65536))
+
+    return peer.url(behave)
+
+
+def test_over_a_kept_line_a_request_goes_again_as_it_went(peer: Peer) -> None:
+    url = _kept(peer, _SHORT, _SHORT, _SHORT)
+    with contextlib.closing(Line(Limits(5.0), ("hub", "pass"), kept=True)) as line:
+        for body in (b"one", b"three", b"two"):
+            assert line.post(url, body, {"SOAPAction": '"x"', "Content-Type": "text/xml"}).body == b"ok"
+    first, second, third, *_ = peer.heard
+    # Head and body come together, and the head is the same but for the length.
+    assert first.endswith(b"\r\n\r\none")
+    assert second.endswith(b"\r\n\r\nthree")
+    told = [sorted(head.partition(b"\r\n\r\n")[0].lower().split(b"\r\n")) for head in (first, second, third)]
+    assert told[0] == told[2]
+    assert [each for each in told[1] if each != b"content-length: 5"] == [
+        each for each in told[0] if each != b"content-length: 3"
+    ]
+
+
+def test_over_a_kept_line_other_headers_are_sent_too(peer: Peer) -> None:
+    url = _kept(peer, _SHORT, _SHORT)
+    with contextlib.closing(Line(Limits(5.0), kept=True)) as line:
+        line.post(url, b"one", {"X-Sign": "a"})
+        line.post(url, b"two", {"X-Sign": "b"})
+    assert b"x-sign: a" in peer.heard[0].lower()
+    assert b"x-sign: b" in peer.heard[1].lower()
+
+
+def test_a_cookie_given_later_is_shown_from_then_on(peer: Peer) -> None:
+    setting = b"HTTP/1.1 200 OK\r\nSet-Cookie: route=7\r\nContent-Length: 2\r\n\r\nok"
+    url = _kept(peer, _SHORT, setting, _SHORT, _SHORT)
+    with contextlib.closing(Line(Limits(5.0), kept=True)) as line:
+        for _ in range(4):
+            line.post(url, b"x", {})
+    assert [b"Cookie: route=7" in heard for heard in peer.heard[:4]] == [False, False, True, True]
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (b"HTTP/1.1 302 Found\r\nLocation: /other\r\nContent-Length: 0\r\n\r\n", Misconfigured),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\nConnection: close\r\n\r\nhalf", Unavailable),
+        (b"HTTP/1.1 503 Busy\r\nRetry-After: 7\r\nContent-Length: 0\r\n\r\n", Later),
+        (b"nonsense\r\n\r\n", Unavailable),
+    ],
+)
+def test_a_kept_line_tells_what_is_wrong_as_any_other_does(
+    peer: Peer, answer: bytes, expected: type[Exception]
+) -> None:
+    def behave(caller: socket.socket) -> None:
+        caller.sendall(_SHORT)
+        caller.recv(65536)
+        caller.sendall(answer)
+
+    url = peer.url(behave)
+    with contextlib.closing(Line(Limits(5.0), kept=True)) as line:
+        line.post(url, b"x", {})
+        with pytest.raises(expected):
+            line.post(url, b"x", {})

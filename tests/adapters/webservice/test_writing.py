@@ -168,3 +168,23 @@ def test_names_of_elements(name: str, spelled: str) -> None:
             f'<xs:schema xmlns:xs="http://www.w3.org/2001/XMLSchema"><xs:element name="{spelled}"/></xs:schema>'
         )
     )
+
+
+@settings(max_examples=60)
+@given(st.lists(st.tuples(row, st.sampled_from([0, 1])), min_size=1, max_size=4))
+def test_a_few_rows_are_written_as_many_are(given_: list[tuple[dict[str, Any], int]]) -> None:
+    few = batch([values for values, _ in given_], [operation for _, operation in given_])
+    many = pa.Table.from_batches([few] * 5).combine_chunks().to_batches()[0]
+    for dress in SHAPES.values():
+        assert b"".join(dress(few)) * 5 == b"".join(dress(many))
+
+
+def test_one_row_that_cannot_be_sent_is_refused_like_many() -> None:
+    empty = dict.fromkeys((item.name for item in ITEMS), None)
+    for text in ("a\x01", "\uffff"):
+        one = batch([{**empty, "text": text}])
+        many = pa.Table.from_batches([one] * 5).combine_chunks().to_batches()[0]
+        for dress in SHAPES.values():
+            for which in (one, many):
+                with pytest.raises(Fault, match="text"):
+                    list(dress(which))

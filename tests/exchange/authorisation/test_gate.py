@@ -7,7 +7,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from exchange.authorisation import gate
+from catalog.tables import ResourceRow, ResourceVersionRow
+from exchange.authorisation import gate, policy
 from exchange.db import now
 from exchange.db.tables import GrantRow, UsageRow
 from exchange.errors import Misplaced
@@ -172,3 +173,40 @@ def test_the_states_in_words_are_those_of_the_table(city: City) -> None:
             row.state = state
             told = gate.standing(row, now(session))
             assert told == ([] if state == "active" else [f"授权 {grant} {word}"])
+
+
+def test_what_follows_from_the_same_texts_is_found_once(city: City, monkeypatch: pytest.MonkeyPatch) -> None:
+    grant = city.granted()
+    asked: list[str] = []
+    real = policy.lapsed
+    monkeypatch.setattr(policy, "lapsed", lambda *about: (asked.append(about[1]), real(*about))[1])
+    for number in range(3):
+        assert pass_gate(city, grant, f"d{number}", 1) == []
+    assert len(asked) == 1
+    with city.database.transaction() as session:
+        row = session.get_one(GrantRow, grant)
+        resource = session.get_one(ResourceRow, row.resource)
+        version = session.get_one(ResourceVersionRow, (row.resource, resource.in_force))
+        row.body = {**row.body, "items": [*row.body["items"], "absent"]}
+    (reason,) = pass_gate(city, grant, "d4", 1)
+    assert "absent" in reason
+    with city.database.transaction() as session:
+        row = session.get_one(GrantRow, grant)
+        row.body = {**row.body, "items": [name for name in row.body["items"] if name != "absent"]}
+        version = session.get_one(ResourceVersionRow, (row.resource, resource.in_force))
+        items = [{**item, "share_type": 3} if item["name"] == "name" else item for item in version.body["items"]]
+        version.body = {**version.body, "items": items}
+    (reason,) = pass_gate(city, grant, "d5", 1)
+    assert "不予共享" in reason
+    with city.database.transaction() as session:
+        session.get_one(ResourceRow, row.resource).in_force = None
+    (reason,) = pass_gate(city, grant, "d6", 1)
+    assert "已不在目录中发布" in reason
+
+
+def test_a_change_in_the_same_transaction_counts(city: City) -> None:
+    grant = city.granted()
+    with city.database.transaction() as session:
+        session.get_one(GrantRow, grant).state = "suspended"
+        (reason,) = city.authorisation.gate(session, grant, 1, 1, "d1", now(session))
+    assert "已中止" in reason

@@ -147,4 +147,4 @@ def test_accepted_rows_are_accepted_again_unchanged() -> None:
 def test_rows_that_do_not_add_up_stop_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pc, "invert", lambda flags: flags)
     with pytest.raises(Red, match="行数不符"):
-        examination.examine(batch(a=["1"]), [item("a")], ("a",), None, SHANGHAI, TODAY)
+        examination.examine(batch(a=["1", "2"]), [item("a")], ("a",), None, SHANGHAI, TODAY)

@@ -7,6 +7,7 @@ import stat
 import subprocess
 import sys
 import threading
+import time
 from contextlib import ExitStack, closing
 from pathlib import Path
 
@@ -184,3 +185,27 @@ def test_a_process_that_leaves_does_not_take_the_log_away_from_one_that_stays(tm
                     text("INSERT INTO notice (department, text, at) VALUES ('d', 't', '2026-03-01 00:00:00')")
                 )
     assert rows() == "3"
+
+
+def test_who_waits_to_write_is_not_left_behind(path):
+    """Others who come again and again without a pause do not keep somebody out for long."""
+    with closing(HubDatabase(f"sqlite:///{path}")) as one, closing(HubDatabase(f"sqlite:///{path}")) as other:
+        one.migrate()
+        ended = threading.Event()
+
+        def busy() -> None:
+            while not ended.is_set():
+                with one.transaction() as session:
+                    session.execute(text("UPDATE alembic_version SET version_num = version_num"))
+                    time.sleep(0.003)
+
+        thread = threading.Thread(target=busy)
+        thread.start()
+        try:
+            for _ in range(10):
+                with other.transaction() as session:
+                    # Whatever is asked later may wait as long as ever.
+                    assert session.scalar(text("PRAGMA busy_timeout")) == 15_000
+        finally:
+            ended.set()
+            thread.join()

@@ -6,9 +6,10 @@ import pytest
 import sqlalchemy as sa
 
 from adapters.errors import Malformed, Refused, Unavailable
-from adapters.webservice.desk import Caller
+from adapters.webservice.desk import Caller, Token
+from catalog.tables import ResourceRow, ResourceVersionRow
 from exchange.db.tables import EventRow, GrantRow, UsageRow
-from tests.exchange.engine.town import AWAY, HERE, POLICE, identity_number, person
+from tests.exchange.engine.town import AWAY, HERE, POLICE, TAX, identity_number, person
 from tests.exchange.service.callers import CALLER, CODE, Callers, rows
 
 
@@ -145,3 +146,71 @@ def test_a_source_that_is_away(callers: Callers) -> None:
             desk.lookup(CALLER, CODE, key(1))
         assert "library" not in caught.value.message
         assert len(rows(desk.lookup(CALLER, CODE, key(1)))) == 1
+
+
+def test_a_resource_that_is_withdrawn_is_noticed_at_once(callers: Callers) -> None:
+    callers.collected(person(1, district=HERE))
+    with callers.desk() as desk:
+        assert len(rows(desk.lookup(CALLER, CODE, key(1)))) == 1
+        with callers.town.hub() as other:
+            other.registration.move(CODE, "withdraw", by=callers.town.actor("centre"), opinion="停止提供")
+        with pytest.raises((Refused, Unavailable)):
+            desk.lookup(CALLER, CODE, key(1))
+    assert len(looks(callers)) == 1
+
+
+def test_what_the_directory_says_today_is_noticed_at_once(callers: Callers) -> None:
+    """Not by its version's number: by what is written there."""
+    callers.collected(person(1, district=HERE))
+    with callers.desk() as desk:
+        for _ in range(2):
+            assert len(rows(desk.lookup(CALLER, CODE, key(1)))) == 1
+        with desk._hub.database.transaction() as session:
+            row = session.get_one(ResourceRow, CODE)
+            version = session.get_one(ResourceVersionRow, (CODE, row.in_force))
+            items = [{**item, "share_type": 3} if item["name"] == "name" else item for item in version.body["items"]]
+            before, version.body = version.body, {**version.body, "items": items}
+        with pytest.raises((Refused, Unavailable)):
+            desk.lookup(CALLER, CODE, key(1))
+        with desk._hub.database.transaction() as session:
+            session.get_one(ResourceVersionRow, (CODE, row.in_force)).body = before
+        assert len(rows(desk.lookup(CALLER, CODE, key(1)))) == 1
+    assert len(looks(callers)) == 3
+
+
+def test_a_credential_that_is_revoked_is_noticed_at_once(callers: Callers) -> None:
+    callers.collected(person(1, district=HERE))
+    with callers.desk() as desk:
+        issued = desk._hub.access.issue(TAX, "token", purpose="x", by=callers.town.actor("integrator"))
+        shown = Token(issued.secret.get_secret_value() if issued.secret else "")
+        assert desk.recalled(shown) is None
+        caller = desk.identify(shown, "192.0.2.1")
+        assert desk.recalled(shown) == caller
+        assert len(rows(desk.lookup(caller, CODE, key(1)))) == 1
+        desk._hub.access.revoke(issued.id, reason="x", by=callers.town.actor("integrator"))
+        with pytest.raises(Refused):
+            desk.lookup(caller, CODE, key(1))
+    assert len(looks(callers)) == 1
+
+
+def test_a_quota_that_is_made_smaller_is_noticed_at_once(callers: Callers) -> None:
+    callers.collected(person(1, district=HERE))
+    with callers.desk() as desk:
+        for _ in range(3):
+            desk.lookup(CALLER, CODE, key(1))
+        with desk._hub.database.transaction() as session:
+            session.get_one(GrantRow, callers.grant).quota_rows = 3
+        with pytest.raises(Refused):
+            desk.lookup(CALLER, CODE, key(1))
+        with desk._hub.database.transaction() as session:
+            session.get_one(GrantRow, callers.grant).quota_rows = 4
+        desk.lookup(CALLER, CODE, key(1))
+
+
+def test_a_key_that_is_not_plainly_written_finds_its_row_all_the_same(callers: Callers) -> None:
+    callers.collected(person(1, district=HERE))
+    wide = "".join(chr(ord(letter) + 0xFEE0) for letter in identity_number(1))
+    with callers.desk() as desk:
+        plain = rows(desk.lookup(CALLER, CODE, key(1)))
+        assert rows(desk.lookup(CALLER, CODE, {"id_no": wide})) == plain
+    assert len({event.body["key"] for event in looks(callers)}) == 1

@@ -48,7 +48,10 @@ def _table(name: str, *columns: str) -> sa.TableClause:
     return sa.table(name, *(sa.column(each, _TYPES.get(each, sa.String())) for each in columns))
 
 
-_MARKED, _PEOPLE = _table("inf_person", *COLUMNS, "update_date"), _table("person", *COLUMNS)
+_MARKED = _table("inf_person", *COLUMNS, "update_date", "sync_sign")
+_PEOPLE = _table("person", *COLUMNS)
+GONE = "D"
+"""State of a row of the front-end table that was taken back."""
 MESSAGES = sa.Table(
     "far_message",
     sa.MetaData(),
@@ -98,14 +101,16 @@ class Department(Desk):
         query = sa.select(_MARKED).where(later).order_by(columns.update_date, columns.id_no).limit(limit)
         with self._provider.connect() as connection:
             rows = [dict(row) for row in connection.execute(query).mappings()]
-        moments = [row.pop("update_date") for row in rows]
-        return rows, f"{moments[-1]}|{rows[-1]['id_no']}" if rows else None
+        following = f"{rows[-1]['update_date']}|{rows[-1]['id_no']}" if rows else None
+        for row in rows:
+            row[OPERATION] = DELETE if row.pop("sync_sign") == GONE else PUT
+            del row["update_date"]
+        return rows, following
 
     def query(self, caller: Caller, resource: str, cursor: str | None, limit: int) -> Page:
         rows, following = self.page(cursor, limit)
-        batch = pa.RecordBatch.from_pylist(rows, arrow_schema(OFFERS["read"].items))
-        marked = batch.append_column(OPERATION, pa.array([PUT] * len(rows), pa.int8()))
-        return Page(iter([marked] if rows else []), lambda: following, "D-1")
+        schema = arrow_schema(OFFERS["read"].items).append(pa.field(OPERATION, pa.int8()))
+        return Page(iter([pa.RecordBatch.from_pylist(rows, schema)] if rows else []), lambda: following, "D-1")
 
     def push(self, caller: Caller, resource: str, message: str, batches: Iterator[pa.RecordBatch]) -> Pushed:
         rows = [row for batch in batches for row in batch.to_pylist()]

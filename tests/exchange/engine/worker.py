@@ -14,7 +14,7 @@ that a death costs no start of Python. Points are the steps the engine tells its
 ``before:N``
     before it,
 ``outside:N``
-    at the Nth moment before or after a file of the hub's own appears or goes, or a service is called,
+    after the Nth time that a file of the hub's own appeared or went, or a service was called,
 ``meet``
     nowhere: all workers that were started together wait for each other when they have planned, and whoever gets the
     lease for all others to end,
@@ -102,18 +102,28 @@ class Counter:
                 self._strike()
 
 
+def _killed() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 class Passages:
     """Counts what comes by a place, on any thread but those that watch over a hub, and kills at the nth.
 
     Args:
-        number: Which time is the last; 0: there is none.
+        point: Which time is the last, 0: there is none; or ``after:S``: S seconds from now, wherever it is then.
         strike: What then happens.
     """
 
-    def __init__(self, number: int, strike: Callable[[], object] = lambda: os.kill(os.getpid(), signal.SIGKILL)) -> None:
-        self._left = number
+    def __init__(self, point: int | str, strike: Callable[[], object] = _killed) -> None:
+        self._left = 0
         self._strike = strike
         self._lock = threading.Lock()
+        if isinstance(point, int):
+            self._left = point
+        else:
+            timer = threading.Timer(float(point.removeprefix("after:")), strike)
+            timer.daemon = True
+            timer.start()
 
     def by(self) -> None:
         """Something comes by."""
@@ -125,13 +135,12 @@ class Passages:
                 self._strike()
 
     def around(self, owner: type, *names: str) -> None:
-        """From now on the calls of methods come by, before and after."""
+        """From now on the ends of calls of methods come by: before one begins, all is as it was after the one before."""
         for name in names:
             setattr(owner, name, self._passing(getattr(owner, name)))
 
     def _passing(self, method: Callable[..., Any]) -> Callable[..., Any]:
         def call(*arguments: Any, **named: Any) -> Any:
-            self.by()
             result = method(*arguments, **named)
             self.by()
             return result
@@ -294,7 +303,7 @@ _GONE: dict[int, int] = {}
 
 def _deadline(order: dict[str, Any]) -> float | None:
     """When a child is killed, whatever it is at."""
-    kind, _, seconds = str(order["point"]).partition(":")
+    kind, _, seconds = order["point"].partition(":") if "work" not in order else ("", "", "")
     return time.monotonic() + float(seconds) if kind == "after" else None
 
 
@@ -383,14 +392,14 @@ class Workers:
         status: int = answer["status"]
         return status
 
-    def do(self, work: str, point: object = 0, **about: Any) -> tuple[int, Any]:
+    def do(self, work: str, point: int | str = 0, **about: Any) -> tuple[int, Any]:
         """Let somebody carry out a function; how it ended, and what it told if it came to that."""
         told = self._log.with_suffix(".told")
         told.unlink(missing_ok=True)
         [answer] = self._ask(do="start", orders=[{"work": work, "point": point, "told": str(told), **about}])
         return answer["status"], json.loads(told.read_text(encoding="utf-8")) if told.exists() else None
 
-    def stay(self, work: str, port: int, point: int = 0, **about: Any) -> int:
+    def stay(self, work: str, port: int, point: int | str = 0, **about: Any) -> int:
         """Let a service run that is a function; its process, once it can be connected to."""
         order = {"work": work, "port": port, "point": point, "told": os.devnull, **about}
         [answer] = self._ask(do="stay", order=order)

@@ -1,8 +1,7 @@
 """Who dies beside the hub's workers: desks, the hub's door under its server, and departments' programmes.
 
 Each is a function that a child of :mod:`tests.exchange.engine.worker` carries out. It dies at the nth point: where
-something of the hub becomes durable, or is about to; where a call stands at the door; where a programme calls or
-commits, before and after.
+something of the hub has become durable; where a call stands at the door; where a programme has called or committed.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ from tests.exchange.service.callers import CALLER, CODE, PUSHED, PUSHER, pushed,
 
 
 def _durable(passages: Passages) -> None:
-    """A file of the vault under its name, a committed transaction of the hub, and the moment before each."""
+    """A file of the vault is under its name, a transaction of the hub is committed."""
     passages.around(VaultWriter, "__exit__")
     transaction = HubDatabase.transaction
 
@@ -44,7 +43,6 @@ def _durable(passages: Passages) -> None:
     def guarded(self: HubDatabase) -> Iterator[Any]:
         with transaction(self) as session:
             yield session
-            passages.by()
         passages.by()
 
     setattr(HubDatabase, "transaction", guarded)  # noqa: B010
@@ -109,19 +107,26 @@ def door(order: dict[str, Any]) -> None:
 
 
 def _calls(passages: Passages) -> None:
-    """A call's head is here; it is carried out and nobody has heard; half of the answer is sent; all of it is."""
-    called, sent = Application._called, Application._send
+    """A call's body is here; its answer is, which nobody has heard; half of that is sent."""
+    called, taken, sent = Application._called, Application._take, Application._send
+    heard: set[int] = set()
+    """Answers to calls: service descriptions do not count."""
+
+    async def taking(self: Application, *about: Any, **more: Any) -> Any:
+        fault = await taken(self, *about, **more)
+        passages.by()
+        return fault
 
     async def calling(self: Application, *about: Any) -> Any:
-        passages.by()
         answer = await called(self, *about)
+        heard.add(id(answer))
         passages.by()
         return answer
 
     async def sending(self: Application, answer: Any, send: Any) -> None:
         async def halved(event: Any) -> None:
             body = event.get("body", b"")
-            if body:
+            if body and id(answer) in heard:
                 await send({**event, "body": body[: len(body) // 2], "more_body": True})
                 # What was written is to be on its way before anybody dies.
                 await asyncio.sleep(0.002)
@@ -130,10 +135,10 @@ def _calls(passages: Passages) -> None:
             await send(event)
 
         await sent(self, answer, halved)
-        await asyncio.sleep(0.002)
-        passages.by()
+        heard.discard(id(answer))
 
     setattr(Application, "_called", calling)  # noqa: B010
+    setattr(Application, "_take", taking)  # noqa: B010
     setattr(Application, "_send", sending)  # noqa: B010
 
 

@@ -68,7 +68,7 @@ class Department(Desk):
     Args:
         provider: Database with the front-end table.
         recipient: Database with the table of people.
-        passages: Told before and after a message is committed.
+        passages: Told when a message is committed.
     """
 
     def __init__(self, provider: str, recipient: str, passages: Passages) -> None:
@@ -131,7 +131,6 @@ class Department(Desk):
             answer = Pushed(message=message, state="delivered", rows=len(rows), accepted=len(rows))
             note = {"id": message, "content": content, "answer": json.dumps(asdict(answer))}
             connection.execute(sa.insert(MESSAGES), note)
-            self._passages.by()
             connection.commit()
             self._passages.by()
         return answer
@@ -147,7 +146,7 @@ class Department(Desk):
 
 
 class _Application:
-    """The door, and beside it the older stack, as a WSGI application that passes by wherever a call stands."""
+    """The door, and beside it the older stack, as a WSGI application: a call is here; half of its answer is sent."""
 
     def __init__(self, department: Department, address: str, passages: Passages) -> None:
         self._door = Door(department, address, trust=Trust(passwords=True))
@@ -158,19 +157,20 @@ class _Application:
         self._passages = passages
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        self._passages.by()
+        asked = environ["REQUEST_METHOD"] == "POST"
+        if asked:
+            self._passages.by()
         if environ["PATH_INFO"] == "/old":
             content = b"".join(self._old(environ, start_response))
         else:
             content = self._answer(environ, start_response)
         half = len(content) // 2
         yield content[:half]
-        # What was written is to be on its way before anybody dies.
-        time.sleep(0.002)
-        self._passages.by()
+        if asked:
+            # What was written is to be on its way before anybody dies.
+            time.sleep(0.002)
+            self._passages.by()
         yield content[half:]
-        time.sleep(0.002)
-        self._passages.by()
 
     def _answer(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> bytes:
         named = {name[5:].replace("_", "-").lower(): value for name, value in environ.items() if name[:5] == "HTTP_"}

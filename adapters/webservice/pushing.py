@@ -215,8 +215,11 @@ class RowWriter:
         parts: list[pa.Array | str] = [f"<{row}"]
         # What is said of the row itself stands at the row, where the contract has a place for it.
         marks = {f"@{each.name}": self._tag(each) for each in self._row.attributes}
-        for mark in columns.keys() & marks.keys():
-            parts.append(_around(f' {marks[mark]}="', _escaped(columns[mark], attribute=True), '"', "", escaped=True))
+        parts += [
+            _around(f' {name}="', _escaped(columns[mark], attribute=True), '"', "", escaped=True)
+            for mark, name in marks.items()
+            if mark in columns
+        ]
         parts.append(">")
         for item, column in columns.items():
             if item in marks:

@@ -135,7 +135,7 @@ class Passages:
                 self._strike()
 
     def around(self, owner: type, *names: str) -> None:
-        """From now on the ends of calls of methods come by: before one begins, all is as it was after the one before."""
+        """From now on the end of a call of a method comes by: before it, all is as it was after the one before."""
         for name in names:
             setattr(owner, name, self._passing(getattr(owner, name)))
 

@@ -95,9 +95,7 @@ class Department(Desk):
         """Rows behind a cursor, and the cursor behind them."""
         at, _, key = (cursor or "0001-01-01|").partition("|")
         columns, since = _MARKED.c, datetime.fromisoformat(at)
-        later = sa.or_(
-            columns.update_date > since, sa.and_(columns.update_date == since, columns.id_no > key)
-        )
+        later = sa.or_(columns.update_date > since, sa.and_(columns.update_date == since, columns.id_no > key))
         query = sa.select(_MARKED).where(later).order_by(columns.update_date, columns.id_no).limit(limit)
         with self._provider.connect() as connection:
             rows = [dict(row) for row in connection.execute(query).mappings()]

@@ -28,7 +28,10 @@ def fetch(address: str, resource: str, token: str, database: str, contract: str,
         caller.KEY, caller.ROWS_ON_A_PAGE = "id_no", PAGE
         told = caller.fetch(address, resource, token, Path(database))
         return {"state": "fetched", "delivery": told["delivery"], "receipt": told["receipt"]}
-    with _client(address, resource, token, contract, "read") as (client, named), closing(sqlite3.connect(database)) as own:
+    with (
+        _client(address, resource, token, contract, "read") as (client, named),
+        closing(sqlite3.connect(database)) as own,
+    ):
         own.execute(f"CREATE TABLE IF NOT EXISTS corporation ({', '.join(COLUMNS)}, PRIMARY KEY (id_no))")
         asked = {"limit": PAGE, **named, **({"format": "arrow"} if form == "arrow" else {})}
         page = client.service.Query(**asked)
@@ -39,7 +42,10 @@ def fetch(address: str, resource: str, token: str, database: str, contract: str,
                     own.execute("DELETE FROM corporation WHERE id_no = ?", [row["id_no"]])
                     if row["_operation"] != "delete":
                         marks = ", ".join("?" * len(COLUMNS))
-                        own.execute(f"INSERT INTO corporation ({', '.join(COLUMNS)}) VALUES ({marks})", [row[name] for name in COLUMNS])
+                        own.execute(
+                            f"INSERT INTO corporation ({', '.join(COLUMNS)}) VALUES ({marks})",
+                            [row[name] for name in COLUMNS],
+                        )
             if page.nextCursor is None:
                 break
             page = client.service.Query(**asked, cursor=page.nextCursor)
@@ -51,7 +57,10 @@ def push(address: str, resource: str, token: str, database: str, contract: str, 
     """Push the message that has no answer yet, else everything that was reported since the last one."""
     if (contract, form) == ("typed", "xml"):
         return pusher.push(address, resource, token, Path(database))
-    with _client(address, resource, token, contract, "write") as (client, named), closing(sqlite3.connect(database)) as own:
+    with (
+        _client(address, resource, token, contract, "write") as (client, named),
+        closing(sqlite3.connect(database)) as own,
+    ):
         own.row_factory = sqlite3.Row
         first, last = pusher._message(own)
         if last < first:

@@ -26,7 +26,7 @@ from tests.exchange.service.ways import FORMS, MODULES, PUSHED_TO, READ, WHO, Wa
 KILLS = 120
 PRODUCTS = ("sqlite", "postgresql")
 Place = tuple[str, str, str, str]
-"""Product of all databases, how the police's service is read, by which capture, and how the tax office's is pushed to."""
+"""Product of all databases, how the police's service is read, by which capture, how the tax office's is pushed to."""
 PLACES: list[Place] = [
     (product, read, ("batches", "snapshot")[(number + at) % 2], list(PUSHED_TO)[(number // 2 + at) % 2])
     for at, product in enumerate(PRODUCTS)

@@ -29,9 +29,20 @@ import sqlalchemy as sa
 from catalog import EndpointSpec
 from exchange.demo.fronts import Service
 from exchange.receipts import balanced
-from tests.exchange.engine.town import COLUMNS, HERE, POLICE, SYNC, TAX, build, grant, identity_number, person, publish
+from tests.exchange.engine.town import (
+    COLUMNS,
+    HERE,
+    POLICE,
+    SYNC,
+    TAX,
+    build,
+    grant,
+    identity_number,
+    person,
+    publish,
+    wrong,
+)
 from tests.exchange.engine.town import resource as written
-from tests.exchange.engine.town import wrong
 from tests.exchange.engine.witness import PATIENCE, Witness
 from tests.exchange.engine.worker import Workers
 from tests.exchange.service import far
@@ -216,7 +227,9 @@ class Ways(Witness):
         if self._reported and self.takes_back:
             gone = granted(100 + self._reported, version=2)
             self.town.report(gone)
-            self.town.execute("police", f"UPDATE inf_person SET sync_sign = '{far.GONE}' WHERE id_no = '{gone['id_no']}'")
+            self.town.execute(
+                "police", f"UPDATE inf_person SET sync_sign = '{far.GONE}' WHERE id_no = '{gone['id_no']}'"
+            )
             del self.town.reported[gone["id_no"]]
         self._reported = version
 

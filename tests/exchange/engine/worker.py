@@ -110,18 +110,22 @@ class Passages:
     """Counts what comes by a place, on any thread but those that watch over a hub, and kills at the nth.
 
     Args:
-        point: Which time is the last, 0: there is none; or ``after:S``: S seconds from now, wherever it is then.
+        point: Which time is the last, 0: there is none; or ``after:S``: S seconds after it begins, wherever it is then.
         strike: What then happens.
     """
 
     def __init__(self, point: int | str, strike: Callable[[], object] = _killed) -> None:
-        self._left = 0
+        self._left = point if isinstance(point, int) else 0
+        self._seconds = None if isinstance(point, int) else float(point.removeprefix("after:"))
         self._strike = strike
         self._lock = threading.Lock()
-        if isinstance(point, int):
-            self._left = point
-        else:
-            timer = threading.Timer(float(point.removeprefix("after:")), strike)
+
+    def begin(self) -> None:
+        """It begins, unless it has begun before."""
+        with self._lock:
+            seconds, self._seconds = self._seconds, None
+        if seconds is not None:
+            timer = threading.Timer(seconds, self._strike)
             timer.daemon = True
             timer.start()
 

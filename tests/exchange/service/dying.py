@@ -98,12 +98,24 @@ def door(order: dict[str, Any]) -> None:
         _durable(passages)
     else:
         _calls(passages)
+    _beginning(passages)
     serving = application(load_settings(home), open_desk(home), f"http://127.0.0.1:{order['port']}")
     server = Server(
         serving, "127.0.0.1", order["port"], interface=Interfaces.ASGI, http=HTTPModes.http1, websockets=False,
         log_enabled=False,
     )  # fmt: skip
     asyncio.run(server.serve())
+
+
+def _beginning(passages: Passages) -> None:
+    """The first request is the beginning."""
+    answer = Application._answer
+
+    async def answering(self: Application, *about: Any) -> None:
+        passages.begin()
+        await answer(self, *about)
+
+    setattr(Application, "_answer", answering)  # noqa: B010
 
 
 def _calls(passages: Passages) -> None:
@@ -152,6 +164,7 @@ class _Own(sqlite3.Connection):
 def programme(order: dict[str, Any]) -> dict[str, Any]:
     """Be a department's programme; what it says at its end."""
     passages = Passages(order["point"])
+    passages.begin()
     passages.around(requests.Session, "request")
     passages.around(_Own, "__exit__")
     setattr(sqlite3, "connect", functools.partial(sqlite3.connect, factory=_Own))  # noqa: B010

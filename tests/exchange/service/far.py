@@ -155,6 +155,7 @@ class _Application:
         self._passages = passages
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        self._passages.begin()
         asked = environ["REQUEST_METHOD"] == "POST"
         if asked:
             self._passages.by()

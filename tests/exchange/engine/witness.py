@@ -112,7 +112,7 @@ class Witness:
         run = self.hub("SELECT * FROM run WHERE exchange = ? ORDER BY started_at DESC, id LIMIT 1", exchange)[0]
         found = {
             "the run is not settled": run["state"] == "settled",
-            "the books do not balance": balanced(json.loads(run["counts"] or "{}") or {}),
+            "the books do not balance": run["state"] == "settled" and balanced(json.loads(run["counts"])),
             "there is more than one unfinished run": self.unfinished(exchange) is None,
             "another delivery key was taken": left is None
             or (left["id"], left["delivery"]) == (run["id"], run["delivery"]),

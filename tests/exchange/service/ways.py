@@ -175,7 +175,9 @@ class Ways(Witness):
             self.start(who)
         elif status == -signal.SIGKILL:
             died = True
-        if status != 0 and not died:
+        # A door whose programme has died goes on with what it was asked for, before whoever runs what is due.
+        kept = status == Busy.status and way in ("fetch", "push")
+        if status != 0 and not died and not kept:
             self.faults.append(f"{way} {who} {point}: ended with {status}: {self.workers.said[-500:]}")
         if died and who != "programme":  # the door goes on with what it was asked for
             self.lapse(self.shares[way])

@@ -138,8 +138,13 @@ def _shown(field: str, value: Any) -> str:
         return "空"
     if isinstance(value, bool):
         return "“是”" if value else "“否”"
-    if isinstance(value, list):
-        text = "、".join(_LABELS.get(field, {}).get(part, str(part)) for part in value)
-    else:
-        text = _LABELS.get(field, {}).get(value, str(value))
+    text = _words(field, value)
     return f"“{text[:_SHOWN]}{'…' if len(text) > _SHOWN else ''}”"
+
+
+def _words(field: str, value: Any) -> str:
+    if isinstance(value, list):
+        return "、".join(_words(field, part) for part in value)
+    if isinstance(value, dict):
+        return "、".join(f"{name}={_words(field, part)}" for name, part in value.items())
+    return _LABELS.get(field, {}).get(value, str(value))

@@ -145,8 +145,11 @@ class RowWriter:
                 for path, each in known.items()
                 if path not in bound and not (each.optional or each.nillable) and not self._inside_optional(path)
             ]
-        elif self._row.at(options.entry.replace("@", "/@")) is None:
-            found.append(f"操作 {name} 的行里没有元素 {options.entry}")
+        else:
+            marks = [each for each in (options.operation,) if each is not None and each.startswith("@")]
+            for each, path in ((options.entry, options.entry.replace("@", "/@")), *zip(marks, marks, strict=True)):
+                if self._row.at(path) is None:
+                    found.append(f"操作 {name} 的行里没有元素 {each}")
         given = {*options.arguments, *filter(None, [options.message])}
         found += [f"操作 {name} 没有参数 {each}" for each in sorted(given) if (self.operation.request.at(each) is None)]
         found += [
@@ -209,8 +212,18 @@ class RowWriter:
         tag, row = self._tag(element), self._tag(self._row)
         has_nil = any(each.name == "nil" for each in element.attributes)
         nil = ' nil="true"' if has_nil else ' xsi:nil="true"' if element.nillable else None
-        parts: list[pa.Array | str] = [f"<{row}>"]
+        parts: list[pa.Array | str] = [f"<{row}"]
+        # What is said of the row itself stands at the row, where the contract has a place for it.
+        marks = {f"@{each.name}": self._tag(each) for each in self._row.attributes}
+        parts += [
+            _around(f' {name}="', _escaped(columns[mark], attribute=True), '"', "", escaped=True)
+            for mark, name in marks.items()
+            if mark in columns
+        ]
+        parts.append(">")
         for item, column in columns.items():
+            if item in marks:
+                continue
             opened = f"<{tag} {attribute}={_quoted(item)}"
             absent = "" if nil is None else f"{opened}{nil}/>"
             parts.append(_around(f"{opened}>", column, f"</{tag}>", absent))

@@ -475,7 +475,9 @@ def _tree(shape: Shape) -> _Place:
 
         into = entry
     for slot, column in enumerate(shape.columns):
-        elements, attribute = _steps(column) if shape.entry is None else ((column,), "")
+        # What a row says of itself stands at the row also where its items are entries.
+        whole = shape.entry is None or column.startswith("@")
+        elements, attribute = _steps(column) if whole else ((column,), "")
         place = top
         for depth, name in enumerate(elements):
             place = into(name) if depth == 0 else place.child(name)

@@ -78,6 +78,13 @@ def test_an_offer_is_told_by_its_parts() -> None:
     assert changed(offer=None) == {"offer": "删去资源挂接"}
 
 
+def test_options_that_hold_more_than_a_word() -> None:
+    offer = {**person()["offer"], "options": {"arguments": {"zone": "1", "all": True}, "puts": ["", {"a": 1}]}}
+    words = changed(offer=offer)
+    assert words["offer.options.arguments"] == "资源挂接的选项 arguments由空改为“zone=1、all=True”"
+    assert words["offer.options.puts"] == "资源挂接的选项 puts由空改为“、a=1”"
+
+
 def test_long_values_are_cut() -> None:
     words = changed(abstract="长" * 500)["abstract"]
     assert len(words) < 150

@@ -84,6 +84,17 @@ def test_generic_rows() -> None:
     assert [(each.get("name"), each.text) for each in row] == [("姓名", "甲")]
 
 
+def test_generic_rows_that_say_of_themselves_what_is_to_be_done() -> None:
+    row = Element(**{**vars(ENTRY), "attributes": (_leaf("_operation", None, optional=True),)})
+    writer = _writer({"a": "a"}, row, entry="item@name", operation="@_operation", delete="delete")
+    assert writer.problems() == []
+    rows = writer.written(_batch(a=["1"]), deletion=True).rows
+    [found] = etree.fromstring(b"".join(writer.body("m 1", rows))).find(f"{{{T}}}rows")
+    assert (dict(found.attrib), [each.get("name") for each in found]) == ({"_operation": "delete"}, ["a"])
+    [problem] = _writer({"a": "a"}, ENTRY, entry="item@name", operation="@_operation").problems()
+    assert problem == "操作 push 的行里没有元素 @_operation"
+
+
 def test_generic_rows_that_can_say_nil() -> None:
     item = ENTRY.elements[0]
     spoken = Element(**{**vars(item), "attributes": (*item.attributes, _leaf("nil", None, optional=True))})

@@ -111,6 +111,13 @@ def test_generic_rows() -> None:
     assert reader.found.foreign == {"item": 2, "other": 1}
 
 
+def test_generic_rows_that_say_of_themselves_what_is_to_be_done() -> None:
+    content = envelope(
+        '<R><record _operation="delete"><item name="no">1</item></record><record><item name="no">2</item></record></R>'
+    )
+    assert _rows(content, entry="item@name", columns=("no", "@_operation")) == [["1", "delete"], ["2", None]]
+
+
 def test_foreign_elements_are_counted_or_refused() -> None:
     content = _reply("<t:no>1</t:no><t:new><t:deep>x</t:deep></t:new><t:owner>a</t:owner><t:new>y</t:new>")
     rows, reader = _read(content)

@@ -9,14 +9,10 @@ first is not dead but paused; it wakes up when another has taken over and ended 
 
 from __future__ import annotations
 
-import os
 import random
-import secrets
 import signal
 import time
-from collections import Counter
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from itertools import count, product
@@ -25,15 +21,12 @@ from pathlib import Path
 import pytest
 
 from exchange.errors import Busy
+from tests.exchange.engine.tolls import ALONE, SEED, numbers, toll
 from tests.exchange.engine.town import SYNC, build, person, wrong
 from tests.exchange.engine.witness import CAPTURES, PRODUCTS, STEPS, Witness, databases
 from tests.exchange.engine.worker import Workers
 
-# What the environment says is read before the tests hide it from each other.
-SEED = int(os.environ.get("SHUTONG_TEST_SEED") or secrets.randbelow(1 << 32))
-ALONE = os.environ.get("SHUTONG_TEST_CASE")
 KILLS = 300
-LANES = 2
 READ_BEFORE = STEPS[STEPS.index("5.manifest") : -1]
 """Steps at which a paused worker has nothing open at its source."""
 
@@ -77,6 +70,11 @@ class Case:
     """New rows beside the usual ones."""
     meanwhile: bool
     """Something is reported while the run lies dead."""
+
+    @property
+    def combination(self) -> tuple[bool, Place]:
+        """What every loop must have tried."""
+        return self.shared, self.place
 
     def __str__(self) -> str:
         what = "sharing" if self.shared else "synchronisation"
@@ -198,16 +196,6 @@ class Killing(Witness):
         return self.town.rows(place), self.town.ledger(exchange), runs, self.receipts(exchange), self.files()
 
 
-@dataclass
-class Toll:
-    """What a lane of cases came to."""
-
-    cases: int = 0
-    kills: int = 0
-    combinations: Counter[tuple[bool, Place]] = field(default_factory=Counter)
-    faults: list[str] = field(default_factory=list)
-
-
 def test_a_case_is_drawn_from_seed_and_number_alone() -> None:
     cases = [draw(7, number) for number in range(400)]
     assert cases == [draw(7, number) for number in range(400)]
@@ -230,58 +218,23 @@ def test_a_case_is_drawn_from_seed_and_number_alone() -> None:
 def test_whoever_dies_whenever_nothing_is_lost_and_nothing_comes_twice(
     request: pytest.FixtureRequest, tmp_path: Path, record_property: pytest.RecordProperty
 ) -> None:
-    numbers = iter([int(ALONE)]) if ALONE else iter(range(KILLS * 3))
-    lanes: list[list[Case]] = [[] for _ in range(LANES)]
-    for case in (draw(SEED, number) for number in numbers):
-        lanes[PLACES.index(case.place) % LANES].append(case)
-    began = time.monotonic()
+    cases = [draw(SEED, number) for number in numbers(KILLS * 3)]
     urls = {}
-    for place in {case.place for lane in lanes for case in lane}:
+    for place in {case.place for case in cases}:
         folder = tmp_path / "-".join(place)
         folder.mkdir()
         urls[place] = databases(request, folder, **dict(zip(("police", "library", "tax"), place[:3], strict=True)))
-    with ThreadPoolExecutor(LANES) as pool:
-        tolls = list(pool.map(lambda lane: _carried_out(lane, urls, tmp_path), lanes))
-    kills, cases = sum(toll.kills for toll in tolls), sum(toll.cases for toll in tolls)
-    tried = sum((toll.combinations for toll in tolls), Counter())
-    told = (
-        f"seed {SEED}: {kills} kills in {cases} cases over {len(tried)} combinations "
-        f"in {time.monotonic() - began:.0f} s"
-    )
-    record_property("told", told)
-    faults = [fault for toll in tolls for fault in toll.faults]
-    assert not faults, "\n".join([told, *faults])
-    assert ALONE or (kills >= KILLS and len(tried) == len(COMBINATIONS)), told
 
+    def lane(stack: ExitStack, number: int) -> Callable[[Place], Killing]:
+        workers = stack.enter_context(Workers(tmp_path / f"errors-{number}.log"))
 
-def _carried_out(cases: list[Case], urls: dict[Place, dict[str, str]], folder: Path) -> Toll:
-    """Try the cases of a lane, each in its town, until enough are dead."""
-    toll = Toll()
-    towns: dict[Place, Killing] = {}
-    with ExitStack() as stack:
-        workers = stack.enter_context(Workers(folder / f"errors-{id(toll)}.log"))
-        for case in cases:
-            if toll.kills >= KILLS / LANES:
-                break
-            if case.place not in towns:
-                home = folder / "-".join(case.place) / "home"
-                town = stack.enter_context(closing(build(home, urls[case.place], capture=case.place[3])))
-                towns[case.place] = Killing(town, workers)
-            killing = towns[case.place]
-            if killing.faults:
-                continue  # what is wrong once is wrong from then on
-            before = killing.killed
-            try:
-                killing.attempt(case)
-            except Exception as error:
-                killing.faults.append(f"{type(error).__name__}: {error}")
-            toll.cases += 1
-            toll.kills += killing.killed - before
-            toll.combinations[case.shared, case.place] += 1
-            toll.faults += [
-                f"SHUTONG_TEST_SEED={SEED} SHUTONG_TEST_CASE={case.number} ({case}): {fault}"
-                for fault in killing.faults
-            ]
-        for killing in towns.values():
-            toll.faults += [f"SHUTONG_TEST_SEED={SEED}: the log: {fault}" for fault in killing.town.faults()]
-    return toll
+        def opened(place: Place) -> Killing:
+            home = tmp_path / "-".join(place) / "home"
+            return Killing(stack.enter_context(closing(build(home, urls[place], capture=place[3]))), workers)
+
+        return opened
+
+    told = toll(cases, PLACES, KILLS, lane)
+    record_property("told", str(told))
+    assert not told.faults, "\n".join([str(told), *told.faults])
+    assert ALONE or (told.kills >= KILLS and len(told.combinations) == len(COMBINATIONS)), told

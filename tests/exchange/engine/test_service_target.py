@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +16,6 @@ from exchange.plan import End
 from exchange.service import serve
 from tests.adapters.webservice.receiver import Receiver, fault
 from tests.exchange.engine.town import COLUMNS, TAX, Town, grant, person, publish, resource, wrong
-from tests.exchange.engine.worker import Workers
 
 OPTIONS = {
     "message": "messageId", "accepted": "accepted", "duplicate": "duplicate", "refused": "refused", "operation": "op",
@@ -104,25 +101,6 @@ def test_a_delivery_that_stood_still_goes_on(served: Served) -> None:
     assert ids[1] == ids[2]
     assert len(set(ids)) == len(ids) - 1
     assert len(town.receipts(served.exchange)) == 1
-
-
-@pytest.mark.parametrize(
-    "step", ["5.staged", "5.manifest", "6.gate", "6.gated", "7.commit", "7.committed", "8.promoted"]
-)
-def test_a_worker_that_is_killed_loses_and_repeats_nothing(served: Served, workers: Workers, step: str) -> None:
-    town = served.town
-    town.report(*(person(number) for number in range(1, 6)))
-    town.run("sync-101001001-0001")
-    town.hold_leases_for(2)
-    assert workers.run(town.home, served.exchange, step) == -signal.SIGKILL, workers.said
-    time.sleep(2.5)
-    assert served.share().state == "settled"
-    [receipt] = town.receipts(served.exchange)
-    assert receipt is not None
-    assert len(served.receiver.rows) == len(town.granted()) == 4
-    ids = [message for message, _ in served.receiver.messages]
-    assert len(set(ids)) == len(ids)
-    assert not list((town.home / "spool").rglob("stage-*"))
 
 
 def test_what_the_service_refuses_is_in_quarantine_and_in_the_books(served: Served) -> None:

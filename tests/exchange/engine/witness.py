@@ -112,11 +112,11 @@ class Witness:
         run = self.hub("SELECT * FROM run WHERE exchange = ? ORDER BY started_at DESC, id LIMIT 1", exchange)[0]
         found = {
             "the run is not settled": run["state"] == "settled",
-            "the books do not balance": balanced(json.loads(run["counts"])),
+            "the books do not balance": run["state"] == "settled" and balanced(json.loads(run["counts"])),
             "there is more than one unfinished run": self.unfinished(exchange) is None,
             "another delivery key was taken": left is None
             or (left["id"], left["delivery"]) == (run["id"], run["delivery"]),
-            "not one receipt for each delivery": self.receipts(exchange) == Counter(town.ledger(exchange)),
+            "not one receipt for each delivery": self.receipts(exchange) == Counter(self.ledger(exchange)),
             "a stage is left": town.stages("library") == town.stages("tax") == [],
             "something is owed": self.hub("SELECT * FROM owed WHERE done_at IS NULL") == [],
             "quota is reserved for what was not delivered": self.usage(exchange) == self.delivered(exchange),
@@ -130,8 +130,16 @@ class Witness:
             flags = {name: "1" if name in good else "2" for name in town.reported}
             found["a flag at the source is wrong"] = town.flags() == flags
         elif exchange != SYNC:
-            found["the recipient holds something else"] = town.rows("tax") == town.granted()
+            found["the recipient holds something else"] = self.held(exchange) == town.granted()
         self.faults += [f"{where}: {fault}" for fault, right in found.items() if not right]
+
+    def ledger(self, exchange: str) -> list[str]:
+        """Delivery keys that the exchange's target took."""
+        return self.town.ledger(exchange)
+
+    def held(self, exchange: str) -> dict[str, dict[str, Any]]:
+        """What the recipient of an exchange holds."""
+        return self.town.rows("tax")
 
     # --- what the hub's books say --------------------------------------------------------------
 

@@ -13,6 +13,8 @@ that a death costs no start of Python. Points are the steps the engine tells its
     after the Nth statement of all, in the hub and outside,
 ``before:N``
     before it,
+``outside:N``
+    after the Nth time that a file of the hub's own appeared or went, or a service was called,
 ``meet``
     nowhere: all workers that were started together wait for each other when they have planned, and whoever gets the
     lease for all others to end,
@@ -20,6 +22,9 @@ that a death costs no start of Python. Points are the steps the engine tells its
     S seconds after its birth, by its parent's hand, wherever it is then.
 
 A worker ends with the exit status of its error, 0 if there was none, or by the signal it died of.
+
+What else is to die in its own way is a function of another module (``work``, as ``module:function``) which takes the
+order; what it returns is told. A service stays until it is ended.
 """
 
 from __future__ import annotations
@@ -30,6 +35,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -41,6 +47,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Self
 
+import requests
 import sqlalchemy as sa
 from sqlalchemy.orm import configure_mappers
 
@@ -48,9 +55,12 @@ import schemas
 from adapters.database.sink import DatabaseDelivery
 from exchange.audit.heads import Heads
 from exchange.db import HubDatabase
+from exchange.secrets import Vault, VaultWriter
 
 ROOT = Path(__file__).resolve().parents[3]
 CRASHED = 99
+ENDED = signal.SIGUSR1
+"""What ends a service that has not died by itself."""
 EVERYWHERE = ("any", "before")
 """Points that count every statement."""
 _LOOKS_UP = re.compile(r"^\s*(PRAGMA|SHOW|DESCRIBE)|pragma_|sqlite_master|pg_catalog|information_schema", re.IGNORECASE)
@@ -90,6 +100,56 @@ class Counter:
             self._left -= 1
             if self._left == 0:
                 self._strike()
+
+
+def _killed() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Passages:
+    """Counts what comes by a place, on any thread but those that watch over a hub, and kills at the nth.
+
+    Args:
+        point: Which time is the last, 0: there is none; or ``after:S``: S seconds after it begins, wherever it is then.
+        strike: What then happens.
+    """
+
+    def __init__(self, point: int | str, strike: Callable[[], object] = _killed) -> None:
+        self._left = point if isinstance(point, int) else 0
+        self._seconds = None if isinstance(point, int) else float(point.removeprefix("after:"))
+        self._strike = strike
+        self._lock = threading.Lock()
+
+    def begin(self) -> None:
+        """It begins, unless it has begun before."""
+        with self._lock:
+            seconds, self._seconds = self._seconds, None
+        if seconds is not None:
+            timer = threading.Timer(seconds, self._strike)
+            timer.daemon = True
+            timer.start()
+
+    def by(self) -> None:
+        """Something comes by."""
+        if threading.current_thread().name.partition(" ")[0] in ("heartbeat", "sealer"):
+            return
+        with self._lock:
+            self._left -= 1
+            if self._left == 0:
+                self._strike()
+
+    def around(self, owner: type, *names: str) -> None:
+        """From now on the end of a call of a method comes by: before it, all is as it was after the one before."""
+        for name in names:
+            setattr(owner, name, self._passing(getattr(owner, name)))
+
+    def _passing(self, method: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **named: Any) -> Any:
+            result = method(*arguments, **named)
+            self.by()
+            return result
+
+        return call
 
 
 def _quiet(strike: signal.Signals) -> Callable[[], None]:
@@ -139,7 +199,12 @@ def work(order: dict[str, Any]) -> int:
         if step == order["point"] and seen == order["occurrence"]:
             strike()
 
-    if number and kind != "after":
+    if kind == "outside":
+        passages = Passages(int(number), strike)
+        passages.around(VaultWriter, "__exit__")
+        passages.around(Vault, "remove")
+        passages.around(requests.Session, "request")
+    elif number and kind != "after":
         moment = "before_cursor_execute" if kind == "before" else "after_cursor_execute"
         sa.event.listen(sa.Engine, moment, counter.executed)
     by = current_actor(hub.settings, "integrator")
@@ -176,9 +241,9 @@ def _meet(meeting: Path, step: str, among: int) -> None:
         time.sleep(0.01)
 
 
-def _import_everything() -> None:
+def _import_everything(*modules: str) -> None:
     """Load what a run loads, so that no child has to."""
-    for module in ("adapters.database.endpoint", "exchange.hub", "numpy.ma"):
+    for module in ("adapters.database.endpoint", "adapters.webservice.endpoint", "exchange.hub", "numpy.ma", *modules):
         importlib.import_module(module)
     for url in ("sqlite://", "postgresql+psycopg://", "mariadb+pymysql://"):
         sa.create_engine(url)
@@ -188,17 +253,24 @@ def _import_everything() -> None:
         database.migrate()
 
 
-def serve() -> None:
+def serve(*modules: str) -> None:
     """Read orders, fork a child for each, answer how it ended or that it stopped."""
-    _import_everything()
+    _import_everything(*modules)
     # Children then share the memory of what is loaded, instead of copying it to count references.
     gc.collect()
     gc.disable()
     gc.freeze()
     for line in sys.stdin:
         asked = json.loads(line)
+        if asked["do"] == "stay":
+            print(json.dumps([{"pid": _born(asked["order"]), "status": 0}]), flush=True)
+            continue
         if asked["do"] == "start":
             children = {_born(order): _deadline(order) for order in asked["orders"]}
+        elif asked["do"] == "end":
+            children = {asked["pid"]: None}
+            if asked["pid"] not in _GONE:
+                os.kill(asked["pid"], ENDED)
         else:
             children = {asked["pid"]: None}
             os.kill(asked["pid"], signal.SIGCONT)
@@ -213,7 +285,7 @@ def _born(order: dict[str, Any]) -> int:
         return child
     status = CRASHED
     try:
-        status = work(order)
+        status = work(order) if "work" not in order else _told(order)
     except BaseException:
         traceback.print_exc()
     finally:
@@ -221,16 +293,28 @@ def _born(order: dict[str, Any]) -> int:
         os._exit(status)
 
 
+def _told(order: dict[str, Any]) -> int:
+    """Carry out an order of another module; what it has to say is in the file that the order names."""
+    module, _, name = order["work"].partition(":")
+    said = getattr(importlib.import_module(module), name)(order)
+    Path(order["told"]).write_text(json.dumps(said), encoding="utf-8")
+    return 0
+
+
+_GONE: dict[int, int] = {}
+"""How services ended that died while somebody else was waited for."""
+
+
 def _deadline(order: dict[str, Any]) -> float | None:
     """When a child is killed, whatever it is at."""
-    kind, _, seconds = order["point"].partition(":")
+    kind, _, seconds = order["point"].partition(":") if "work" not in order else ("", "", "")
     return time.monotonic() + float(seconds) if kind == "after" else None
 
 
 def _attended(children: dict[int, float | None]) -> dict[int, int | None]:
     """How children end, or that they stop themselves, each killed at its deadline."""
-    ended: dict[int, int | None] = {}
-    waiting = dict(children)
+    ended: dict[int, int | None] = {child: _GONE.pop(child) for child in children.keys() & _GONE.keys()}
+    waiting = {child: deadline for child, deadline in children.items() if child not in ended}
     while waiting:
         soon = any(deadline is not None for deadline in waiting.values())
         child, status = os.waitpid(-1, os.WUNTRACED | (os.WNOHANG if soon else 0))
@@ -239,6 +323,8 @@ def _attended(children: dict[int, float | None]) -> dict[int, int | None]:
         elif child in waiting:
             del waiting[child]
             ended[child] = None if os.WIFSTOPPED(status) else os.waitstatus_to_exitcode(status)
+        elif not os.WIFSTOPPED(status):
+            _GONE[child] = os.waitstatus_to_exitcode(status)
         for pid, deadline in list(waiting.items()):
             if deadline is not None and time.monotonic() >= deadline:
                 os.kill(pid, signal.SIGKILL)
@@ -247,15 +333,21 @@ def _attended(children: dict[int, float | None]) -> dict[int, int | None]:
 
 
 class Workers:
-    """The tests' hold on a serving process."""
+    """The tests' hold on a serving process.
 
-    def __init__(self, log: Path) -> None:
+    Args:
+        log: File for what the workers have to say of their errors.
+        modules: What is imported once besides, for work of theirs.
+    """
+
+    def __init__(self, log: Path, *modules: str) -> None:
         self.stopped = 0
         """The worker that stopped itself last and was not woken."""
+        self._staying: set[int] = set()
         self._log = log
         with log.open("wb") as errors:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "tests.exchange.engine.worker"],
+                [sys.executable, "-m", "tests.exchange.engine.worker", *modules],
                 cwd=ROOT,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -269,6 +361,8 @@ class Workers:
     def __exit__(self, *_: object) -> None:
         if self.stopped:
             os.kill(self.stopped, signal.SIGKILL)
+        for pid in list(self._staying):
+            self.end(pid)
         self._process.communicate(timeout=30)
 
     @property
@@ -302,6 +396,35 @@ class Workers:
         status: int = answer["status"]
         return status
 
+    def do(self, work: str, point: int | str = 0, **about: Any) -> tuple[int, Any]:
+        """Let somebody carry out a function; how it ended, and what it told if it came to that."""
+        told = self._log.with_suffix(".told")
+        told.unlink(missing_ok=True)
+        [answer] = self._ask(do="start", orders=[{"work": work, "point": point, "told": str(told), **about}])
+        return answer["status"], json.loads(told.read_text(encoding="utf-8")) if told.exists() else None
+
+    def stay(self, work: str, port: int, point: int | str = 0, **about: Any) -> int:
+        """Let a service run that is a function; its process, once it can be connected to."""
+        order = {"work": work, "port": port, "point": point, "told": os.devnull, **about}
+        [answer] = self._ask(do="stay", order=order)
+        self._staying.add(answer["pid"])
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", port), timeout=5).close()
+            except OSError:
+                assert time.monotonic() < deadline, self.said
+                time.sleep(0.005)
+            else:
+                return int(answer["pid"])
+
+    def end(self, pid: int) -> bool:
+        """End a service; whether it had been killed before."""
+        self._staying.discard(pid)
+        [answer] = self._ask(do="end", pid=pid)
+        assert answer["status"] in (-signal.SIGKILL, -ENDED), self.said
+        return bool(answer["status"] == -signal.SIGKILL)
+
     def _ask(self, **order: Any) -> list[dict[str, Any]]:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
@@ -322,4 +445,4 @@ def _order(
 
 
 if __name__ == "__main__":
-    serve()
+    serve(*sys.argv[1:])

@@ -151,10 +151,13 @@ class DirectDelivery(Delivery):
 
         Others may be there all the same: then the table's unique index says so.
         """
-        many = batch.num_rows
-        if self._empty and not self._order.deleting:
+        many, rising = batch.num_rows, self._order.ascending
+        if self._order.deleting or not (rising or (self._empty and self._stage is None)):
+            # Where keys do not rise, an earlier row of the same key may wait in the stage: it must not come later.
+            return _all(many, so=False)
+        if self._empty:
             return _all(many, so=True)
-        if not self._order.ascending or self._order.deleting or self._unasked:
+        if self._unasked:
             self._unasked = max(0, self._unasked - 1)
             return _all(many, so=False)
         dialect, target = self._place.dialect, layout.shape.clause

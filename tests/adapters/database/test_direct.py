@@ -17,7 +17,17 @@ from adapters.base import DELETE, Claim, Delivery, Refresh
 from adapters.database import DatabaseEndpoint
 from adapters.database.direct import DirectDelivery
 from adapters.errors import StageLost
-from tests.adapters.database.conftest import PERSON, SCHEMA, Deliverer, Hands, batch, counts, options_of, person
+from tests.adapters.database.conftest import (
+    PERSON,
+    SCHEMA,
+    WITHOUT_VERSION,
+    Deliverer,
+    Hands,
+    batch,
+    counts,
+    options_of,
+    person,
+)
 from tests.support.servers import Server
 
 CLAIM = Claim(key="key", exchange="exchange", epoch=1)
@@ -216,6 +226,20 @@ def test_a_key_that_comes_again_in_a_later_batch_is_merged_into_the_first(
     delivery.stage(batch([person("3")]))
     assert counts(delivery.commit(Deliverer.manifest(CLAIM, 4))) == (4, 0, 0, 0, 0)
     assert hands.persons("id", "name")[0] == ("1", "b")
+
+
+def test_a_key_that_waits_in_the_stage_is_not_overtaken_by_a_later_row_of_it(
+    endpoint: DatabaseEndpoint, hands: Hands
+) -> None:
+    """Without a version the last row stands, whichever way the rows before it went."""
+    with endpoint.sink(WITHOUT_VERSION) as sink:
+        delivery = sink.direct(CLAIM, SCHEMA)
+        assert delivery is not None
+        delivery.stage(batch([person("2", name="first"), person("2", name="second")]))
+        delivery.stage(batch([person("2", name="last")]))
+        delivery.stage(batch([person("1")]))
+        assert counts(delivery.commit(Deliverer.manifest(CLAIM, 4))) == (2, 0, 0, 2, 0)
+    assert hands.persons("id", "name")[1] == ("2", "last")
 
 
 def test_a_table_with_tombstones_wants_a_stage(endpoint: DatabaseEndpoint) -> None:

@@ -90,7 +90,9 @@ class Merge:
         try:
             self._dialect.demand_constraints(connection)
             together.commit()
-        except sa.exc.IntegrityError:
+        except sa.exc.DBAPIError as error:
+            if not self._of_rows(error):
+                raise
             # A constraint that waited for all rows does not say which one it will not have: it may wait no more.
             together.rollback()
             self._dialect.demand_constraints(connection)
@@ -329,8 +331,7 @@ class Merge:
             except sa.exc.DBAPIError as error:
                 tries += 1
                 # A deadlock or a cut has taken the whole transaction: there is nothing to go back to.
-                of_rows = isinstance(error, sa.exc.IntegrityError) or diagnosed(error, self._dialect).of_value
-                if not of_rows or tries > _TRIES:
+                if not self._of_rows(error) or tries > _TRIES:
                     raise
                 attempt.rollback()
                 if high - low == 1:
@@ -339,6 +340,10 @@ class Merge:
                     middle = (low + high) // 2
                     spans += [(middle, high), (low, middle)]
         return done
+
+    def _of_rows(self, error: sa.exc.DBAPIError) -> bool:
+        """Whether single rows are to blame: a constraint or a trigger will not have them."""
+        return isinstance(error, sa.exc.IntegrityError) or diagnosed(error, self._dialect).of_value
 
     def _break(self, connection: sa.Connection, number: int, error: sa.exc.DBAPIError) -> None:
         """Refuse a row that the target will not have.

@@ -237,6 +237,18 @@ def test_a_constraint_that_waits_for_the_commit_refuses_the_row_too(deliver: Del
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_a_trigger_that_waits_for_the_commit_refuses_the_row_too(deliver: Deliverer, hands: Hands) -> None:
+    hands.run(
+        "CREATE FUNCTION object() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no'; END $$",
+        "CREATE CONSTRAINT TRIGGER late AFTER INSERT OR UPDATE ON person DEFERRABLE INITIALLY DEFERRED"
+        " FOR EACH ROW WHEN (NEW.name = 'x') EXECUTE FUNCTION object()",
+    )
+    answer = deliver(person("1"), person("2", name="x"), person("3"))
+    assert [(row.row, row.rule) for row in answer.refused] == [(1, "constraint")]
+    assert hands.persons("id") == [("1",), ("3",)]
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 def test_a_first_delivery_asks_waiting_constraints_before_it_commits(deliver: Deliverer, hands: Hands) -> None:
     hands.run("ALTER TABLE person ADD CONSTRAINT one_name UNIQUE (name) DEFERRABLE INITIALLY DEFERRED")
     claim = Claim(key="first", exchange="exchange", epoch=1)

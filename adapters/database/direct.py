@@ -76,6 +76,8 @@ class DirectDelivery(Delivery):
                 shape = place.shape(connection, binding.object)
                 if SERIAL in shape.columns or sink_misfits(binding, self._schema, shape, place.dialect):
                     return False
+                if not place.dialect.loads_as_inserted(connection, shape.clause):
+                    return False
                 if not self._ledger.claim(connection, Manifest(claim=self._claim, digest="", rows=0)):
                     return False
                 any_row = sa.select(sa.literal(1)).select_from(shape.clause).limit(1)

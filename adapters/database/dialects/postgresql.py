@@ -348,6 +348,15 @@ class PostgreSQL(Dialect):
                     copy.write(lines.written(texts))
             return cursor.rowcount
 
+    def loads_as_inserted(self, connection: sa.Connection, table: sa.TableClause) -> bool:
+        """COPY knows no rules, and no policies of row security."""
+        name = connection.dialect.identifier_preparer.format_table(table).replace("%%", "%")
+        query = sa.text(
+            "SELECT NOT row_security_active(CAST(:name AS regclass)) AND NOT EXISTS"
+            " (SELECT FROM pg_rewrite WHERE ev_class = CAST(:name AS regclass) AND ev_type = '3')"
+        )
+        return bool(connection.execute(query, {"name": name}).scalar_one())
+
     def place(self, target: sa.TableClause) -> tuple[sa.ColumnElement[Any], ...]:
         """The page and the place on it, and whose page: each part of a table has pages of its own."""
         places = sa.column("ctid", _Place()), sa.column("tableoid", postgresql.OID())

@@ -265,6 +265,38 @@ def test_a_table_with_columns_of_others_wants_a_stage(endpoint: DatabaseEndpoint
         assert sink.direct(CLAIM, SCHEMA) is None
 
 
+def test_a_table_with_a_rule_wants_a_stage(endpoint: DatabaseEndpoint, hands: Hands) -> None:
+    """Rows that are copied pass rules by."""
+    hands.run(
+        "CREATE TABLE seen (id text)",
+        "CREATE RULE note AS ON INSERT TO person DO ALSO INSERT INTO seen VALUES (NEW.id)",
+    )
+    assert direct(endpoint) is None
+    Deliverer(endpoint)(person("1"), person("2"))
+    assert hands.rows("SELECT id FROM seen ORDER BY id") == [("1",), ("2",)]
+
+
+def test_a_table_with_row_security_wants_a_stage(endpoint: DatabaseEndpoint, hands: Hands, database_url: str) -> None:
+    """Rows cannot be copied into it by whoever is not its owner."""
+    whose, url = f"whose_{secrets.token_hex(4)}", sa.make_url(database_url)
+    hands.run(
+        "ALTER TABLE person ENABLE ROW LEVEL SECURITY",
+        "CREATE POLICY everything ON person USING (true)",
+        f"CREATE ROLE {whose} LOGIN PASSWORD 'secret'",
+        f"GRANT ALL ON SCHEMA public TO {whose}",
+        f"GRANT ALL ON ALL TABLES IN SCHEMA public TO {whose}",
+    )
+    try:
+        theirs = url.set(username=whose, password="secret").render_as_string(hide_password=False)
+        other = DatabaseEndpoint(options_of(theirs))
+        assert direct(endpoint) is not None
+        assert direct(other) is None
+        assert counts(Deliverer(other)(person("1"))) == (1, 0, 0, 0, 0)
+    finally:
+        hands.run(f"DROP OWNED BY {whose}", f"DROP ROLE {whose}")
+    assert hands.persons("id") == [("1",)]
+
+
 def test_a_row_that_somebody_else_brings_meanwhile_is_compared_with(endpoint: DatabaseEndpoint, hands: Hands) -> None:
     delivery = opened(endpoint)
     delivery.stage(batch([person("1")]))

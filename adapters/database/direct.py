@@ -7,7 +7,8 @@ owner dies the server takes it back.
 
 from __future__ import annotations
 
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 
 import numpy as np
@@ -26,7 +27,7 @@ from adapters.database.ledger import SERIAL, Counts, Ledger
 from adapters.database.merge import Merge
 from adapters.database.order import Order
 from adapters.database.place import Place
-from adapters.errors import Refused, StageLost, Unbalanced
+from adapters.errors import Refused, StageLost, Unavailable, Unbalanced
 
 _AGAIN = "将自动改为先暂存、再合并"
 _REFRESHED = Refreshing("reload", ("表是空的",))
@@ -95,14 +96,14 @@ class DirectDelivery(Delivery):
         """Put rows into the table, or beside it.
 
         Raises:
-            StageLost: The connection is gone: all is to be read again.
+            StageLost: The transaction is gone: all is to be read again.
         """
         connection, layout = self._lasting()
         rows = self._rows + batch.num_rows
         numbers = pa.array(np.arange(self._rows, rows))
         self._order.add(batch)
         try:
-            with translating(self._place.dialect, self._place.name):
+            with _undone(), translating(self._place.dialect, self._place.name):
                 new = self._new(connection, layout, batch)
                 if pc.any(new).as_py() and self._copied(connection, layout, batch.filter(new)):
                     old = pc.invert(new)
@@ -110,7 +111,7 @@ class DirectDelivery(Delivery):
             if batch.num_rows:
                 if self._stage is None:
                     self._stage = self._made(connection, layout)
-                with translating(self._place.dialect, self._place.name, self._stage.known_as):
+                with _undone(), translating(self._place.dialect, self._place.name, self._stage.known_as):
                     self._stage.load(connection, batch, numbers, self._place.zone)
         except BaseException:
             self.close()
@@ -126,7 +127,7 @@ class DirectDelivery(Delivery):
                     return ledger.answered(connection, manifest)
         connection, layout = self._lasting()
         try:
-            with place.translating():
+            with _undone(), place.translating():
                 ledger.raise_epoch(connection, manifest)
                 ledger.demand_previous(connection, manifest)
                 serial = ledger.next_serial(connection, table)
@@ -143,6 +144,7 @@ class DirectDelivery(Delivery):
                 ledger.tolerate(connection, manifest, counts, place.name)
                 ledger.settle(connection, manifest, counts, table, refreshing=refreshing)
                 answer = ledger.answered(connection, manifest)
+            with place.translating():
                 connection.commit()
         finally:
             self.close()
@@ -271,6 +273,18 @@ class DirectDelivery(Delivery):
         if self._connection is None or self._layout is None:
             raise StageLost(f"{self._place.name}：直接写入的事务已结束", remedy=_AGAIN)
         return self._connection, self._layout
+
+
+@contextmanager
+def _undone() -> Iterator[None]:
+    """What would be tried again is read again: the transaction is gone, and nobody was asked to commit it yet.
+
+    Rows lie in the table while others are read, so that who waits for one of them may hold what we want next.
+    """
+    try:
+        yield
+    except Unavailable as error:
+        raise StageLost(error.message, remedy=_AGAIN) from error
 
 
 def _all(many: int, *, so: bool) -> pa.BooleanArray:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +18,7 @@ from hypothesis import strategies as st
 from adapters.base import DELETE, Claim, Delivery, Refresh
 from adapters.database import DatabaseEndpoint
 from adapters.database.direct import DirectDelivery
-from adapters.errors import StageLost
+from adapters.errors import StageLost, Unavailable
 from tests.adapters.database.conftest import (
     PERSON,
     SCHEMA,
@@ -289,7 +291,7 @@ def test_a_table_with_row_security_wants_a_stage(endpoint: DatabaseEndpoint, han
     try:
         theirs = url.set(username=whose, password="secret").render_as_string(hide_password=False)
         other = DatabaseEndpoint(options_of(theirs))
-        assert direct(endpoint) is not None
+        opened(endpoint).close()
         assert direct(other) is None
         assert counts(Deliverer(other)(person("1"))) == (1, 0, 0, 0, 0)
     finally:
@@ -304,6 +306,42 @@ def test_a_row_that_somebody_else_brings_meanwhile_is_compared_with(endpoint: Da
     delivery.stage(batch([person("2"), person("3")]))
     assert counts(delivery.commit(Deliverer.manifest(CLAIM, 3))) == (2, 0, 0, 1, 0)
     assert hands.persons("id", "version") == [("1", 1), ("2", 9), ("3", 1)]
+
+
+def test_who_waits_for_a_row_of_ours_and_holds_what_we_want_is_let_go_first(
+    endpoint: DatabaseEndpoint, hands: Hands
+) -> None:
+    """One of the two is taken back by the server: if it is this one, all is read again, with a stage."""
+    delivery = opened(endpoint)
+    delivery.stage(batch([person("1", 5)]))
+    with ThreadPoolExecutor(1) as threads:
+        rival = threads.submit(Deliverer(endpoint, exchange="other"), person("1", 2), key="other")
+        waiting = "SELECT 1 FROM pg_locks WHERE NOT granted"
+        while not hands.rows(waiting):
+            assert not rival.done()
+            time.sleep(0.02)
+        try:
+            assert counts(delivery.commit(Deliverer.manifest(CLAIM, 1))) == (1, 0, 0, 0, 0)
+        except StageLost:
+            assert counts(rival.result()) == (1, 0, 0, 0, 0)
+            assert counts(Deliverer(endpoint)(person("1", 5))) == (1, 0, 0, 0, 0)
+        else:
+            with pytest.raises(Unavailable):
+                rival.result()
+    assert hands.persons("id", "version") == [("1", 5)]
+
+
+def test_who_keeps_a_row_locked_too_long_is_waited_for_at_the_commit_only(
+    endpoint: DatabaseEndpoint, hands: Hands
+) -> None:
+    delivery = opened(endpoint)
+    connection, _ = delivery._lasting()  # type: ignore[attr-defined]
+    connection.exec_driver_sql("SET LOCAL lock_timeout = '200ms'")
+    with hands.engine.begin() as theirs:
+        theirs.execute(sa.text("INSERT INTO person (id, version) VALUES ('2', 1)"))
+        with pytest.raises(StageLost):
+            delivery.stage(batch([person("1"), person("2")]))
+    assert hands.persons("id") == [("2",)]
 
 
 def test_a_refresh_wants_its_rows_only(endpoint: DatabaseEndpoint, hands: Hands) -> None:

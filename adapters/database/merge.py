@@ -298,10 +298,10 @@ class Merge:
             update, decided = sa.update(self._target).values(values), self._decided(REPLACE)
             if self._place:
                 # Nobody else moves a row that is locked, so it need not be looked up by its key once more.
-                here = (self._verdict.c[name] == place for name, place in zip(self._places, self._place, strict=True))
-                standing = update.where(decided, *here)
+                here = [self._verdict.c[name] == place for name, place in zip(self._places, self._place, strict=True)]
+                standing, before = update.where(decided, *here), len(self._broken)
                 done = self._apply(connection, lambda *span: standing.where(*span))
-                if done + len(self._broken) == self._many[REPLACE]:
+                if done + len(self._broken) - before == self._many[REPLACE]:
                     return
             # A trigger of the target may have moved others while one was written; what was written is not once more.
             again = sa.not_(
@@ -311,6 +311,10 @@ class Merge:
                 decided, self._joined(self._target, self._stage.table), *([again] if self._place else [])
             )
             self._apply(connection, lambda *span: named.where(*span))
+            if self._place:
+                # Who was written stands elsewhere since.
+                still = sa.select(self._verdict.c[ROW]).where(self._verdict.c.decision == REPLACE, *here)
+                self._mark_kept(connection, still.select_from(self._verdict, self._target))
 
     def _apply(self, connection: sa.Connection, statement: Callable[..., sa.Executable]) -> int:
         """Carry a statement out for all rows it concerns, except those that the target's constraints forbid.
@@ -353,7 +357,7 @@ class Merge:
         """
         stage = self._stage.table
         mine = sa.and_(stage.c[ROW] == number, self._joined(self._target, stage))
-        replaced = sa.and_(self._verdict.c[ROW] == number, self._verdict.c.decision == REPLACE)
+        replaced = sa.and_(self._verdict.c[ROW] == number, self._verdict.c.decision.in_((REPLACE, REMOVE)))
         if (
             connection.execute(sa.select(sa.func.count()).where(mine)).scalar_one()
             and not connection.execute(sa.select(sa.func.count()).where(replaced)).scalar_one()
@@ -375,7 +379,18 @@ class Merge:
         def condition(target: sa.FromClause) -> Expression:
             return sa.and_(self._decided(REMOVE), self._joined(target, self._stage.table))
 
-        connection.execute(self._dialect.delete_matching(self._target, self._layout.key_columns, condition))
+        def delete(*span: Expression) -> sa.Delete:
+            key = self._layout.key_columns
+            return self._dialect.delete_matching(self._target, key, lambda table: sa.and_(condition(table), *span))
+
+        self._apply(connection, delete)
+        kept = sa.exists().where(self._joined(self._target, self._stage.table)).correlate(self._stage.table)
+        self._mark_kept(connection, sa.select(self._stage.table.c[ROW]).where(self._decided(REMOVE), kept))
+
+    def _mark_kept(self, connection: sa.Connection, kept: sa.Select[tuple[Any]]) -> None:
+        """Refuse rows whose counterpart a trigger or rule of the target has kept as it was."""
+        for number in connection.execute(kept).scalars().all():
+            self._mark_broken(connection, number, "目标表的触发器或规则没有改动这一行")
 
     def _bury(self, connection: sa.Connection, serial: int) -> None:
         """A row that was written has no tombstone; a deletion leaves one, never a lower one."""

@@ -7,6 +7,7 @@ owner dies the server takes it back.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
@@ -79,6 +80,8 @@ class DirectDelivery(Delivery):
                     return False
                 if not place.dialect.loads_as_inserted(connection, shape.clause):
                     return False
+                end_earlier(place, connection, self._claim)
+                place.dialect.sign(connection, f"{_signed(self._claim)}{self._claim.epoch}")
                 if not self._ledger.claim(connection, Manifest(claim=self._claim, digest="", rows=0)):
                     return False
                 any_row = sa.select(sa.literal(1)).select_from(shape.clause).limit(1)
@@ -285,6 +288,24 @@ def _undone() -> Iterator[None]:
         yield
     except Unavailable as error:
         raise StageLost(error.message, remedy=_AGAIN) from error
+
+
+def end_earlier(place: Place, connection: sa.Connection, claim: Claim) -> None:
+    """End the transactions that earlier owners of an exchange have left open: they lie stopped, or are gone.
+
+    They hold the ledger row of their key, and the rows that they have written.
+    """
+    prefix = _signed(claim)
+
+    def earlier(name: str) -> bool:
+        epoch = name.removeprefix(prefix)
+        return name.startswith(prefix) and epoch.isdigit() and int(epoch) < claim.epoch
+
+    place.dialect.end(connection, earlier)
+
+
+def _signed(claim: Claim) -> str:
+    return f"shutong {hashlib.sha256(claim.exchange.encode()).hexdigest()[:16]} "
 
 
 def _all(many: int, *, so: bool) -> pa.BooleanArray:

@@ -15,7 +15,7 @@ from adapters.base import Acknowledgement, Answers, Binding, Claim, Delivery, Ma
 from adapters.database.answers import StateReader
 from adapters.database.binding import answerable
 from adapters.database.check import sink_misfits
-from adapters.database.direct import DirectDelivery
+from adapters.database.direct import DirectDelivery, end_earlier
 from adapters.database.errors import translating
 from adapters.database.fit import faults, fields_of, written
 from adapters.database.keys import scope_text
@@ -169,6 +169,7 @@ class DatabaseDelivery(Delivery):
         """Start from nothing."""
         with self._place.transaction() as connection:
             self._ledger.demand(connection, self._place.name)
+            end_earlier(self._place, connection, self._claim)
             stage = self._stage(connection)
             drop_stages(connection, self._place.namespace, self._claim)
             stage.create(connection)
@@ -201,6 +202,7 @@ class DatabaseDelivery(Delivery):
         """Claim, epoch, previous delivery, count, merge, answer: one transaction."""
         place, ledger, table = self._place, self._ledger, self._binding.object
         with place.transaction() as connection:
+            end_earlier(place, connection, manifest.claim)
             if not ledger.claim(connection, manifest):
                 return ledger.answered(connection, manifest)
             ledger.raise_epoch(connection, manifest)

@@ -344,6 +344,39 @@ def test_who_keeps_a_row_locked_too_long_is_waited_for_at_the_commit_only(
     assert hands.persons("id") == [("2",)]
 
 
+@pytest.mark.parametrize("way", ["direct", "begin", "resume"])
+def test_a_later_owner_does_not_wait_for_one_that_lies_stopped(
+    endpoint: DatabaseEndpoint, hands: Hands, way: str
+) -> None:
+    first = opened(endpoint)
+    first.stage(batch([person("1")]))
+    later = replace(CLAIM, epoch=2, key="key" if way != "begin" else "another")
+    with endpoint.sink(PERSON) as sink:
+        if way == "resume":
+            with pytest.raises(StageLost):
+                sink.resume(CLAIM, SCHEMA).commit(Deliverer.manifest(later, 1))
+        second = sink.direct(later, SCHEMA) if way == "direct" else sink.begin(later, SCHEMA)
+        assert second is not None
+        second.stage(batch([person("1", 2)]))
+        assert counts(second.commit(Deliverer.manifest(later, 1))) == (1, 0, 0, 0, 0)
+    with pytest.raises((StageLost, Unavailable)):
+        first.commit(Deliverer.manifest(CLAIM, 1))
+    assert hands.persons("id", "version") == [("1", 2)]
+
+
+def test_an_earlier_owner_ends_nobody(endpoint: DatabaseEndpoint, hands: Hands) -> None:
+    later = direct(endpoint, replace(CLAIM, epoch=2, key="later"))
+    assert later is not None
+    theirs = Claim(key="theirs", exchange="theirs", epoch=1)
+    other = direct(endpoint, theirs)
+    assert other is not None
+    with endpoint.sink(PERSON) as sink:
+        sink.begin(CLAIM, SCHEMA).abort()
+    for delivery, claim in ((later, replace(CLAIM, epoch=2, key="later")), (other, theirs)):
+        delivery.stage(batch([person(claim.key)]))
+        assert counts(delivery.commit(Deliverer.manifest(claim, 1))) == (1, 0, 0, 0, 0)
+
+
 def test_a_refresh_wants_its_rows_only(endpoint: DatabaseEndpoint, hands: Hands) -> None:
     delivery = opened(endpoint)
     delivery.stage(batch([person("1")]))

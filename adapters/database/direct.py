@@ -7,7 +7,9 @@ owner dies the server takes it back.
 
 from __future__ import annotations
 
-from contextlib import ExitStack, suppress
+import hashlib
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 
 import numpy as np
@@ -26,7 +28,7 @@ from adapters.database.ledger import SERIAL, Counts, Ledger
 from adapters.database.merge import Merge
 from adapters.database.order import Order
 from adapters.database.place import Place
-from adapters.errors import Refused, StageLost, Unbalanced
+from adapters.errors import Refused, StageLost, Unavailable, Unbalanced
 
 _AGAIN = "将自动改为先暂存、再合并"
 _REFRESHED = Refreshing("reload", ("表是空的",))
@@ -76,6 +78,10 @@ class DirectDelivery(Delivery):
                 shape = place.shape(connection, binding.object)
                 if SERIAL in shape.columns or sink_misfits(binding, self._schema, shape, place.dialect):
                     return False
+                if not place.dialect.loads_as_inserted(connection, shape.clause):
+                    return False
+                end_earlier(place, connection, self._claim)
+                place.dialect.sign(connection, f"{_signed(self._claim)}{self._claim.epoch}")
                 if not self._ledger.claim(connection, Manifest(claim=self._claim, digest="", rows=0)):
                     return False
                 any_row = sa.select(sa.literal(1)).select_from(shape.clause).limit(1)
@@ -93,14 +99,14 @@ class DirectDelivery(Delivery):
         """Put rows into the table, or beside it.
 
         Raises:
-            StageLost: The connection is gone: all is to be read again.
+            StageLost: The transaction is gone: all is to be read again.
         """
         connection, layout = self._lasting()
         rows = self._rows + batch.num_rows
         numbers = pa.array(np.arange(self._rows, rows))
         self._order.add(batch)
         try:
-            with translating(self._place.dialect, self._place.name):
+            with _undone(), translating(self._place.dialect, self._place.name):
                 new = self._new(connection, layout, batch)
                 if pc.any(new).as_py() and self._copied(connection, layout, batch.filter(new)):
                     old = pc.invert(new)
@@ -108,7 +114,7 @@ class DirectDelivery(Delivery):
             if batch.num_rows:
                 if self._stage is None:
                     self._stage = self._made(connection, layout)
-                with translating(self._place.dialect, self._place.name, self._stage.known_as):
+                with _undone(), translating(self._place.dialect, self._place.name, self._stage.known_as):
                     self._stage.load(connection, batch, numbers, self._place.zone)
         except BaseException:
             self.close()
@@ -124,7 +130,7 @@ class DirectDelivery(Delivery):
                     return ledger.answered(connection, manifest)
         connection, layout = self._lasting()
         try:
-            with place.translating():
+            with _undone(), place.translating():
                 ledger.raise_epoch(connection, manifest)
                 ledger.demand_previous(connection, manifest)
                 serial = ledger.next_serial(connection, table)
@@ -141,6 +147,7 @@ class DirectDelivery(Delivery):
                 ledger.tolerate(connection, manifest, counts, place.name)
                 ledger.settle(connection, manifest, counts, table, refreshing=refreshing)
                 answer = ledger.answered(connection, manifest)
+            with place.translating():
                 connection.commit()
         finally:
             self.close()
@@ -151,10 +158,13 @@ class DirectDelivery(Delivery):
 
         Others may be there all the same: then the table's unique index says so.
         """
-        many = batch.num_rows
-        if self._empty and not self._order.deleting:
+        many, rising = batch.num_rows, self._order.ascending
+        if self._order.deleting or not (rising or (self._empty and self._stage is None)):
+            # Where keys do not rise, an earlier row of the same key may wait in the stage: it must not come later.
+            return _all(many, so=False)
+        if self._empty:
             return _all(many, so=True)
-        if not self._order.ascending or self._order.deleting or self._unasked:
+        if self._unasked:
             self._unasked = max(0, self._unasked - 1)
             return _all(many, so=False)
         dialect, target = self._place.dialect, layout.shape.clause
@@ -266,6 +276,36 @@ class DirectDelivery(Delivery):
         if self._connection is None or self._layout is None:
             raise StageLost(f"{self._place.name}：直接写入的事务已结束", remedy=_AGAIN)
         return self._connection, self._layout
+
+
+@contextmanager
+def _undone() -> Iterator[None]:
+    """What would be tried again is read again: the transaction is gone, and nobody was asked to commit it yet.
+
+    Rows lie in the table while others are read, so that who waits for one of them may hold what we want next.
+    """
+    try:
+        yield
+    except Unavailable as error:
+        raise StageLost(error.message, remedy=_AGAIN) from error
+
+
+def end_earlier(place: Place, connection: sa.Connection, claim: Claim) -> None:
+    """End the transactions that earlier owners of an exchange have left open: they lie stopped, or are gone.
+
+    They hold the ledger row of their key, and the rows that they have written.
+    """
+    prefix = _signed(claim)
+
+    def earlier(name: str) -> bool:
+        epoch = name.removeprefix(prefix)
+        return name.startswith(prefix) and epoch.isdigit() and int(epoch) < claim.epoch
+
+    place.dialect.end(connection, earlier)
+
+
+def _signed(claim: Claim) -> str:
+    return f"shutong {hashlib.sha256(claim.exchange.encode()).hexdigest()[:16]} "
 
 
 def _all(many: int, *, so: bool) -> pa.BooleanArray:

@@ -27,6 +27,7 @@ is noted is inserted."""
 _TRIES = 2000
 """Statements that are spent on finding rows which break a constraint, before the delivery as a whole is refused."""
 
+_KEPT = "目标表的触发器或规则没有改动这一行"
 _RULE, _REASON = "conflict", "与目标端同一版本的内容不同"
 
 
@@ -90,7 +91,9 @@ class Merge:
         try:
             self._dialect.demand_constraints(connection)
             together.commit()
-        except sa.exc.IntegrityError:
+        except sa.exc.DBAPIError as error:
+            if not self._of_rows(error):
+                raise
             # A constraint that waited for all rows does not say which one it will not have: it may wait no more.
             together.rollback()
             self._dialect.demand_constraints(connection)
@@ -309,10 +312,10 @@ class Merge:
             update = sa.update(self._target).values(values)
             if self._place:
                 # Nobody else moves a row that is locked, so it need not be looked up by its key once more.
-                here = (self._verdict.c[name] == place for name, place in zip(self._places, self._place, strict=True))
-                standing = update.where(decided, *here)
+                here = [self._verdict.c[name] == place for name, place in zip(self._places, self._place, strict=True)]
+                standing, before = update.where(decided, *here), len(self._broken)
                 done = self._apply(connection, lambda *span: standing.where(*span), follow)
-                if done + len(self._broken) == self._many[REPLACE]:
+                if done + len(self._broken) - before == self._many[REPLACE]:
                     return
             # A trigger of the target may have moved others while one was written; what was written is not once more.
             again = sa.not_(
@@ -322,6 +325,11 @@ class Merge:
                 decided, self._joined(self._target, self._stage.table), *([again] if self._place else [])
             )
             self._apply(connection, lambda *span: named.where(*span), follow)
+            if self._place:
+                # Who was written stands elsewhere since.
+                still = sa.select(self._verdict.c[ROW]).where(self._verdict.c.decision == REPLACE, *here)
+                for number in connection.execute(still.select_from(self._verdict, self._target)).scalars().all():
+                    self._mark_broken(connection, number, _KEPT)
 
     def _put_children(self, connection: sa.Connection, *conditions: Expression) -> None:
         """Put the child rows of written parents in place; one that is not let in takes its parent's change back."""
@@ -356,8 +364,7 @@ class Merge:
             except sa.exc.DBAPIError as error:
                 tries += 1
                 # A deadlock or a cut has taken the whole transaction: there is nothing to go back to.
-                of_rows = isinstance(error, sa.exc.IntegrityError) or diagnosed(error, self._dialect).of_value
-                if not of_rows or tries > _TRIES:
+                if not self._of_rows(error) or tries > _TRIES:
                     raise
                 attempt.rollback()
                 if high - low == 1:
@@ -367,6 +374,10 @@ class Merge:
                     spans += [(middle, high), (low, middle)]
         return done
 
+    def _of_rows(self, error: sa.exc.DBAPIError) -> bool:
+        """Whether single rows are to blame: a constraint or a trigger will not have them."""
+        return isinstance(error, sa.exc.IntegrityError) or diagnosed(error, self._dialect).of_value
+
     def _break(self, connection: sa.Connection, number: int, error: sa.exc.DBAPIError) -> None:
         """Refuse a row that the target will not have.
 
@@ -375,7 +386,7 @@ class Merge:
         """
         stage = self._stage.table
         mine = sa.and_(stage.c[ROW] == number, self._joined(self._target, stage))
-        replaced = sa.and_(self._verdict.c[ROW] == number, self._verdict.c.decision == REPLACE)
+        replaced = sa.and_(self._verdict.c[ROW] == number, self._verdict.c.decision.in_((REPLACE, REMOVE)))
         if (
             connection.execute(sa.select(sa.func.count()).where(mine)).scalar_one()
             and not connection.execute(sa.select(sa.func.count()).where(replaced)).scalar_one()
@@ -397,9 +408,28 @@ class Merge:
         def condition(target: sa.FromClause) -> Expression:
             return sa.and_(self._decided(REMOVE), self._joined(target, self._stage.table))
 
-        for child in self._stage.children:
-            child.remove(connection, [self._decided(REMOVE)])
-        connection.execute(self._dialect.delete_matching(self._target, self._layout.key_columns, condition))
+        def delete(*span: Expression) -> sa.Delete:
+            for child in self._stage.children:
+                child.remove(connection, [self._decided(REMOVE), *span])
+            key = self._layout.key_columns
+            return self._dialect.delete_matching(self._target, key, lambda table: sa.and_(condition(table), *span))
+
+        there = sa.exists().where(self._joined(self._target, self._stage.table)).correlate(self._stage.table)
+        kept = sa.select(self._stage.table.c[ROW]).where(self._decided(REMOVE), there)
+        while True:
+            together, before = connection.begin_nested(), len(self._broken)
+            self._apply(connection, delete)
+            still = connection.execute(kept).scalars().all()
+            if still and self._stage.children:
+                # Who stays keeps his child rows.
+                together.rollback()
+                del self._broken[before:]
+            else:
+                together.commit()
+            for number in still:
+                self._mark_broken(connection, number, _KEPT)
+            if not (still and self._stage.children):
+                return
 
     def _bury(self, connection: sa.Connection, serial: int) -> None:
         """A row that was written has no tombstone; a deletion leaves one, never a lower one."""

@@ -17,7 +17,7 @@ from adapters.database.binding import answerable, children_of, without_children
 from adapters.database.check import sink_misfits
 from adapters.database.child_stage import ChildStage
 from adapters.database.children import Child, child_shapes, sink_children_misfits
-from adapters.database.direct import DirectDelivery
+from adapters.database.direct import DirectDelivery, end_earlier
 from adapters.database.errors import translating
 from adapters.database.fit import faults, fields_of, written
 from adapters.database.keys import scope_text
@@ -174,6 +174,7 @@ class DatabaseDelivery(Delivery):
         """Start from nothing."""
         with self._place.transaction() as connection:
             self._ledger.demand(connection, self._place.name)
+            end_earlier(self._place, connection, self._claim)
             stage = self._stage(connection)
             drop_stages(connection, self._place.namespace, self._claim)
             stage.create(connection)
@@ -206,6 +207,7 @@ class DatabaseDelivery(Delivery):
         """Claim, epoch, previous delivery, count, merge, answer: one transaction."""
         place, ledger, table = self._place, self._ledger, self._binding.object
         with place.transaction() as connection:
+            end_earlier(place, connection, manifest.claim)
             if not ledger.claim(connection, manifest):
                 return ledger.answered(connection, manifest)
             ledger.raise_epoch(connection, manifest)

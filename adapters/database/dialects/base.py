@@ -284,6 +284,16 @@ class Dialect(ABC):
     streams: ClassVar[bool] = False
     """A transaction may be kept open while rows come in, and hinders nobody."""
 
+    def sign(self, connection: sa.Connection, name: str) -> None:
+        """Have a transaction that is kept open found by a name: see :meth:`end`."""
+
+    def end(self, connection: sa.Connection, signed: Callable[[str], bool]) -> None:
+        """End other sessions of ours whose transaction is kept open under such a name, by whom they ever were begun."""
+
+    def loads_as_inserted(self, connection: sa.Connection, table: sa.TableClause) -> bool:
+        """Whether rows that are loaded into a table meet everything there that rows which are inserted meet."""
+        return True
+
     def delete_matching(self, target: sa.TableClause, key: Sequence[str], condition: Condition) -> sa.Delete:
         """Delete the rows of the target that meet a condition over several tables."""
         return sa.delete(target).where(condition(target))

@@ -40,6 +40,10 @@ _SESSION = (
     f"SET lock_timeout = '{LOCK_SECONDS}s'",
     "SET statement_timeout = 0",
     "SET idle_in_transaction_session_timeout = 0",
+    # Whoever has lost his network or his power keeps no lock for hours.
+    "SET tcp_keepalives_idle = 60",
+    "SET tcp_keepalives_interval = 10",
+    "SET tcp_keepalives_count = 6",
 )
 
 _SECOND = "SET lock_timeout = '10s'"
@@ -347,6 +351,29 @@ class PostgreSQL(Dialect):
                 with cursor.copy(f"COPY {target} ({names}) FROM STDIN (FORMAT csv)".encode()) as copy:
                     copy.write(lines.written(texts))
             return cursor.rowcount
+
+    def sign(self, connection: sa.Connection, name: str) -> None:
+        """As the name of the application, until the transaction ends."""
+        connection.execute(sa.select(sa.func.set_config("application_name", name, sa.true())))
+
+    def end(self, connection: sa.Connection, signed: Callable[[str], bool]) -> None:
+        """By the server: whoever lies stopped, or has lost his network, does not hear us."""
+        others = sa.text(
+            "SELECT pid, application_name AS name FROM pg_stat_activity WHERE datname = current_database()"
+            " AND usename = current_user AND pid <> pg_backend_pid()"
+        )
+        for other in connection.execute(others).all():
+            if signed(other.name or ""):
+                connection.execute(sa.select(sa.func.pg_terminate_backend(other.pid)))
+
+    def loads_as_inserted(self, connection: sa.Connection, table: sa.TableClause) -> bool:
+        """COPY knows no rules, and no policies of row security."""
+        name = connection.dialect.identifier_preparer.format_table(table).replace("%%", "%")
+        query = sa.text(
+            "SELECT NOT row_security_active(CAST(:name AS regclass)) AND NOT EXISTS"
+            " (SELECT FROM pg_rewrite WHERE ev_class = CAST(:name AS regclass) AND ev_type = '3')"
+        )
+        return bool(connection.execute(query, {"name": name}).scalar_one())
 
     def place(self, target: sa.TableClause) -> tuple[sa.ColumnElement[Any], ...]:
         """The page and the place on it, and whose page: each part of a table has pages of its own."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -16,8 +18,18 @@ from hypothesis import strategies as st
 from adapters.base import DELETE, Claim, Delivery, Refresh
 from adapters.database import DatabaseEndpoint
 from adapters.database.direct import DirectDelivery
-from adapters.errors import StageLost
-from tests.adapters.database.conftest import PERSON, SCHEMA, Deliverer, Hands, batch, counts, options_of, person
+from adapters.errors import StageLost, Unavailable
+from tests.adapters.database.conftest import (
+    PERSON,
+    SCHEMA,
+    WITHOUT_VERSION,
+    Deliverer,
+    Hands,
+    batch,
+    counts,
+    options_of,
+    person,
+)
 from tests.support.servers import Server
 
 CLAIM = Claim(key="key", exchange="exchange", epoch=1)
@@ -218,6 +230,20 @@ def test_a_key_that_comes_again_in_a_later_batch_is_merged_into_the_first(
     assert hands.persons("id", "name")[0] == ("1", "b")
 
 
+def test_a_key_that_waits_in_the_stage_is_not_overtaken_by_a_later_row_of_it(
+    endpoint: DatabaseEndpoint, hands: Hands
+) -> None:
+    """Without a version the last row stands, whichever way the rows before it went."""
+    with endpoint.sink(WITHOUT_VERSION) as sink:
+        delivery = sink.direct(CLAIM, SCHEMA)
+        assert delivery is not None
+        delivery.stage(batch([person("2", name="first"), person("2", name="second")]))
+        delivery.stage(batch([person("2", name="last")]))
+        delivery.stage(batch([person("1")]))
+        assert counts(delivery.commit(Deliverer.manifest(CLAIM, 4))) == (2, 0, 0, 2, 0)
+    assert hands.persons("id", "name")[1] == ("2", "last")
+
+
 def test_a_table_with_tombstones_wants_a_stage(endpoint: DatabaseEndpoint) -> None:
     deliver = Deliverer(endpoint)
     deliver(person("1"), key="a")
@@ -241,6 +267,38 @@ def test_a_table_with_columns_of_others_wants_a_stage(endpoint: DatabaseEndpoint
         assert sink.direct(CLAIM, SCHEMA) is None
 
 
+def test_a_table_with_a_rule_wants_a_stage(endpoint: DatabaseEndpoint, hands: Hands) -> None:
+    """Rows that are copied pass rules by."""
+    hands.run(
+        "CREATE TABLE seen (id text)",
+        "CREATE RULE note AS ON INSERT TO person DO ALSO INSERT INTO seen VALUES (NEW.id)",
+    )
+    assert direct(endpoint) is None
+    Deliverer(endpoint)(person("1"), person("2"))
+    assert hands.rows("SELECT id FROM seen ORDER BY id") == [("1",), ("2",)]
+
+
+def test_a_table_with_row_security_wants_a_stage(endpoint: DatabaseEndpoint, hands: Hands, database_url: str) -> None:
+    """Rows cannot be copied into it by whoever is not its owner."""
+    whose, url = f"whose_{secrets.token_hex(4)}", sa.make_url(database_url)
+    hands.run(
+        "ALTER TABLE person ENABLE ROW LEVEL SECURITY",
+        "CREATE POLICY everything ON person USING (true)",
+        f"CREATE ROLE {whose} LOGIN PASSWORD 'secret'",
+        f"GRANT ALL ON SCHEMA public TO {whose}",
+        f"GRANT ALL ON ALL TABLES IN SCHEMA public TO {whose}",
+    )
+    try:
+        theirs = url.set(username=whose, password="secret").render_as_string(hide_password=False)
+        other = DatabaseEndpoint(options_of(theirs))
+        opened(endpoint).close()
+        assert direct(other) is None
+        assert counts(Deliverer(other)(person("1"))) == (1, 0, 0, 0, 0)
+    finally:
+        hands.run(f"DROP OWNED BY {whose}", f"DROP ROLE {whose}")
+    assert hands.persons("id") == [("1",)]
+
+
 def test_a_row_that_somebody_else_brings_meanwhile_is_compared_with(endpoint: DatabaseEndpoint, hands: Hands) -> None:
     delivery = opened(endpoint)
     delivery.stage(batch([person("1")]))
@@ -248,6 +306,75 @@ def test_a_row_that_somebody_else_brings_meanwhile_is_compared_with(endpoint: Da
     delivery.stage(batch([person("2"), person("3")]))
     assert counts(delivery.commit(Deliverer.manifest(CLAIM, 3))) == (2, 0, 0, 1, 0)
     assert hands.persons("id", "version") == [("1", 1), ("2", 9), ("3", 1)]
+
+
+def test_who_waits_for_a_row_of_ours_and_holds_what_we_want_is_let_go_first(
+    endpoint: DatabaseEndpoint, hands: Hands
+) -> None:
+    """One of the two is taken back by the server: if it is this one, all is read again, with a stage."""
+    delivery = opened(endpoint)
+    delivery.stage(batch([person("1", 5)]))
+    with ThreadPoolExecutor(1) as threads:
+        rival = threads.submit(Deliverer(endpoint, exchange="other"), person("1", 2), key="other")
+        waiting = "SELECT 1 FROM pg_locks WHERE NOT granted"
+        while not hands.rows(waiting):
+            assert not rival.done()
+            time.sleep(0.02)
+        try:
+            assert counts(delivery.commit(Deliverer.manifest(CLAIM, 1))) == (1, 0, 0, 0, 0)
+        except StageLost:
+            assert counts(rival.result()) == (1, 0, 0, 0, 0)
+            assert counts(Deliverer(endpoint)(person("1", 5))) == (1, 0, 0, 0, 0)
+        else:
+            with pytest.raises(Unavailable):
+                rival.result()
+    assert hands.persons("id", "version") == [("1", 5)]
+
+
+def test_who_keeps_a_row_locked_too_long_is_waited_for_at_the_commit_only(
+    endpoint: DatabaseEndpoint, hands: Hands
+) -> None:
+    delivery = opened(endpoint)
+    connection, _ = delivery._lasting()  # type: ignore[attr-defined]
+    connection.exec_driver_sql("SET LOCAL lock_timeout = '200ms'")
+    with hands.engine.begin() as theirs:
+        theirs.execute(sa.text("INSERT INTO person (id, version) VALUES ('2', 1)"))
+        with pytest.raises(StageLost):
+            delivery.stage(batch([person("1"), person("2")]))
+    assert hands.persons("id") == [("2",)]
+
+
+@pytest.mark.parametrize("way", ["direct", "begin", "resume"])
+def test_a_later_owner_does_not_wait_for_one_that_lies_stopped(
+    endpoint: DatabaseEndpoint, hands: Hands, way: str
+) -> None:
+    first = opened(endpoint)
+    first.stage(batch([person("1")]))
+    later = replace(CLAIM, epoch=2, key="key" if way != "begin" else "another")
+    with endpoint.sink(PERSON) as sink:
+        if way == "resume":
+            with pytest.raises(StageLost):
+                sink.resume(CLAIM, SCHEMA).commit(Deliverer.manifest(later, 1))
+        second = sink.direct(later, SCHEMA) if way == "direct" else sink.begin(later, SCHEMA)
+        assert second is not None
+        second.stage(batch([person("1", 2)]))
+        assert counts(second.commit(Deliverer.manifest(later, 1))) == (1, 0, 0, 0, 0)
+    with pytest.raises((StageLost, Unavailable)):
+        first.commit(Deliverer.manifest(CLAIM, 1))
+    assert hands.persons("id", "version") == [("1", 2)]
+
+
+def test_an_earlier_owner_ends_nobody(endpoint: DatabaseEndpoint, hands: Hands) -> None:
+    later = direct(endpoint, replace(CLAIM, epoch=2, key="later"))
+    assert later is not None
+    theirs = Claim(key="theirs", exchange="theirs", epoch=1)
+    other = direct(endpoint, theirs)
+    assert other is not None
+    with endpoint.sink(PERSON) as sink:
+        sink.begin(CLAIM, SCHEMA).abort()
+    for delivery, claim in ((later, replace(CLAIM, epoch=2, key="later")), (other, theirs)):
+        delivery.stage(batch([person(claim.key)]))
+        assert counts(delivery.commit(Deliverer.manifest(claim, 1))) == (1, 0, 0, 0, 0)
 
 
 def test_a_refresh_wants_its_rows_only(endpoint: DatabaseEndpoint, hands: Hands) -> None:

@@ -237,6 +237,18 @@ def test_a_constraint_that_waits_for_the_commit_refuses_the_row_too(deliver: Del
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_a_trigger_that_waits_for_the_commit_refuses_the_row_too(deliver: Deliverer, hands: Hands) -> None:
+    hands.run(
+        "CREATE FUNCTION object() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no'; END $$",
+        "CREATE CONSTRAINT TRIGGER late AFTER INSERT OR UPDATE ON person DEFERRABLE INITIALLY DEFERRED"
+        " FOR EACH ROW WHEN (NEW.name = 'x') EXECUTE FUNCTION object()",
+    )
+    answer = deliver(person("1"), person("2", name="x"), person("3"))
+    assert [(row.row, row.rule) for row in answer.refused] == [(1, "constraint")]
+    assert hands.persons("id") == [("1",), ("3",)]
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 def test_a_first_delivery_asks_waiting_constraints_before_it_commits(deliver: Deliverer, hands: Hands) -> None:
     hands.run("ALTER TABLE person ADD CONSTRAINT one_name UNIQUE (name) DEFERRABLE INITIALLY DEFERRED")
     claim = Claim(key="first", exchange="exchange", epoch=1)
@@ -248,6 +260,41 @@ def test_a_first_delivery_asks_waiting_constraints_before_it_commits(deliver: De
             delivery.commit(Deliverer.manifest(claim, 2))
         assert sink.settled("first") is None
     assert hands.persons() == []
+
+
+def test_a_deletion_that_other_tables_forbid_is_refused_alone(deliver: Deliverer, hands: Hands) -> None:
+    deliver(person("1"), person("2"), person("3"), key="first")
+    hands.run(
+        "CREATE TABLE child (id VARCHAR(20) NOT NULL, FOREIGN KEY (id) REFERENCES person (id))"
+        if hands.product != "mariadb"
+        else "CREATE TABLE child AS SELECT id FROM person WHERE id = 'x'",
+        *(["ALTER TABLE child ADD FOREIGN KEY (id) REFERENCES person (id)"] if hands.product == "mariadb" else []),
+        "INSERT INTO child VALUES ('2')",
+    )
+    gone = [person(str(number), 2, operation=DELETE) for number in (1, 2)]
+    answer = deliver(*gone, person("3", 2), key="second", previous="first")
+    assert [(row.row, row.rule) for row in answer.refused] == [(1, "constraint")]
+    assert counts(answer) == (2, 1, 0, 0, 1)
+    assert hands.persons("id") == [("2",), ("3",)]
+    # It is not counted as deleted: once nothing forbids it, it is.
+    hands.run("DELETE FROM child")
+    assert counts(deliver(gone[1], key="third", previous="second")) == (1, 1, 0, 0, 0)
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("operation", ["UPDATE", "DELETE"])
+def test_a_change_that_a_trigger_swallows_is_refused(deliver: Deliverer, hands: Hands, operation: str) -> None:
+    deliver(person("1"), person("2"), key="first")
+    hands.run(
+        "CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$",
+        f"CREATE TRIGGER keeping BEFORE {operation} ON person FOR EACH ROW WHEN (OLD.id = '2') EXECUTE FUNCTION keep()",
+    )
+    deleted = operation == "DELETE"
+    rows = [person(key, 2, operation=DELETE) if deleted else person(key, 2, name="new") for key in ("1", "2")]
+    answer = deliver(*rows, key="second", previous="first")
+    assert [(row.row, row.rule) for row in answer.refused] == [(1, "constraint")]
+    assert counts(answer) == (1, int(deleted), 0, 0, 1)
+    assert hands.persons("id", "version")[-1] == ("2", 1)
 
 
 VANISHING = {

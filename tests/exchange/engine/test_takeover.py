@@ -77,6 +77,27 @@ def test_a_paused_owner_that_wakes_after_the_delivery_changes_nothing(quick: Tow
     assert town.faults() == []
 
 
+@pytest.mark.parametrize("step", ["3.read", "7.commit"])
+def test_a_paused_owner_whose_transaction_is_open_hinders_nobody(
+    request: pytest.FixtureRequest, tmp_path: Path, workers: Workers, step: str
+) -> None:
+    """A first delivery on a server is one transaction from the first row on."""
+    server = request.getfixturevalue("postgresql_server")
+    urls = {name: server.new_database() for name in ("police", "library", "tax")}
+    with closing(build(tmp_path / "home", urls)) as town:
+        town.report(*(person(number) for number in range(9)))
+        town.run(SYNC)
+        town.hold_leases_for(LEASE_SECONDS)
+        assert workers.run(town.home, town.share, step, strike="SIGSTOP") is None
+        assert taken_over(workers, town) == 0
+        done = state(town)
+        assert done["rows"] == town.granted()
+        assert len(done["ledger"]) == len(done["receipts"]) == len(done["runs"]) == 1
+        assert workers.wake() == Busy.status
+        assert state(town) == done
+        assert town.faults() == []
+
+
 @pytest.mark.parametrize("step", ["3.read", "5.manifest", "7.commit"])
 def test_a_paused_owner_cannot_deliver_after_its_run_was_given_up(quick: Town, workers: Workers, step: str) -> None:
     town = quick

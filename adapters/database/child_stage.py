@@ -13,6 +13,7 @@ from adapters.database.children import Child, row_fields, unfit_rows
 from adapters.database.dialects import Dialect
 from adapters.database.fit import written
 from adapters.database.layout import ROW, Stage, copy_of
+from adapters.database.ledger import PREFIX
 from adapters.database.refusal import load_all_but
 from adapters.database.shapes import Column, Expression
 from schemas.child_rows import unpacked, values_of
@@ -132,13 +133,13 @@ class ChildStage:
         mine = self._sum_of_staged(parents)
         if other is not None:
             return mine.is_not_distinct_from(self._sum_of_staged(other))
-        child = self.target.alias(f"lying_{self.copy.table.name[-1]}")
+        child = self.target.alias(f"{PREFIX}lying")
         digest = self._dialect.digest(self._child.texts(self._dialect, child))
         total = sa.select(self._dialect.tally(digest)).select_from(child).where(self._of_staged(child, parents))
         return mine.is_not_distinct_from(total.correlate(parents).scalar_subquery())
 
     def _sum_of_staged(self, parents: sa.FromClause) -> Expression:
-        rows = self.copy.table.alias(f"staged_{self.copy.table.name[-1]}")
+        rows = self.copy.table.alias(f"{PREFIX}staged")
         columns = [(self._columns[name], self._child.column(name)) for name in sorted(self._columns)]
         digest = self._dialect.digest([self._dialect.as_text(rows.c[name], column) for name, column in columns])
         total = sa.select(self._dialect.tally(digest)).select_from(rows).where(rows.c[ROW] == parents.c[ROW])

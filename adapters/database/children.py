@@ -21,6 +21,7 @@ from adapters.database.binding import ChildTable
 from adapters.database.dialects import Dialect
 from adapters.database.encoding import as_text
 from adapters.database.fit import faults, misfit
+from adapters.database.ledger import PREFIX
 from adapters.database.place import Place
 from adapters.database.shapes import FAMILIES, Column, Expression, Reading, TableShape
 from adapters.errors import Malformed
@@ -75,7 +76,8 @@ def reading(place: Place, child: Child, binding: Binding, parent: sa.TableClause
         parent: The parent's table, as the statement names it.
         shape: The parent's table.
     """
-    dialect, rows = place.dialect, child.shape.clause.alias(f"rows_of_{child.shape.name}"[:30])
+    # So no table is called that anybody binds.
+    dialect, rows = place.dialect, child.shape.clause.alias(f"{PREFIX}child")
     names = sorted(child.bound.columns)
     texts = [dialect.told(child.column(item), rows.c[child.column(item).name], place.zone) for item in names]
     keys = {item: shape.columns[binding.columns[item]] for item in binding.key}

@@ -13,7 +13,7 @@ from adapters.database import DatabaseEndpoint
 from adapters.errors import Misconfigured
 from exchange.checks.examination import examine
 from schemas import Item, arrow_schema
-from tests.adapters.database.conftest import Deliverer, Hands, batch, counts
+from tests.adapters.database.conftest import Deliverer, Hands, batch, counts, options_of
 
 FAMILY = Item(
     name="family",
@@ -58,7 +58,7 @@ WIFE = {
     "share": "-1234567890123456789012345678.0000000001",
     "seen": "2024-01-01 00:00:00.123456Z",
     "alive": "true",
-    "score": "0.1",
+    "score": "0.30000000000000004",
     "count": "-9223372036854775808",
 }
 SON: dict[str, str | None] = NOBODY | {"relation": "", "born": "9999-12-31", "alive": "false"}
@@ -311,3 +311,58 @@ def test_times_of_the_source_are_read_in_its_zone(endpoint: DatabaseEndpoint, ha
     found = held(endpoint, binding=binding, items=(ITEMS[0], item, ITEMS[3]))
     moment = datetime(2024, 1, 1, tzinfo=UTC).isoformat(sep=" ", timespec="microseconds").replace("+00:00", "Z")
     assert found == {"1": (1, f'[{{"relation":"x","seen":"{moment}"}}]')}
+
+
+@pytest.mark.parametrize("value", ["x'ff41'", "CAST(x'ff41' AS TEXT)"])
+def test_what_is_no_text_refuses_the_parent(tmp_path: Any, value: str) -> None:
+    url = f"sqlite:///{tmp_path / 'front.db'}"
+    endpoint, hands = DatabaseEndpoint(options_of(url)), Hands(url)
+    endpoint.install(BINDING, SCHEMA)
+    Deliverer(endpoint, BINDING, SCHEMA)(person("1", SON), person("2", SON))
+    hands.run(f"UPDATE person_family SET rel = {value} WHERE person_id = '2'")
+    with endpoint.source(BINDING) as source:
+        (got,) = source.batches(Selection())
+        seen = examine(got, ITEMS, ["id"], "version", "Asia/Shanghai", date(2026, 1, 1))
+    hands.engine.dispose()
+    assert seen.accepted.column("id").to_pylist() == ["1"]
+    assert [found.rule for found in seen.findings] == ["text"]
+
+
+def test_two_child_tables_of_one_parent_and_a_key_of_two_items(endpoint: DatabaseEndpoint, hands: Hands) -> None:
+    inner = (Item(name="what", label="内容", type="C", length=20),)
+    items = (
+        Item(name="area", label="区划", type="C", length=6, mandatory=True),
+        Item(name="number", label="编号", type="I", mandatory=True),
+        *(Item(name=name, label=name, type="M", rows=inner) for name in ("steps", "papers")),
+        Item(name="version", label="版本", type="I", mandatory=True),
+    )
+    schema = arrow_schema(items)
+    children = {
+        name: {"table": f"case_{name}", "key": {"number": "case_no", "area": "case_area"}, "columns": {"what": "what"}}
+        for name in ("steps", "papers")
+    }
+    columns = {item.name: item.name for item in items}
+    binding = Binding(
+        object="affair", columns=columns, key=("area", "number"), version="version", options={"children": children}
+    )
+    endpoint.install(binding, schema)
+    assert endpoint.check(binding, schema, sink=True) == []
+    deliver = Deliverer(endpoint, binding, schema)
+
+    def case(area: str, number: int, version: int, steps: str, papers: str) -> dict[str, Any]:
+        texts = {
+            name: family(*({"what": sign} for sign in each)) for name, each in (("steps", steps), ("papers", papers))
+        }
+        return {"area": area, "number": number, "version": version, OPERATION: PUT, **texts}
+
+    deliver(case("1", 1, 1, "ab", "x"), case("1", 2, 1, "c", ""), case("2", 1, 1, "", "yz"), key="a")
+    assert counts(deliver(case("1", 1, 2, "b", "xw"), case("2", 1, 1, "", "zy"), key="b")) == (1, 0, 1, 0, 0)
+    steps = hands.rows("SELECT case_area, case_no, what FROM case_steps ORDER BY 1, 2, 3")
+    assert steps == [("1", 1, "b"), ("1", 2, "c")]
+    papers = hands.rows("SELECT case_area, case_no, what FROM case_papers ORDER BY 1, 2, 3")
+    assert papers == [("1", 1, "w"), ("1", 1, "x"), ("2", 1, "y"), ("2", 1, "z")]
+    with endpoint.source(binding) as source:
+        (got,) = source.batches(Selection())
+    assert [json.loads(each) for each in got.column("steps").to_pylist()] == [[{"what": "b"}], [{"what": "c"}], []]
+    assert hands.tables() >= {"case_steps", "case_papers"}
+    assert not any("stage" in name for name in hands.tables())

@@ -290,6 +290,13 @@ class WebServiceDelivery(Delivery):
         try:
             reply = client.push(writer.operation, body, chunked=self._options.chunked)
             said = answer(reply, self._options)
+            if said.repeated and not doubt:
+                # Whatever its counts say is about another message: of this one it took nothing. Nor will the next try.
+                self._outbox.put(entry.model_copy(update={"begun": letter.number}))
+                raise Unbalanced(
+                    f"对方说第 {letter.number + 1} 批以前来过，而它从未发出过",
+                    remedy="请接收方核对消息编号是否被截短或混淆；可用挂接选项 message_length 缩短编号",
+                )
             self._demand(said, len(written.numbers), letter.number)
         except Faulted as error:
             if not entry.sent and not doubt:

@@ -41,7 +41,8 @@ class Pace:
         rate: Bytes a second, at least.
         reading: Seconds within which a caller must take a piece of an answer.
         threads: Calls worked at together.
-        waiting: Calls admitted together; beyond, they are told to come later.
+        waiting: Calls admitted together; beyond, they are told to come later. Of those whose callers have not said
+            who they are, a quarter as many are admitted beside them.
         spooled: Bytes of all bodies together.
     """
 
@@ -70,7 +71,7 @@ class Application:
         self._door = door
         self._pace = pace or Pace()
         self._threads = ThreadPoolExecutor(self._pace.threads, "soap")
-        self._calls = 0
+        self._admitted = {True: 0, False: 0}
         self._spooled = {True: 0, False: 0}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -97,26 +98,31 @@ class Application:
             await self._send(answer, send)
             return
         begun = time.monotonic()
-        self._calls += 1
+        admitted = self._door.recalled(head) or await self._work(self._door.admit, head)
+        if isinstance(admitted, Answer):
+            if head.method == "POST":
+                await self._drain(receive)
+            await self._finish(head, admitted, send, begun)
+            return
+        known = admitted.caller is not None
+        # Each kind has a share of its own: strangers who send slowly are not to keep those waiting whom we know.
+        if self._admitted[known] >= (self._pace.waiting if known else max(1, self._pace.waiting // 4)):
+            await self._drain(receive)
+            await self._finish(head, self._door.refuse(admitted, _later()), send, begun)
+            return
+        self._admitted[known] += 1
         try:
-            admitted = self._door.recalled(head) or await self._work(self._door.admit, head)
-            if isinstance(admitted, Answer):
-                if head.method == "POST":
-                    await self._drain(receive)
-                answer = admitted
-            else:
-                answer = await self._called(admitted, receive)
-            size = answer.size
-            await self._send(answer, send)
+            await self._finish(head, await self._called(admitted, receive), send, begun)
         finally:
-            self._calls -= 1
+            self._admitted[known] -= 1
+
+    async def _finish(self, head: Head, answer: Answer, send: Send, begun: float) -> None:
+        size = answer.size
+        await self._send(answer, send)
         # Neither path nor body: a key may stand in them.
         _log.info("%s %d %d bytes %.3f s by %s", head.method, answer.status, size, time.monotonic() - begun, answer.by)
 
     async def _called(self, call: Call, receive: Receive) -> Answer:
-        if self._calls > self._pace.waiting:
-            await self._drain(receive)
-            return self._door.refuse(call, _later())
         known = call.caller is not None
         with Spool() as body:
             try:

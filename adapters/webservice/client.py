@@ -25,6 +25,7 @@ from adapters.errors import Malformed, Misconfigured, Refused
 from adapters.webservice import xml
 from adapters.webservice.contract import Element, Operation, columns_of, repeated
 from adapters.webservice.errors import of_fault
+from adapters.webservice.expanding import Expansion, levels
 from adapters.webservice.http import Incoming, Line, Reply, place_of
 from adapters.webservice.patience import ONCE, Answer, Breaker, Patience
 from adapters.webservice.patience import repeated as asked
@@ -433,6 +434,7 @@ class _Documents:
         self._patience = patience
         self._breaker = breaker
         self._loaded = 0
+        self._expansion = Expansion()
         self.encoded: set[tuple[str, str]] = set()
         """Bindings and operations whose messages are ``encoded``: zeep does not keep it."""
 
@@ -448,6 +450,7 @@ class _Documents:
             raise Malformed(f"服务描述分成了 {DOCUMENTS} 个以上的文件", remedy="由提供方合并")
         reply = asked(lambda: self._line.get(url), self._patience, self._breaker, place_of(url))
         root = xml.parse(reply.body, "服务描述（WSDL）", charset=reply.charset)
+        self._expansion.add(root)
         for binding in root.iter(f"{{{_WSDL}}}binding"):
             for operation in binding.iter(f"{{{_WSDL}}}operation"):
                 if any(each.get("use") == "encoded" for each in operation.iter("{*}body")):
@@ -516,7 +519,7 @@ def _body(message: Any) -> Element:
     body = getattr(message, "body", None)
     if body is None:
         return Element(name="")
-    return _element(body.name, body, _ELEMENTS)
+    return _element(body.name, body, levels(body, _ELEMENTS))
 
 
 def _element(name: str, element: Any, depth: int) -> Element:

@@ -423,7 +423,9 @@ class _Conversation:
             self._finished()
             if self._message.payload is None:
                 raise Fault("Client.Malformed", "没有 rows，也没有 payload", remedy="按服务描述（?wsdl）改正请求")
-            batches = self._ticking(payload.read(self._message.payload, offer.items, self._door.limits.rows))
+            limits = self._door.limits
+            batches = payload.read(self._message.payload, offer.items, limits.rows, longest=limits.text)
+            batches = self._ticking(batches)
         result = self._desk.push(caller, offer.resource, name, batches)
         return pushed_body(self._place.soap, self._namespace, "PushResponse", result)
 

@@ -20,8 +20,12 @@ from adapters.webservice.texts import texts
 from schemas import Item, arrow_schema
 
 FORMAT = "arrow"
-UNPACKED = 256 << 20
+UNPACKED = 64 << 20
 """Bytes that one batch may have when it is unpacked."""
+TOGETHER = 512 << 20
+"""Bytes that all of them may have: a few thousand could else fill a disk."""
+TEXT = 8 << 20
+"""Bytes of one value, where nobody says otherwise."""
 ROWS = 8192
 
 
@@ -79,20 +83,21 @@ def write(batches: Iterable[pa.RecordBatch], items: Sequence[Item], into: Spool)
     return rows
 
 
-def read(payload: Spool, items: Sequence[Item], most: int) -> Iterator[pa.RecordBatch]:
+def read(payload: Spool, items: Sequence[Item], most: int, *, longest: int = TEXT) -> Iterator[pa.RecordBatch]:
     """Rows out of a payload, as texts.
 
     Args:
         payload: What came.
         items: What a row may have.
         most: Rows at most.
+        longest: Bytes of one value at most.
 
     Raises:
         Fault: It is no such stream, or too large.
     """
     try:
         source = pa.PythonFile(io.BufferedReader(_Reading(payload)), mode="r")
-        shape, batches = arrow.opened(source, largest=UNPACKED)
+        shape, batches = arrow.opened(source, largest=UNPACKED, together=TOGETHER)
         names = {item.name for item in items}
         if not names.issuperset(set(shape.names) - {OPERATION}):
             raise _malformed("payload 中有服务描述里没有的信息项")
@@ -102,9 +107,12 @@ def read(payload: Spool, items: Sequence[Item], most: int) -> Iterator[pa.Record
             if rows > most:
                 raise Fault("Client.TooLarge", f"一次推送不得超过 {most} 行", remedy="分几次发送")
             for start in range(0, batch.num_rows, ROWS):
-                yield _plain(batch.slice(start, ROWS), items)
+                plain = _plain(batch.slice(start, ROWS), items)
+                if any((pc.max(pc.binary_length(plain.column(item.name))).as_py() or 0) > longest for item in items):
+                    raise Fault("Client.TooLarge", f"一个值不得超过 {longest} 字节", remedy="分几次发送")
+                yield plain
     except arrow.Oversized as error:
-        raise Fault("Client.TooLarge", "payload 的一批展开后过大", remedy="减小每批的行数") from error
+        raise Fault("Client.TooLarge", "payload 展开后过大", remedy="减小每批的行数，或分几次发送") from error
     except arrow.Unreadable as error:
         raise _malformed(f"payload {error}") from error
     except pa.ArrowException as error:

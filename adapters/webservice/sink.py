@@ -290,6 +290,8 @@ class WebServiceDelivery(Delivery):
         try:
             reply = client.push(writer.operation, body, chunked=self._options.chunked)
             said = answer(reply, self._options)
+            if said.repeated and not doubt:
+                raise self._mixed_up(entry, letter)
             self._demand(said, len(written.numbers), letter.number)
         except Faulted as error:
             if not entry.sent and not doubt:
@@ -310,6 +312,15 @@ class WebServiceDelivery(Delivery):
             number = written.numbers[place]
             told.append((letter.first + number, "target", self._reason(reason, letter.rows.slice(number, 1))))
         return self._noted(entry, letter, len(written.numbers) - len(refused), told)
+
+    def _mixed_up(self, entry: Entry, letter: _Letter) -> Unbalanced:
+        """A message that was never sent is said to have come before: its counts are about another one."""
+        # Nor is the next try to be believed.
+        self._outbox.put(entry.model_copy(update={"begun": letter.number}))
+        return Unbalanced(
+            f"对方说第 {letter.number + 1} 批以前来过，而它从未发出过",
+            remedy="请接收方核对消息编号是否被截短或混淆；可用挂接选项 message_length 缩短编号",
+        )
 
     def _demand(self, said: Answer, sent: int, number: int) -> None:
         """What was acknowledged must be what was sent.

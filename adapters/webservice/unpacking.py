@@ -10,10 +10,12 @@ import binascii
 from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from adapters.errors import Malformed
 from adapters.webservice import arrow
 from adapters.webservice.texts import texts
+from adapters.webservice.xml import TEXT
 
 _TYPES = (pa.types.is_string, pa.types.is_int64, pa.types.is_decimal128, pa.types.is_date32, pa.types.is_binary)
 """Types that say the same whoever wrote them; of the others, and of times without zone, only the text counts."""
@@ -49,7 +51,10 @@ def unpacked(text: str, columns: Sequence[str], what: str) -> Iterator[pa.Record
             rows += batch.num_rows
             if rows > ROWS:
                 raise Malformed(f"{what}的载荷行数过多，展开后过大", remedy=_REMEDY)
-            yield _fitted(batch, columns)
+            fitted = _fitted(batch, columns)
+            if any(_longest(column) > TEXT for column in fitted.columns):
+                raise Malformed(f"{what}的载荷里有超过 {TEXT} 字节的文本", remedy=_REMEDY)
+            yield fitted
     except (arrow.Unreadable, arrow.Oversized) as error:
         raise Malformed(f"{what}的载荷{error}", remedy=_REMEDY) from error
 
@@ -60,6 +65,11 @@ def _fitted(batch: pa.RecordBatch, columns: Sequence[str]) -> pa.RecordBatch:
     names = [name.removeprefix("@") for name in columns]
     arrays = [_typed(batch.column(name)) if name in there else pa.nulls(batch.num_rows, pa.string()) for name in names]
     return pa.record_batch(arrays, names=[str(place) for place in range(len(columns))])
+
+
+def _longest(column: pa.Array) -> int:
+    texts_or_bytes = pa.types.is_string(column.type) or pa.types.is_binary(column.type)
+    return (pc.max(pc.binary_length(column)).as_py() or 0) if texts_or_bytes else 0
 
 
 def _typed(column: pa.Array) -> pa.Array:

@@ -52,7 +52,7 @@ class HubDesk(Desk):
         self._messages = Messages(hub, rates, wait=wait)
         self._evidence = Evidence(hub)
         self._rates = rates
-        self._written = Bounded(WRITTEN)
+        self._written: dict[str, Bounded] = {}
 
     def __enter__(self) -> Self:
         self._sealer.start()
@@ -74,8 +74,7 @@ class HubDesk(Desk):
 
     def offers(self, caller: Caller) -> Sequence[Offer]:
         """What the caller may use."""
-        with self._hub.database.transaction() as session:
-            self._rates.take(session, caller.department)
+        self._count(caller)
         return [reach.offer for reach in self._offers.of(caller.department) if reach.current]
 
     def offer(self, caller: Caller, resource: str, direction: Direction) -> Offer:
@@ -116,6 +115,7 @@ class HubDesk(Desk):
     def receipt(self, caller: Caller, name: str) -> ReceiptAnswer:
         """A receipt that concerns the caller's department."""
         with self._telling(caller, "查询回执", None):
+            self._count(caller)
             return self._evidence.receipt(caller, name)
 
     def _reach(self, caller: Caller, resource: str, direction: Direction, *, ended: bool = False) -> Reach:
@@ -128,7 +128,12 @@ class HubDesk(Desk):
         found = self._offers.of(caller.department, resource, direction) if asked else []
         if found and (found[0].current or ended):
             return found[0]
+        self._count(caller)  # who is given something is counted there; who guesses, here
         raise Refused(f"没有可{'读取' if direction == 'read' else '推送'}的资源", remedy="可用的资源见 offers")
+
+    def _count(self, caller: Caller) -> None:
+        with self._hub.database.transaction() as session:
+            self._rates.take(session, caller.department)
 
     @contextmanager
     def _telling(self, caller: Caller, action: str, resource: str | None) -> Iterator[None]:
@@ -141,8 +146,11 @@ class HubDesk(Desk):
             raise
 
     def _tell(self, caller: Caller, action: str, error: AdapterError, resource: str | None) -> None:
-        """A refusal, before it is told; in a storm of them only some, as the log's readers are people."""
-        if self._written.through() is None:
+        """A refusal, before it is told; in a storm of them only some, as the log's readers are people.
+
+        Each department has a measure of its own: nobody's storm is to hide what is refused another.
+        """
+        if self._written.setdefault(caller.department, Bounded(WRITTEN)).through() is None:
             return
         denied = Denied(error.message, [error.message])
         self._hub.denied(programme(caller.id, caller.department), action, denied, resource=resource)

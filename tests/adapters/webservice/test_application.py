@@ -155,6 +155,22 @@ def test_too_many_calls_are_told_to_come_later() -> None:
     assert (refused.code, later.status) == ("Server.Later", 200)
 
 
+def test_strangers_who_send_slowly_keep_nobody_waiting_whom_we_know() -> None:
+    async def crowd() -> list[Told]:
+        application = Application(door(), Pace(waiting=8, seconds=1))
+        slow = [asyncio.create_task(call(application, Line(end=False), token=None)) for _ in range(20)]
+        await asyncio.sleep(0.1)
+        known = await call(application, Line(BODY))
+        strange = await call(application, Line(BODY), token=None)
+        told = await asyncio.gather(*slow)
+        assert sorted(each.code for each in told) == ["Client.Slow"] * 2 + ["Server.Later"] * 18
+        whole = envelope(query(), header=security())
+        return [known, strange, await call(application, Line(whole), token=None)]
+
+    known, strange, later = asyncio.run(crowd())
+    assert (known.status, strange.code, later.status) == (200, "Server.Later", 200)
+
+
 def test_slow_senders_take_no_thread() -> None:
     async def crowd() -> float:
         application = Application(door(), Pace(threads=1, seconds=3))
@@ -188,7 +204,7 @@ def test_whoever_leaves_gets_nothing_and_leaves_nothing() -> None:
     line, application = asyncio.run(leave())
     assert line.sent == []
     assert application._spooled == {True: 0, False: 0}
-    assert application._calls == 0
+    assert application._admitted == {True: 0, False: 0}
 
 
 def test_a_reader_that_does_not_read_is_left() -> None:

@@ -109,6 +109,26 @@ def test_a_bomb_is_seen_before_it_is_unpacked(monkeypatch: pytest.MonkeyPatch) -
     assert pa.total_allocated_bytes() - before < 1 << 20
 
 
+def test_many_batches_are_no_way_around() -> None:
+    """Each is within the limit, and a request of some kilobytes would be gigabytes on the disk."""
+    half = pa.table({"name": ["x" * (1 << 20)] * 60})
+    content = stream(pa.concat_tables([half] * 9), max_chunksize=60)
+    assert len(content) < 1 << 20
+    with spooled(content) as spool, pytest.raises(Fault, match="展开后过大") as caught:
+        for _ in read(spool, ITEMS, 10**6):
+            pass
+    assert caught.value.code == "Client.TooLarge"
+
+
+def test_a_value_has_the_limit_that_it_has_in_a_row() -> None:
+    content = stream(pa.table({"name": ["x" * 1000, "y"]}))
+    with spooled(content) as spool:
+        assert [batch.num_rows for batch in read(spool, ITEMS, 10, longest=1000)] == [2]
+    with spooled(content) as spool, pytest.raises(Fault, match="999 字节") as caught:
+        list(read(spool, ITEMS, 10, longest=999))
+    assert caught.value.code == "Client.TooLarge"
+
+
 def test_a_claim_that_is_a_lie() -> None:
     content = stream(pa.table({"name": ["x" * 100_000]}))
     size = struct.pack("<q", 100_000)

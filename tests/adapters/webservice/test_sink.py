@@ -328,3 +328,23 @@ def test_check_tells_what_the_contract_demands(town: Town) -> None:
     town.receiver.elements = {**town.receiver.elements, "x": '<xs:element name="x" type="xs:string"/>'}
     town.options = dict(ANSWERS)
     assert town.endpoint.check(town.binding, SCHEMA, sink=True) == ["操作 Push 的行要有元素 x，没有挂接"]
+
+
+@pytest.mark.parametrize("answered", ["the first one's answer", "nothing taken"])
+def test_a_service_that_mixes_messages_up_is_not_believed(town: Town, answered: str) -> None:
+    """Its column of ids is shorter than an id: the second message is the first one's repetition to it."""
+
+    def upset(receiver: Receiver, message: str) -> tuple[str, bytes] | None:
+        if len(receiver.messages) == 1:
+            return None
+        taken = 2 if answered == "the first one's answer" else 0
+        return "200 OK", reply("PushResponse", f"<accepted>{taken}</accepted><duplicate>true</duplicate>")
+
+    town.stage(rows=4)
+    town.receiver.upset = upset
+    for _ in range(2):  # nor when it is tried again
+        with pytest.raises(Unbalanced, match="第 2 批") as caught:
+            town.commit(rows=4)
+        assert "message_length" in caught.value.remedy
+    assert town.settled() is None
+    assert len(town.receiver.rows) == 2

@@ -61,6 +61,12 @@ def test_a_bomb_is_refused_before_it_is_unpacked(monkeypatch: pytest.MonkeyPatch
     assert pa.total_allocated_bytes() - before < 8 << 20
 
 
+@pytest.mark.parametrize("kind", [pa.string(), pa.binary()])
+def test_a_value_has_the_limit_of_a_text(kind: pa.DataType) -> None:
+    with pytest.raises(Malformed, match="文本"):
+        _rows(_packed(pa.table({"a": pa.array([b"x" * 10_000_001]).cast(kind)})), "a")
+
+
 def test_a_buffer_that_claims_without_end_is_refused() -> None:
     content = bytearray(base64.b64decode(_packed(pa.table({"a": ["x" * 1000]}))))
     place = content.rindex((1000).to_bytes(8, "little"))

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from adapters.errors import Refused
 from adapters.webservice.desk import Token
 from exchange.db.tables import EventRow
+from exchange.service.rates import Exceeded
 from tests.exchange.engine.town import HERE, TAX, person
 from tests.exchange.service.callers import CALLER, CODE, PUSHED, PUSHER, Callers, all_rows, pushed, rows
 
@@ -61,3 +62,34 @@ def test_refusals_are_logged_with_who_asked(callers: Callers) -> None:
     found = callers.town.all(sa.select(EventRow).where(EventRow.type == "AccessDenied"))
     assert 30 <= len(found) <= 40
     assert {(row.actor, row.department, row.resource) for row in found} == {(PUSHER.id, PUSHER.department, CODE)}
+
+
+def test_one_departments_storm_hides_nobody_elses_refusal(callers: Callers) -> None:
+    with callers.desk() as desk:
+        for _ in range(40):
+            with pytest.raises(Refused):
+                desk.offer(PUSHER, CODE, "read")
+        with pytest.raises(Refused):
+            desk.offer(CALLER, PUSHED, "write")
+    found = callers.town.all(sa.select(EventRow).where(EventRow.type == "AccessDenied"))
+    assert [row.resource for row in found if row.department == TAX] == [PUSHED]
+
+
+@pytest.mark.parametrize("asked", ["offer", "lookup", "receipt"])
+def test_who_guesses_is_counted_like_who_is_given(callers: Callers, asked: str) -> None:
+    file = callers.town.home / "shutong.toml"
+    file.write_text(file.read_text() + "\n[limits]\ncalls_per_minute = 5\n")
+    told: list[str] = []
+    with callers.desk() as desk:
+        for number in range(12):  # two minutes at most
+            try:
+                if asked == "offer":
+                    desk.offer(PUSHER, f"101001001/{number:04}", "read")
+                elif asked == "lookup":
+                    desk.lookup_offer(PUSHER, f"101001001/{number:04}")
+                else:
+                    desk.receipt(PUSHER, f"R{number}")
+            except (Refused, Exceeded) as error:
+                told.append(type(error).__name__)
+    assert set(told) == {"Refused", "Exceeded"}
+    assert 5 <= told.count("Refused") <= 10

@@ -11,10 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from tests.support.servers import MariaDBServer, PostgreSQLServer, Server
 
 ROOT = Path(__file__).resolve().parent.parent
+
+# How long a case takes says nothing on a machine that others work on.
+settings.register_profile("shared", deadline=None)
+settings.load_profile("shared")
 
 
 def pytest_configure() -> None:

@@ -131,6 +131,14 @@ def test_of_everything_else_nothing_is_said(name: str, text: str | None) -> None
     )
 
 
+def test_of_rows_inside_a_row_nothing_is_said() -> None:
+    items = (*ITEMS, item("members", "M", rows=[{"name": "n", "label": "人数", "type": "I"}]))
+    row = single(PLAIN).append_column("members", pa.array(['[{"n":"x"}]']))
+    assert "members" not in plain_values(row, items, key=["key"], version="version", today=TODAY, code_lists=LISTS)
+    seen = examine(row, items, key=["key"], version="version", zone=SHANGHAI, today=TODAY, code_lists=LISTS)
+    assert ["members[1].n" in finding.reason for finding in seen.findings] == [True]
+
+
 def test_of_several_rows_nothing_is_said() -> None:
     row = single(PLAIN)
     two = pa.Table.from_batches([row, row]).combine_chunks().to_batches()[0]

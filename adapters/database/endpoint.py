@@ -175,8 +175,9 @@ class DatabaseEndpoint(Endpoint):
                 place.demand_ours(table)
         except Misconfigured as error:
             return [error.message]
-        children = {item: child for item, child in children.items() if item in schema.names}
-        binding, own = without_children(binding), pa.schema([each for each in schema if each.name not in children])
+        if sink:
+            children = {item: child for item, child in children.items() if item in schema.names}
+        binding = without_children(binding)
         with place.translating(), place.engine.connect() as connection:
             shape = place.dialect.shape(connection, binding.object, place.namespace)
             shapes = child_shapes(place, connection, children)
@@ -203,6 +204,7 @@ class DatabaseEndpoint(Endpoint):
         if options.journal and SERIAL not in shape.columns:
             problems.append(f"表 {shape.name} 没有交付序号列 {SERIAL}")
         problems += encoding_misfits(place.options.encoding, binding, sink=True)
+        own = pa.schema([field for field in schema if field.name not in children])
         problems += sink_misfits(binding, own, shape, place.dialect)
         return [*problems, *sink_children_misfits(binding, children, schema, shape, shapes, place.dialect)]
 

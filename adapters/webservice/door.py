@@ -425,11 +425,13 @@ def content_type(head: Head) -> tuple[str, dict[str, str]]:
     """Media type and parameters of a request.
 
     Raises:
-        Fault: It is named twice.
+        Fault: It is named twice, or in a way that HTTP does not know.
     """
     header = Header()
     header["content-type"] = head.one("content-type") or "application/octet-stream"
     parameters = header.get_params(failobj=[])
+    if not all(isinstance(value, str) for _, value in parameters):  # charset*=utf-8''…, which is for mails
+        raise Fault("Client.Unsupported", "Content-Type 的写法不受支持", remedy="改正 Content-Type")
     named = {name.lower(): value for name, value in parameters[1:]}
     return (parameters[0][0].strip().lower() if parameters else ""), named
 

@@ -25,6 +25,8 @@ from adapters.errors import Malformed, Unavailable
 from adapters.webservice.errors import of_status, translated
 
 CHUNK = 1 << 16
+COOKIES = 16 << 10
+"""Characters of the cookies of one service."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,14 @@ class Incoming:
         if self._response.headers.get("Content-Encoding", "identity").lower() != "identity":
             raise Malformed(f"{self._place} 的应答带有压缩，没有要求它压缩", remedy="由提供方改正")
         size = 0
-        for chunk in self._response.raw.stream(CHUNK, decode_content=False):
+        pieces = self._response.raw.stream(CHUNK, decode_content=False)
+        while True:
+            try:
+                chunk = next(pieces, None)
+            except ValueError as error:  # a chunk of less than no bytes
+                raise Malformed(f"{self._place} 的应答不是正确的 HTTP", remedy="由提供方改正") from error
+            if chunk is None:
+                return
             size += len(chunk)
             if size > self._largest:
                 raise Malformed(f"{self._place} 的应答超过 {self._largest} 字节", remedy="减小每页行数")
@@ -153,6 +162,7 @@ class Line:
                     allow_redirects=False,
                     stream=True,
                 ) as response:
+                    self._demand_few_cookies()
                     if refusal := of_status(response.status_code, place, response.headers.get("Retry-After")):
                         raise refusal
                     yield Incoming(response, place, self._limits.largest, self._watch)
@@ -168,6 +178,12 @@ class Line:
                 raise
             if self._watch.expired:
                 raise self._late(place)
+
+    def _demand_few_cookies(self) -> None:
+        """A balancer's cookie is kept; a service that sets ever new ones would fill our memory and its own requests."""
+        jar = self._session.cookies
+        if sum(len(cookie.name) + len(cookie.value or "") for cookie in jar) > COOKIES:
+            jar.clear()
 
     def _exchange(self, method: str, url: str, content: bytes | None, headers: Mapping[str, str]) -> Reply:
         with self.open(method, url, content, headers) as incoming:

@@ -18,8 +18,11 @@ LIES: dict[str, str] = {"table": "表", "view": "视图", "absent": "没有"}
 ARGUMENT = "→ "
 """What the name of a column begins with that is an argument of a service, and no item of a row."""
 
+OF_SERVICE = "⇒ "
+"""What the name of a column begins with that says how the service itself is called: where, and in which words."""
+
 Kind = Literal[
-    "gone", "lies", "added", "dropped", "renamed", "widened", "narrowed", "type", "spelling",
+    "gone", "lies", "service", "added", "dropped", "renamed", "widened", "narrowed", "type", "spelling",
     "nullable", "not null", "default", "no default", "computed", "characters", "collation", "key", "unique",
 ]  # fmt: skip
 """Sorts of difference: ``spelling`` is another word for what holds the same."""
@@ -125,6 +128,7 @@ class Difference:
 _TEXTS: dict[str, str] = {
     "gone": "{before}已不存在",
     "lies": "原来是{before}，现在是{after}",
+    "service": "服务的{column}：{before} → {after}",
     "added": "新增列 {column}（{after}）",
     "dropped": "删除了列 {column}（{before}）",
     "renamed": "列 {column} 可能改名为 {after}（推测，依据：{reasons}）",
@@ -168,11 +172,12 @@ def _differences(before: Structure, after: Structure) -> Iterator[Difference]:
             yield from _changed(name, column, new[renamed[name][0]])
         elif name in new:
             yield from _changed(name, column, new[name])
-        else:
+        elif not name.startswith(OF_SERVICE):
             yield Difference("dropped", name, _type(column))
     names = {to for to, _ in renamed.values()}
     for name, column in new.items():
-        if name not in old and name not in names:
+        # A structure that was kept before it was told how the service is called says nothing of it.
+        if name not in old and name not in names and not name.startswith(OF_SERVICE):
             yield Difference("added", name, after=_type(column))
     called = {name: to for name, (to, _) in renamed.items()}
     keys = [tuple(called.get(name, name) for name in before.key), after.key]
@@ -219,6 +224,10 @@ def _size(column: StructureColumn) -> tuple[int | None, int | None, int | None]:
 
 
 def _changed(name: str, old: StructureColumn, new: StructureColumn) -> Iterator[Difference]:
+    if name.startswith(OF_SERVICE):
+        if old.declared != new.declared:
+            yield Difference("service", name.removeprefix(OF_SERVICE), old.declared or "无", new.declared or "无")
+        return
     kind = _type_change(old, new)
     if kind is not None:
         yield Difference(kind, name, _type(old), _type(new))

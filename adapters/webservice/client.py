@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -21,7 +22,7 @@ import zeep
 import zeep.exceptions
 from lxml import etree
 
-from adapters.errors import Malformed, Misconfigured, Refused
+from adapters.errors import Malformed, Misconfigured, Refused, Unavailable
 from adapters.webservice import xml
 from adapters.webservice.contract import Element, Operation, columns_of, repeated
 from adapters.webservice.errors import of_fault
@@ -34,6 +35,10 @@ from adapters.webservice.signing import Gateway, Signature, signed
 
 DOCUMENTS = 64
 """How many documents a contract may be spread over."""
+SECONDS = 300.0
+"""Within which all of them must be here: each has a deadline of its own, and all together would be hours."""
+LARGEST = 64 << 20
+"""Bytes of all of them."""
 HELD = 16 << 20
 """Bytes of a page's rows that are held back until it is whole, so that it can be asked for again."""
 FORMS = 64
@@ -434,6 +439,8 @@ class _Documents:
         self._patience = patience
         self._breaker = breaker
         self._loaded = 0
+        self._bytes = 0
+        self._until = time.monotonic() + SECONDS
         self._expansion = Expansion()
         self.encoded: set[tuple[str, str]] = set()
         """Bindings and operations whose messages are ``encoded``: zeep does not keep it."""
@@ -448,7 +455,12 @@ class _Documents:
         self._loaded += 1
         if self._loaded > DOCUMENTS:
             raise Malformed(f"服务描述分成了 {DOCUMENTS} 个以上的文件", remedy="由提供方合并")
+        if time.monotonic() > self._until:
+            raise Unavailable(f"服务描述没有在 {SECONDS:g} 秒内读完", remedy="稍后再试，或由提供方合并所引用的文件")
         reply = asked(lambda: self._line.get(url), self._patience, self._breaker, place_of(url))
+        self._bytes += len(reply.body)
+        if self._bytes > LARGEST:
+            raise Malformed(f"服务描述超过 {LARGEST} 字节", remedy="由提供方改正")
         root = xml.parse(reply.body, "服务描述（WSDL）", charset=reply.charset)
         self._expansion.add(root)
         for binding in root.iter(f"{{{_WSDL}}}binding"):

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from adapters.base import FoundColumn, Proposal
-from adapters.structure import ARGUMENT, Structure, StructureColumn
+from adapters.structure import ARGUMENT, OF_SERVICE, Structure, StructureColumn
 
 FAMILIES = {
     "C": "文本", "M": "文本", "L": "逻辑", "N": "定点数", "I": "整数", "F": "浮点数", "B": "浮点数", "D": "日期",
@@ -105,11 +105,14 @@ class Operation:
         """Style and arguments, for people."""
         return f"{self.style}/{self.use} ({', '.join(self.arguments)})"
 
-    def structure(self) -> Structure:
+    def structure(self, address: str | None = None) -> Structure:
         """What its messages look like, as the hub compares it between runs.
 
         The values of a reply's row and of a pushed row are columns under their paths, what else a request has under
-        its path behind ``→``.
+        its path behind ``→``, and behind ``⇒`` how it is called.
+
+        Args:
+            address: Path of the service, where the contract is trusted with it.
         """
         columns = [_column(path, each) for path, each in _row(self.reply).leaves()] if self.row else []
         pushed, inside = repeated(self.request)
@@ -120,6 +123,13 @@ class Operation:
             _column(f"{ARGUMENT}{path}", each)
             for path, each in self.request.leaves()
             if not (pushed and path.startswith(f"{pushed}/"))
+        ]
+        called = {"地址": address, "命名空间": self.request.namespace, "SOAPAction": self.action}
+        called["风格"] = f"{self.style}/{self.use}"
+        columns += [
+            StructureColumn(name=f"{OF_SERVICE}{name}", family="文本", declared=value)
+            for name, value in called.items()
+            if value is not None
         ]
         return Structure(name=self.name, columns=tuple(columns))
 

@@ -449,7 +449,7 @@ def content_type(head: Head) -> tuple[str, Mapping[str, str]]:
     """Media type and parameters of a request.
 
     Raises:
-        Fault: It is named twice.
+        Fault: It is named twice, or in a way that HTTP does not know.
     """
     said = head.one("content-type") or "application/octet-stream"
     return _media_type(said) if len(said) <= _USUAL else _media_type.__wrapped__(said)
@@ -460,6 +460,8 @@ def _media_type(said: str) -> tuple[str, Mapping[str, str]]:
     header = Header()
     header["content-type"] = said
     parameters = header.get_params(failobj=[])
+    if not all(isinstance(value, str) for _, value in parameters):  # charset*=utf-8''…, which is for mails
+        raise Fault("Client.Unsupported", "Content-Type 的写法不受支持", remedy="改正 Content-Type")
     named = {name.lower(): value for name, value in parameters[1:]}
     return (parameters[0][0].strip().lower() if parameters else ""), named
 

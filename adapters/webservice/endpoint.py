@@ -164,10 +164,15 @@ class WebServiceEndpoint(Endpoint):
         return [FoundObject(one.name, one.columns, label=one.row, proposals=one.proposals()) for one in operations]
 
     def structure(self, object: str) -> Structure | None:
-        """What the contract says of an operation now."""
+        """What the contract says of an operation now, and of where and how it is called."""
         with closing(self._client()) as client:
             found = next((one for one in client.operations() if one.name == object), None)
-        return Structure(name=object, lies="absent") if found is None else found.structure()
+            address = urlsplit(client.address)
+        if found is None:
+            return Structure(name=object, lies="absent")
+        # The host is the registered one's; and where the address is registered, that of the contract is of no account.
+        where = address._replace(scheme="", netloc="").geturl() if self._options.address is None else None
+        return found.structure(where)
 
     def check(self, binding: Binding, schema: pa.Schema, *, sink: bool) -> list[str]:
         """Arguments and elements that the contract does not know, or demands."""

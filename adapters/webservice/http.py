@@ -28,6 +28,8 @@ from adapters.webservice.errors import of_status, translated
 CHUNK = 1 << 16
 SMALL = 1 << 14
 """Bytes of a body that goes out together with its head."""
+COOKIES = 16 << 10
+"""Characters of the cookies of one service."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,14 @@ class Incoming:
         if self._response.headers.get("Content-Encoding", "identity").lower() != "identity":
             raise Malformed(f"{self._place} 的应答带有压缩，没有要求它压缩", remedy="由提供方改正")
         size = 0
-        for chunk in self._response.stream(CHUNK, decode_content=False):
+        pieces = self._response.stream(CHUNK, decode_content=False)
+        while True:
+            try:
+                chunk = next(pieces, None)
+            except ValueError as error:  # a chunk of less than no bytes
+                raise Malformed(f"{self._place} 的应答不是正确的 HTTP", remedy="由提供方改正") from error
+            if chunk is None:
+                return
             size += len(chunk)
             if size > self._largest:
                 raise Malformed(f"{self._place} 的应答超过 {self._largest} 字节", remedy="减小每页行数")
@@ -151,6 +160,7 @@ class Line:
         with self._watch.until(self._limits.seconds):
             try:
                 response = self._asked(method, url, content, headers)
+                self._demand_few_cookies()
                 try:
                     if refusal := of_status(response.status, place, response.headers.get("Retry-After")):
                         raise refusal
@@ -214,6 +224,12 @@ class Line:
     @property
     def _trusted(self) -> dict[str, Any]:
         return {"verify": self._session.verify, "cert": self._session.cert}
+
+    def _demand_few_cookies(self) -> None:
+        """A balancer's cookie is kept; a service that sets ever new ones would fill our memory and its own requests."""
+        jar = self._session.cookies
+        if sum(len(cookie.name) + len(cookie.value or "") for cookie in jar) > COOKIES:
+            jar.clear()
 
     def _exchange(self, method: str, url: str, content: bytes | None, headers: Mapping[str, str]) -> Reply:
         with self.open(method, url, content, headers) as incoming:

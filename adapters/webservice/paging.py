@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -15,6 +16,10 @@ from adapters.base import Options
 from adapters.errors import Malformed
 
 Arguments = dict[str, str | None]
+
+_COUNT = re.compile(r"[0-9]{1,18}")
+_LONGEST = 1 << 16
+"""Characters of a cursor at most: all of them are remembered, to see that none comes twice."""
 
 
 class WindowOptions(Options):
@@ -251,6 +256,8 @@ class Pages:
                 cursor = seen.watched.get(options.next) or None
                 if cursor is None:
                     return
+                if len(cursor) > _LONGEST:
+                    raise self._broken(f"第 {self.number} 页给出的游标超过 {_LONGEST} 个字符", "由提供方改正翻页")
                 if cursor in asked:
                     raise self._broken(f"第 {self.number} 页又给出用过的游标", "由提供方改正翻页，读取已停止")
             elif self._ended(seen, rows):
@@ -267,7 +274,7 @@ class Pages:
             return True
         if options.total is not None:
             told = seen.watched.get(options.total)
-            if told is None or not told.strip().isdecimal():
+            if told is None or _COUNT.fullmatch(told.strip()) is None:
                 raise self._broken(f"第 {self.number} 页没有用数字说明总行数（{options.total}）", "由提供方改正")
             if seen.rows == 0 and rows < int(told):
                 raise self._broken(f"说有 {int(told)} 行，只给出 {rows} 行", "由提供方改正翻页")
@@ -282,13 +289,13 @@ class Pages:
             return self._read_moment(text) if text else None
         try:
             return parsedate_to_datetime(seen.date).astimezone(UTC) if seen.date else None
-        except ValueError:
+        except (ValueError, OverflowError):
             return None
 
     def _read_moment(self, text: str) -> datetime:
         try:
             return self._moment(text.strip())
-        except ValueError as error:
+        except (ValueError, OverflowError) as error:
             raise self._broken("告知的时间不可读", "由提供方改正，或去掉 window.clock") from error
 
     def _moment(self, text: str) -> datetime:

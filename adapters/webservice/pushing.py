@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -17,6 +18,7 @@ from adapters.webservice import xml
 from adapters.webservice.contract import Element, Operation, repeated
 from adapters.webservice.texts import texts
 
+_COUNT = re.compile(r"[0-9]{1,18}")
 _XSI = "http://www.w3.org/2001/XMLSchema-instance"
 # What XML 1.0 has no way to write, not even as a reference.
 _UNSENDABLE = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x{FFFE}\x{FFFF}]"
@@ -321,7 +323,7 @@ def answer(reply: etree._Element, options: PushOptions) -> Answer:
         if name == options.refused and len(element):
             parts = {xml.local(child): xml.text(child) or "" for child in element}
             number = parts.get(options.refused_row, "").strip()
-            if number.isdecimal():
+            if _COUNT.fullmatch(number):
                 refused.append((int(number) - options.refused_first, parts.get(options.refused_reason, "")))
             else:
                 unreadable.append(f"拒收行没有行号（{options.refused_row}）")
@@ -332,7 +334,7 @@ def answer(reply: etree._Element, options: PushOptions) -> Answer:
         if name is None:
             return None
         text = (outer.get(name) or "").strip()
-        if text.isdecimal():
+        if _COUNT.fullmatch(text):
             return int(text)
         unreadable.append(f"没有用数字给出 {name}")
         return None

@@ -161,6 +161,7 @@ class RowReader:
         self._enter = self._reading()
         self._outside()
         self._after_row = False
+        self._stream.parser.StartCdataSectionHandler = self._section
         self._waiting = b""
         self._closing = _closing(shape) if charset is None or charset.lower() in ("utf-8", "utf8") else None
         self._row_name = b""
@@ -175,11 +176,16 @@ class RowReader:
             self._stream.feed(chunk)
         else:
             self._stream.feed(chunk[: end.end()])
-            if self._after_row and self._stream.as_it_came:
+            if self._between_rows and self._stream.as_it_came:
                 self._row_name = end[1]
                 self.feed(chunk[end.end() :])
             else:
                 self._stream.feed(chunk[end.end() :])
+
+    @property
+    def _between_rows(self) -> bool:
+        """A row has just ended, and the parser is in no comment, instruction or section: what comes next is markup."""
+        return self._after_row and self._stream.through
 
     def _leap(self) -> None:
         """Read what waits up to the end of its last row, all at once if it is plain."""
@@ -190,7 +196,7 @@ class RowReader:
         read = rows_of(piece, self._row_name, self._shape.columns, foreign=FOREIGN) if last >= 0 else None
         if read is None or (self._shape.strict and read.foreign):
             self._stream.feed(piece)
-            if not self._after_row:
+            if not self._between_rows:
                 rest, self._row_name, self._waiting = self._waiting, b"", b""
                 self._stream.feed(rest)
             return
@@ -226,6 +232,9 @@ class RowReader:
     def _outside(self) -> None:
         self._stream.parser.StartElementHandler = self._start
         self._stream.parser.EndElementHandler = self._end
+
+    def _section(self) -> None:
+        self._after_row = False
 
     def _start(self, name: str, attributes: list[str]) -> None:
         path, depth = self._path, len(self._path)

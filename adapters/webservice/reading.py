@@ -142,6 +142,7 @@ class Message:
         self._coded = ""
         self._fed = 0  # bytes since the last batch
         self._read = 0  # bytes in all
+        self._given = 0  # bytes the parser has had
         self._begun = False
         self._decode: codecs.IncrementalDecoder | None = None
         self._ended = False
@@ -154,6 +155,7 @@ class Message:
         parser.buffer_text = True
         parser.buffer_size = 64 << 10
         parser.StartDoctypeDeclHandler = self._doctype
+        parser.StartCdataSectionHandler = self._section
         self._parser = parser
         self._outside()
 
@@ -206,7 +208,13 @@ class Message:
     def close(self) -> None:
         """Let go of it, and of what was read and not asked for."""
         # The parser knows us and we know it: nobody else would part us soon.
-        for handler in ("StartElementHandler", "EndElementHandler", "CharacterDataHandler", "StartDoctypeDeclHandler"):
+        for handler in (
+            "StartElementHandler",
+            "EndElementHandler",
+            "CharacterDataHandler",
+            "StartDoctypeDeclHandler",
+            "StartCdataSectionHandler",
+        ):
             setattr(self._parser, handler, None)
         self._rows.clear()
         self._parts.clear()
@@ -269,14 +277,14 @@ class Message:
             return
         inside = self._wanted is not None and not self._generic and self._decode is None
         if not inside or not (end := _ROW_ENDS.search(text)):
-            self._parser.Parse(text)
+            self._parse(text)
             return
-        self._parser.Parse(text[: end.end()])
-        if self._after_row:
+        self._parse(text[: end.end()])
+        if self._between_rows:
             self._row_name = end[1]
             self._take(text[end.end() :])
         else:
-            self._parser.Parse(text[end.end() :])
+            self._parse(text[end.end() :])
 
     def _leap(self) -> None:
         """Parse what waits; the rows in it are taken out at once if they are plain."""
@@ -288,12 +296,12 @@ class Message:
         end = last + len(close) if last >= 0 else len(self._waiting)
         piece, rest, self._waiting = self._waiting[:end], self._waiting[end:], b""
         if piece and not self._plain(piece):
-            self._parser.Parse(piece)
-        if self._after_row and not self._ended:
+            self._parse(piece)
+        if self._between_rows and not self._ended:
             self._waiting = rest
         else:
             self._row_name = b""
-            self._parser.Parse(rest)
+            self._parse(rest)
 
     def _plain(self, piece: bytes) -> bool:
         """Take plain rows out of a piece, if that is what it is; the parser proves it without a call for each."""
@@ -309,7 +317,7 @@ class Message:
         told = [getattr(self._parser, name) for name in _HANDLERS]
         for name in _HANDLERS:
             setattr(self._parser, name, None)
-        self._parser.Parse(piece)
+        self._parse(piece)
         for name, handler in zip(_HANDLERS, told, strict=True):
             setattr(self._parser, name, handler)
         if self._rows:
@@ -321,6 +329,15 @@ class Message:
         columns.append(pa.array(np.full(rows, _OPERATIONS["put"], np.int8)))
         self._ready.append(pa.RecordBatch.from_arrays(columns, names=[*(item.name for item in items), OPERATION]))
         return True
+
+    def _parse(self, text: bytes) -> None:
+        self._given += len(text)
+        self._parser.Parse(text)
+
+    @property
+    def _between_rows(self) -> bool:
+        """A row has just ended, and the parser is in no comment, instruction or section: what comes next is markup."""
+        return self._after_row and self._parser.CurrentByteIndex == self._given
 
     def _choose(self, chunk: bytes) -> None:
         declared = _DECLARED.match(chunk)
@@ -341,6 +358,9 @@ class Message:
         self._parser.StartElementHandler = self._start
         self._parser.EndElementHandler = self._end
         self._parser.CharacterDataHandler = self._text
+
+    def _section(self) -> None:
+        self._after_row = False
 
     def _doctype(self, *_: object) -> None:
         raise _malformed("请求带有 DTD，不予处理", "去掉 DTD；SOAP 不允许 DTD")

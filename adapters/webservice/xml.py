@@ -114,6 +114,11 @@ class Stream:
         """The bytes are in the encoding that is parsed, and not decoded before."""
         return self._begun and self._decode is None
 
+    @property
+    def through(self) -> bool:
+        """The parser has taken in all it was given: it is in no comment, instruction or tag."""
+        return self.parser.CurrentByteIndex == self._fed
+
     def prove(self, piece: bytes) -> None:
         """Parse on and tell nobody: for a piece of whole elements whose content is read by other means.
 

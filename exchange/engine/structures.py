@@ -270,6 +270,8 @@ class _Judge:
         match it.kind:
             case "gone":
                 return True, "读不到数据"
+            case "service":
+                return True, "读到的可能是别处的数据，请向对方核实"
             case "lies":
                 return self._look.found.lies == "view", "视图里可能少了行" if self._look.found.lies == "view" else ""
             case "added" | "not null" if it.column.startswith(ARGUMENT) and not used:
@@ -298,6 +300,8 @@ class _Judge:
         match it.kind:
             case "gone":
                 return True, "没有地方可写"
+            case "service":
+                return True, "数据可能送到别处，请向对方核实"
             case "lies":
                 return self._look.found.lies == "view", "写不进视图" if self._look.found.lies == "view" else ""
             case "added" | "not null" | "no default" if not used:

@@ -88,6 +88,8 @@ class HubDesk(Desk):
 
     def contract(self, resource: str, version: int, direction: Direction) -> Offer | None:
         """An offer as it was at a version."""
+        if not _sensible(resource):
+            return None
         return self._offers.contract(resource, version, direction)
 
     def query(self, caller: Caller, resource: str, cursor: str | None, limit: int) -> Page:
@@ -124,8 +126,7 @@ class HubDesk(Desk):
 
     def _found(self, caller: Caller, resource: str, direction: Direction, *, ended: bool = False) -> Reach:
         """What the caller may use, in its own words: what is not granted and what there is not are one."""
-        asked = 0 < len(resource) <= _LONGEST and resource.isprintable()
-        found = self._offers.of(caller.department, resource, direction) if asked else []
+        found = self._offers.of(caller.department, resource, direction) if _sensible(resource) else []
         if found and (found[0].current or ended):
             return found[0]
         self._count(caller)  # who is given something is counted there; who guesses, here
@@ -154,6 +155,11 @@ class HubDesk(Desk):
             return
         denied = Denied(error.message, [error.message])
         self._hub.denied(programme(caller.id, caller.department), action, denied, resource=resource)
+
+
+def _sensible(resource: str) -> bool:
+    """Whether it could be a code; a database may be asked for nothing else."""
+    return 0 < len(resource) <= _LONGEST and resource.isprintable()
 
 
 def open_desk(home: Path) -> HubDesk:

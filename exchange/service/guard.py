@@ -8,8 +8,10 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import secrets
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import singledispatchmethod
@@ -26,7 +28,7 @@ from exchange.db.tables import CredentialRow, NonceRow
 from exchange.hub import Hub
 from exchange.hub.access import credential_key, token_name
 from exchange.identity import PLATFORM
-from exchange.secrets import unseal
+from exchange.secrets import seal, unseal
 
 WINDOW = timedelta(seconds=300)
 """How far the time a caller states may be from the hub's, and how long a sign-in is remembered at least."""
@@ -36,6 +38,7 @@ BELIEVED = 1.0
 """Seconds for which a token that held is believed without being looked up: so late may a revocation be noticed."""
 
 _TOKENS = 4096
+_NOBODY = "nobody"
 _LONGEST = 255
 """Characters of what a credential is found by at most."""
 
@@ -112,6 +115,8 @@ class Guard:
         self._hub = hub
         self._written = Bounded(WRITTEN)
         self._known: dict[str, _Known] = {}
+        secret = seal(secrets.token_hex(16), credential_key(hub.keyring, _NOBODY))
+        self._nobody = CredentialRow(id=_NOBODY, secret=secret)
 
     def identify(self, shown: Shown, peer: str) -> Caller:
         """Who shows this; see :meth:`adapters.webservice.desk.Desk.identify`.
@@ -181,6 +186,9 @@ class Guard:
             wanted = select(CredentialRow).where(CredentialRow.kind == claim.kind, CredentialRow.name == claim.name)
             row = session.scalar(wanted)
         if row is None:
+            # As much work as for a name that exists: how long it takes is not to tell which names do.
+            with suppress(_NotHeld):
+                self._proven(self._nobody, shown)
             raise _NotHeld("unknown")
         # The proof first: who cannot give it learns nothing of the credential.
         stated = self._proven(row, shown)

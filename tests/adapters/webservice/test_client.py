@@ -147,6 +147,20 @@ def test_documents_without_end_are_refused(place: Place) -> None:
         _client(place)
 
 
+@pytest.mark.parametrize(("limit", "most", "words"), [("SECONDS", 0.0, "秒内"), ("LARGEST", 3000, "字节")])
+def test_all_documents_together_have_limits(
+    place: Place, monkeypatch: pytest.MonkeyPatch, limit: str, most: float, words: str
+) -> None:
+    monkeypatch.setattr(f"adapters.webservice.client.{limit}", most)
+    place.archive.wsdl = WSDL.replace("IMPORTS", '<xs:include schemaLocation="types.xsd"/>')
+    place.archive.documents["/types.xsd"] = (
+        f'<xs:schema xmlns:xs="http://www.w3.org/2001/XMLSchema" targetNamespace="urn:example:archive">{" " * 999}'
+        "</xs:schema>"
+    )
+    with pytest.raises(AdapterError, match=words):
+        _client(place)
+
+
 @pytest.mark.parametrize(
     ("wsdl", "expected"),
     [

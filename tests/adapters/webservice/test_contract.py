@@ -81,10 +81,20 @@ def test_what_takes_rows_is_not_read() -> None:
     assert _operation(request=Element(name="q", elements=(ROW,))).proposals() == ()
 
 
+CALLED = ("⇒ SOAPAction", "⇒ 风格")
+
+
 def test_the_structure_names_rows_and_arguments() -> None:
     found = _operation("page").structure()
-    assert [column.name for column in found.columns] == ["@id", "no", "owner/name", "owner/born", "→ page"]
+    assert [column.name for column in found.columns] == ["@id", "no", "owner/name", "owner/born", "→ page", *CALLED]
     assert Structure.read(found.document()) == found
     pushed = Element(name="q", elements=(_leaf("messageId"), Element(name="rows", elements=(ROW,))))
     found = _operation(request=pushed, reply=Element(name="r", elements=(_leaf("accepted", "I"),))).structure()
-    assert [column.name for column in found.columns] == ["@id", "no", "owner/name", "owner/born", "→ messageId"]
+    assert [column.name for column in found.columns] == [
+        "@id",
+        "no",
+        "owner/name",
+        "owner/born",
+        "→ messageId",
+        *CALLED,
+    ]

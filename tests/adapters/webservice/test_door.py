@@ -483,6 +483,7 @@ def test_requests_that_do_not_fit(desk: MemoryDesk, place: str, body: bytes, cod
         ({"media": ""}, 415, "Client.Unsupported"),
         ({"media": 'multipart/related; type="application/xop+xml"; boundary=x'}, 415, "Client.Unsupported"),
         ({"media": "application/soap+xml"}, 500, "VersionMismatch"),
+        ({"media": "text/xml; charset*=utf-8''utf-8"}, 415, "Client.Unsupported"),
         ({"media": "text/xml; charset=none-such"}, 415, "Client.Unsupported"),
         ({"headers": [*BEARER, ("content-encoding", "gzip")]}, 415, "Client.Unsupported"),
         ({"headers": [*BEARER, ("content-length", str(1 << 40))]}, 413, "Client.TooLarge"),

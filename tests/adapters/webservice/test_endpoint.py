@@ -3,6 +3,7 @@ from __future__ import annotations
 import base64
 import socket
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
@@ -143,6 +144,7 @@ def test_the_structure_of_an_operation_is_told(place: Place) -> None:
     assert before is not None
     assert [column.name for column in before.columns] == [
         "no", "owner", "born", "op", "→ page", "→ size", "→ changedSince", "→ area",
+        "⇒ 地址", "⇒ 命名空间", "⇒ SOAPAction", "⇒ 风格",
     ]  # fmt: skip
     place.archive.wsdl = place.archive.wsdl.replace('name="no" type="xs:long"', 'name="no" type="xs:string"').replace(
         '<xs:element name="born" type="xs:date" minOccurs="0"/>', '<xs:element name="birthday" type="xs:date"/>'
@@ -155,6 +157,36 @@ def test_the_structure_of_an_operation_is_told(place: Place) -> None:
     gone = endpoint.structure("other")
     assert gone is not None
     assert gone.lies == "absent"
+
+
+@pytest.mark.parametrize(
+    ("was", "now", "what"),
+    [
+        ("ADDRESS", "ADDRESS/somewhere/else", "地址"),
+        ("urn:example:archive", "urn:example:other", "命名空间"),
+        ('soapAction="get"', 'soapAction="drop"', "SOAPAction"),
+    ],
+)
+def test_a_service_that_is_called_otherwise_is_another(place: Place, was: str, now: str, what: str) -> None:
+    """Its rows look the same, and go to another place or come from one."""
+    endpoint = open_endpoint("webservice", {"url": place.url})
+    before = endpoint.structure("getRecords")
+    place.archive.wsdl = place.archive.wsdl.replace(was, now)
+    after = endpoint.structure("getRecords")
+    assert before is not None
+    assert after is not None
+    [difference] = differences(before, after)
+    assert (difference.kind, difference.column) == ("service", what)
+    assert f"服务的{what}：" in str(difference)
+    earlier = replace(before, columns=before.columns[:-4])  # as it was kept before this was told
+    assert differences(earlier, after) == ()
+
+
+def test_the_address_of_a_contract_is_of_no_account_where_another_is_registered(place: Place) -> None:
+    endpoint = open_endpoint("webservice", {"url": place.url, "address": f"{place.server.url}archive"})
+    before = endpoint.structure("getRecords")
+    place.archive.wsdl = place.archive.wsdl.replace("ADDRESS", "http://inner.example/x")
+    assert endpoint.structure("getRecords") == before
 
 
 def test_a_name_that_is_nearly_right_is_offered(place: Place) -> None:

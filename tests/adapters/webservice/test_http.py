@@ -320,3 +320,24 @@ def test_a_kept_line_tells_what_is_wrong_as_any_other_does(
         line.post(url, b"x", {})
         with pytest.raises(expected):
             line.post(url, b"x", {})
+
+
+def test_a_chunk_of_less_than_nothing(peer: Peer) -> None:
+    url = peer.url(_drip(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-5\r\nabc\r\n", b"x"))
+    with pytest.raises(Malformed, match="HTTP"):
+        Line(Limits(seconds=5)).get(url)
+
+
+def test_cookies_do_not_pile_up(peer: Peer) -> None:
+    """One is sent back, as balancers need it; of a service that sets ever new ones none."""
+    replies: list[list[str]] = [["route=a"], [], [f"k{each}={'v' * 3000}" for each in range(9)], []]
+
+    def behave(caller: socket.socket) -> None:
+        cookies = "".join(f"Set-Cookie: {each}\r\n" for each in replies.pop(0))
+        caller.sendall(f"HTTP/1.1 200 OK\r\n{cookies}Content-Length: 2\r\n\r\nok".encode())
+
+    url, line = peer.url(behave), Line(Limits(seconds=5))
+    for _ in range(4):
+        assert line.get(url).body == b"ok"
+    assert [b"Cookie: route=a" in each for each in peer.heard] == [False, True, True, False]
+    assert b"Cookie" not in peer.heard[3]

@@ -57,6 +57,27 @@ def test_by_page_number_until_the_total(place: Place) -> None:
         _numbers(place, **BY_PAGE, total="asOf")
 
 
+@pytest.mark.parametrize("total", ["9" * 5000, "٣", "-1", ""])
+def test_a_total_that_is_no_number(place: Place, total: str) -> None:
+    place.archive.answers = [_page(1, 2, mark=total)]
+    with pytest.raises(Malformed, match="总行数"):
+        _numbers(place, **BY_PAGE, total="asOf")
+
+
+def test_a_cursor_longer_than_any_is_not_remembered(place: Place) -> None:
+    place.archive.answers = [_page(1, following="x" * 100_000)]
+    with pytest.raises(Malformed, match="游标超过"):
+        _numbers(place, row="record", cursor="page", next="following", limit="size")
+
+
+@pytest.mark.parametrize("clock", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
+def test_a_clock_beyond_all_time(place: Place, clock: str) -> None:
+    place.archive.answers = [_page(1, mark=clock)]
+    window = {"from": "changedSince", "to": "area", "begin": "2020-01-01T00:00:00", "clock": "asOf"}
+    with pytest.raises(Malformed, match="时间不可读"):
+        _numbers(place, capture="batches", row="record", paging="none", limit=None, window=window)
+
+
 def test_by_start_and_count(place: Place) -> None:
     place.archive.answers = [_page(1, 2), _page(3), _page()]
     given = BY_PAGE | {"paging": "offset", "start": "page"}

@@ -160,3 +160,11 @@ def test_answers() -> None:
     found = answer(etree.fromstring("<r><n>-1</n><code>500</code><bad><at>one</at></bad></r>"), options)
     assert (found.taken, found.fine, found.repeated) == (None, False, False)
     assert found.unreadable == "拒收行没有行号（at）；没有用数字给出 n；没有用数字给出 all"
+
+
+@pytest.mark.parametrize("number", ["9" * 5000, "٣", "1e3"])
+def test_a_count_that_is_no_number_is_told(number: str) -> None:
+    options = PushOptions(accepted="n", refused="bad", refused_row="at")
+    found = answer(etree.fromstring(f"<r><n>{number}</n><bad><at>{number}</at></bad></r>"), options)
+    assert (found.taken, found.refused) == (None, ())
+    assert found.unreadable == "拒收行没有行号（at）；没有用数字给出 n"

@@ -285,3 +285,15 @@ def test_memory_does_not_grow_with_the_rows() -> None:
         return found
 
     assert peak(40) < peak(8) * 1.5 + (1 << 20)
+
+
+@pytest.mark.parametrize("opened", ["<!-- </t:record>", "<?x </t:record>", "<![CDATA[</t:record>"])
+@pytest.mark.parametrize("before", range(12))
+def test_what_no_parser_takes_for_a_row_is_none(monkeypatch: pytest.MonkeyPatch, opened: str, before: int) -> None:
+    """What stands in a comment, instruction or section is never read at once, however it is dressed up."""
+    monkeypatch.setattr("adapters.webservice.reader.PIECE", 300)
+    row = "<t:record><t:no>1</t:no></t:record>"
+    closed = {"<!-": "--", "<?x": "?", "<![": "]]"}[opened[:3]]
+    ghosts = "<t:record><t:no>666</t:no></t:record>" * 20 + f"<t:record><t:no>666</t:no></t:record{closed}>"
+    content = envelope(f"<t:Response><t:result>{row * (before + 1)}{opened}{ghosts}{row * 30}</t:result></t:Response>")
+    assert _read(content, piece=64, columns=("no",))[0] == [["1"]] * (before + 31)

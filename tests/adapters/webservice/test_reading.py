@@ -124,3 +124,19 @@ def test_a_payload_is_decoded_as_it_comes() -> None:
     assert made.payload is not None
     assert b"".join(made.payload.chunks()) == bytes([0, 1, 2, 3, 4, 5])
     made.close()
+
+
+@pytest.mark.parametrize("opened", ["<!-- </row>", "<?x </row>", "<![CDATA[</row>"])
+@pytest.mark.parametrize("before", range(12))
+def test_what_no_parser_takes_for_a_row_is_none(monkeypatch: pytest.MonkeyPatch, opened: str, before: int) -> None:
+    """What stands in a comment, instruction or section is never read at once, however it is dressed up."""
+    monkeypatch.setattr("adapters.webservice.reading.PIECE", 300)
+    row = "<row><id>1</id></row>"
+    closed = {"<!-": "--", "<?x": "?", "<![": "]]"}[opened[:3]]
+    ghosts = "<row><id>666</id></row>" * 20 + f"<row><id>666</id></row{closed}>"
+    made = message(f"<rows>{row * (before + 1)}{opened}{ghosts}{row * 30}</rows>", size=64)
+    if closed == "]]":
+        with pytest.raises(Fault, match="不属于任何信息项"):
+            rows(made)
+    else:
+        assert [row["id"] for row in rows(made)] == ["1"] * (before + 31)

@@ -174,3 +174,26 @@ def test_what_a_changed_argument_means_to_who_reads(served: Served) -> None:
         rest = {name: each for name, each in same.items() if name != gone}
         assert holds(**rest) == [("dropped", gone.replace("arg_", "→ "))]
     assert holds(**{name: each for name, each in same.items() if name != "arg_other"}) == []
+
+
+def test_a_service_that_moves_on_its_host_is_not_written_before_somebody_answers_for_it(served: Served) -> None:
+    town = served.town
+    town.report(person(1))
+    town.run("sync-101001001-0001")
+    assert served.share().state == "settled"
+    served.receiver.address += "test/instance"
+    town.report(person(2))
+    town.run("sync-101001001-0001")
+    with pytest.raises(Held) as caught:
+        served.share()
+    assert any("服务的地址：/ → /test/instance" in each for each in caught.value.reasons)
+    assert len(served.receiver.messages) == 1
+    plan = town.run("sync-101001001-0001").plan
+    end = End(endpoint="taxws", object="get", columns={"id_no": "no"})
+    was, now = (
+        Structure(name="get", columns=(StructureColumn(name="⇒ 地址", family="文本", declared=path),))
+        for path in ("/a", "/b")
+    )
+    [change] = judged(plan.model_copy(update={"source": end}), Look("source", end, now), was)
+    assert change.holds
+    assert "别处" in change.why

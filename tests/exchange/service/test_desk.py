@@ -93,3 +93,14 @@ def test_who_guesses_is_counted_like_who_is_given(callers: Callers, asked: str) 
                 told.append(type(error).__name__)
     assert set(told) == {"Refused", "Exceeded"}
     assert 5 <= told.count("Refused") <= 10
+
+
+@pytest.mark.parametrize("code", ["", "\0", "101001001/0001\0", "x" * 65, "\ud800"])
+def test_no_database_is_asked_for_what_is_no_code(callers: Callers, monkeypatch: pytest.MonkeyPatch, code: str) -> None:
+    with callers.desk() as desk:
+
+        def asked(*_: object) -> None:
+            raise AssertionError(code)
+
+        monkeypatch.setattr(desk._offers, "contract", asked)
+        assert desk.contract(code, 1, "read") is None

@@ -20,6 +20,7 @@ from adapters.errors import Refused
 from adapters.webservice.desk import Certificate, Digest, Gateway, Password, Shown, Token
 from exchange.db.tables import CredentialRow, EventRow, NonceRow
 from exchange.hub import Hub
+from exchange.secrets import unseal
 from exchange.service.guard import BELIEVED, WRITTEN, Bounded, Guard
 from tests.exchange.engine.town import TAX
 from tests.exchange.service.callers import Callers
@@ -191,3 +192,21 @@ def test_nothing_shown_stands_in_the_log(hub: Hub, callers: Callers) -> None:
     assert not re.search("3701|geheim", str(event.body))
     with closing(hub):
         assert event.body["peer"] == "192.0.2.1"
+
+
+def test_a_name_that_there_is_not_costs_what_one_costs_that_there_is(
+    hub: Hub, callers: Callers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    issued(hub, callers, "password", "tax-app")
+    guard, opened = Guard(hub), []
+
+    def counted(sealed: str, key: bytes) -> Any:
+        opened.append(sealed)
+        return unseal(sealed, key)
+
+    monkeypatch.setattr("exchange.service.guard.unseal", counted)
+    for name in ("tax-app", "nobody", "no-such"):
+        for shown in (Password(name, "x"), digest(name, "x")):
+            refused(guard, shown)
+    assert len(opened) == 6
+    assert [reason for _, reason in refusals(hub)] == ["wrong"] * 2 + ["unknown"] * 4

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import pyarrow as pa
 import pymysql
 import sqlalchemy as sa
-from pymysql.cursors import SSCursor
+from pymysql.cursors import Cursor, SSCursor
 from sqlalchemy.dialects import mysql
 from sqlalchemy.dialects.mysql.mariadb import MariaDBDialect
 
@@ -282,17 +282,12 @@ class MariaDB(Dialect):
             for group in lines.batched(_lines(cursor), batch_rows):
                 yield lines.parsed(group, readings, _QUOTE)
 
-    def load(self, connection: sa.Connection, table: sa.TableClause, arrays: Mapping[str, pa.Array]) -> int:
-        """Insert many rows; a warning is an error, as it tells of a value that has become another."""
-        done = super().load(connection, table, arrays)
-        warnings = connection.exec_driver_sql("SHOW WARNINGS LIMIT 1").all()
-        if warnings:
-            _level, code, text = warnings[0]
-            error = pymysql.err.DataError(int(code), str(text))
-            raise sa.exc.DBAPIError.instance(
-                None, None, error, pymysql.err.Error, hide_parameters=True, dialect=connection.dialect
-            ) from None
-        return done
+    def insert_many(self, connection: sa.Connection, statement: str, rows: Sequence[tuple[Any, ...]]) -> int:
+        """A warning is an error, as it tells of a value that has become another."""
+        if not connection.in_transaction():
+            connection.begin()  # the bare driver does not tell SQLAlchemy that there is something to commit
+        with _driver_errors(connection), _raw(connection).cursor(_Warned) as cursor:
+            return cursor.executemany(statement, rows) or 0
 
     def insert_absent(self, table: sa.TableClause, values: Mapping[str, Any]) -> sa.Executable:
         """INSERT IGNORE."""
@@ -523,10 +518,27 @@ def _names(text: str) -> tuple[tuple[str, str], ...]:
     return tuple((word, found[1]) for word, pattern in _NAMES if (found := pattern.match(text)))
 
 
-@contextmanager
-def _stream(connection: sa.Connection) -> Iterator[SSCursor]:
+class _Warned(Cursor):
+    """Many rows go by several statements, and each takes the warnings of the one before away."""
+
+    def execute(self, query: Any, args: Any = None) -> int:
+        """Carry a statement out, and raise its first warning."""
+        done = super().execute(query, args)
+        if getattr(getattr(self, "_result", None), "warning_count", 0):
+            for _level, code, text in self.connection.show_warnings():  # type: ignore[no-untyped-call]
+                raise pymysql.err.DataError(int(code), str(text))
+        return done
+
+
+def _raw(connection: sa.Connection) -> pymysql.connections.Connection[Any]:
     raw = connection.connection.driver_connection
     assert isinstance(raw, pymysql.connections.Connection)  # noqa: S101
+    return raw
+
+
+@contextmanager
+def _stream(connection: sa.Connection) -> Iterator[SSCursor]:
+    raw = _raw(connection)
     cursor = raw.cursor(SSCursor)
     whole = False
     try:

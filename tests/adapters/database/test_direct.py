@@ -267,6 +267,19 @@ def test_a_table_with_columns_of_others_wants_a_stage(endpoint: DatabaseEndpoint
         assert sink.direct(CLAIM, SCHEMA) is None
 
 
+@pytest.mark.parametrize("way", ["staged", "direct"])
+def test_a_key_that_no_deletion_could_name_refuses_its_row(endpoint: DatabaseEndpoint, hands: Hands, way: str) -> None:
+    hands.run("ALTER TABLE person ALTER id TYPE text")
+    schema = SCHEMA.set(0, pa.field("id", pa.string(), metadata={"length": "2000"}))
+    with endpoint.sink(PERSON) as sink:
+        delivery = sink.direct(CLAIM, schema) if way == "direct" else sink.begin(CLAIM, schema)
+        assert delivery is not None
+        delivery.stage(batch([person("1"), person("甲" * 600), person("2" * 500)], schema))
+        answer = delivery.commit(Deliverer.manifest(CLAIM, 3))
+    assert [(row.row, row.rule) for row in answer.refused] == [(1, "length")]
+    assert hands.persons("id") == [("1",), ("2" * 500,)]
+
+
 def test_a_table_with_a_rule_wants_a_stage(endpoint: DatabaseEndpoint, hands: Hands) -> None:
     """Rows that are copied pass rules by."""
     hands.run(

@@ -223,11 +223,7 @@ class Dialect(ABC):
         if not rows:
             return 0
         statement = sa.insert(table).compile(dialect=connection.dialect, column_keys=names)
-        return self.insert_many(connection, str(statement), rows)
-
-    def insert_many(self, connection: sa.Connection, statement: str, rows: Sequence[tuple[Any, ...]]) -> int:
-        """Carry an insertion out for many rows at once; returns how many the product says it wrote."""
-        return connection.exec_driver_sql(statement, list(rows)).rowcount
+        return connection.exec_driver_sql(str(statement), rows).rowcount
 
     @abstractmethod
     def insert_absent(self, table: sa.TableClause, values: Mapping[str, Any]) -> sa.Executable:

@@ -101,6 +101,7 @@ class MariaDB(Dialect):
             "init_command": _SESSION,
             "program_name": "shutong",
             "binary_prefix": True,
+            "cursorclass": _Warned,
         }
         if options.tls == "disable":
             arguments["ssl_disabled"] = True
@@ -281,13 +282,6 @@ class MariaDB(Dialect):
             cursor.execute(str(compiled), values)
             for group in lines.batched(_lines(cursor), batch_rows):
                 yield lines.parsed(group, readings, _QUOTE)
-
-    def insert_many(self, connection: sa.Connection, statement: str, rows: Sequence[tuple[Any, ...]]) -> int:
-        """A warning is an error, as it tells of a value that has become another."""
-        if not connection.in_transaction():
-            connection.begin()  # the bare driver does not tell SQLAlchemy that there is something to commit
-        with _driver_errors(connection), _raw(connection).cursor(_Warned) as cursor:
-            return cursor.executemany(statement, rows) or 0
 
     def insert_absent(self, table: sa.TableClause, values: Mapping[str, Any]) -> sa.Executable:
         """INSERT IGNORE."""
@@ -519,26 +513,34 @@ def _names(text: str) -> tuple[tuple[str, str], ...]:
 
 
 class _Warned(Cursor):
-    """Many rows go by several statements, and each takes the warnings of the one before away."""
+    """Many rows go by several statements, and each takes the warnings of the one before away.
+
+    A warning is an error, as it tells of a value that has become another.
+    """
+
+    _many = False
+
+    def executemany(self, query: Any, args: Any) -> int | None:
+        """Carry a statement out for many rows, and raise the first warning."""
+        self._many = True
+        try:
+            return super().executemany(query, args)
+        finally:
+            self._many = False
 
     def execute(self, query: Any, args: Any = None) -> int:
-        """Carry a statement out, and raise its first warning."""
+        """Carry a statement out."""
         done = super().execute(query, args)
-        if getattr(getattr(self, "_result", None), "warning_count", 0):
+        if self._many and getattr(getattr(self, "_result", None), "warning_count", False):
             for _level, code, text in self.connection.show_warnings():  # type: ignore[no-untyped-call]
                 raise pymysql.err.DataError(int(code), str(text))
         return done
 
 
-def _raw(connection: sa.Connection) -> pymysql.connections.Connection[Any]:
-    raw = connection.connection.driver_connection
-    assert isinstance(raw, pymysql.connections.Connection)  # noqa: S101
-    return raw
-
-
 @contextmanager
 def _stream(connection: sa.Connection) -> Iterator[SSCursor]:
-    raw = _raw(connection)
+    raw = connection.connection.driver_connection
+    assert isinstance(raw, pymysql.connections.Connection)  # noqa: S101
     cursor = raw.cursor(SSCursor)
     whole = False
     try:

@@ -406,6 +406,10 @@ def _offer(case: _Case) -> Iterator[Problem]:
     if offer.served == "provider" and offer.capture in ("outbox", "batches"):
         remedy = "改为由基础库提供，或换一种变化获取方式"
         yield Problem(f"{at} › 共享来源", "带同步标志或操作批次的前置表只有一个读取方，不能由提供方直接提供", remedy)
+    elif offer.served == "provider" and offer.profile in profiles() and profiles()[offer.profile].capture == "batches":
+        # However it is read: a row that the grant covers may be followed by one of its key that it does not.
+        message = "操作批次的前置表中同一主键有多行，早先的行不宜直接提供"
+        yield Problem(f"{at} › 共享来源", message, "改为由基础库提供，由它汇成最新一行")
     if offer.served == "provider" and offer.capture == "pushed":
         yield Problem(f"{at} › 共享来源", "推送来的消息只有一份，不能由提供方直接提供", "改为由基础库提供")
     if case.around is None:

@@ -23,7 +23,7 @@ from adapters.database.dialects.types import plain
 from adapters.database.errors import diagnosed, translating
 from adapters.database.fit import fields_of, fitted, written
 from adapters.database.keys import scope_text
-from adapters.database.layout import Layout, Stage, drop_stages
+from adapters.database.layout import Layout, Stage, drop_stages, too_long
 from adapters.database.ledger import SERIAL, Counts, Ledger
 from adapters.database.merge import Merge
 from adapters.database.order import Order
@@ -162,6 +162,8 @@ class DirectDelivery(Delivery):
         if self._order.deleting or not (rising or (self._empty and self._stage is None)):
             # Where keys do not rise, an earlier row of the same key may wait in the stage: it must not come later.
             return _all(many, so=False)
+        if pc.any(too_long([batch.column(item) for item in self._binding.key])).as_py():
+            return _all(many, so=False)  # the stage refuses them by name
         if self._empty:
             return _all(many, so=True)
         if self._unasked:

@@ -17,7 +17,7 @@ from adapters.base import DELETE, OPERATION, Binding, Claim, RefusedRow
 from adapters.database.dialects import Dialect
 from adapters.database.dialects.types import plain
 from adapters.database.fit import faults, fitted, written
-from adapters.database.keys import KEY_LENGTH, key_text
+from adapters.database.keys import KEY_LENGTH, key_text, row_text
 from adapters.database.ledger import PREFIX
 from adapters.database.refusal import KEY as KEY
 from adapters.database.refusal import OPERATION_COLUMN as OPERATION_COLUMN
@@ -209,6 +209,10 @@ class Stage:
             for fault in faults(batch.column(item), self.layout.column(item), self._dialect, zone):
                 for row in pc.indices_nonzero(pc.fill_null(fault.rows, fill_value=False)).to_pylist():
                     found.setdefault(row, (fault.rule, fault.reason))
+        key = self.layout.binding.key
+        over = too_long([written(batch.column(item), self.layout.column(item), self._dialect, zone) for item in key])
+        for row in pc.indices_nonzero(over).to_pylist():
+            found.setdefault(row, ("length", f"业务主键超过 {KEY_LENGTH} 个字符"))
         return found
 
     def give_up_refused(self, connection: sa.Connection, refusals: sa.Table, key: str) -> int:
@@ -241,6 +245,13 @@ class Stage:
     def count(self, connection: sa.Connection) -> int:
         """How many rows are there."""
         return int(connection.execute(sa.select(sa.func.count()).select_from(self.table)).scalar_one())
+
+
+def too_long(keys: Sequence[pa.Array]) -> pa.BooleanArray:
+    """For which of the keys the tables beside the target, where deletions are noted, have no room."""
+    if not any(map(_long, keys)):
+        return pa.repeat(pa.scalar(value=False), len(keys[0]) if keys else 0)
+    return pc.fill_null(pc.greater(pc.utf8_length(row_text(keys)), KEY_LENGTH), fill_value=False)
 
 
 def _long(keys: pa.Array) -> bool:

@@ -304,6 +304,16 @@ def test_an_offer_binds_known_items_under_a_known_family() -> None:
     assert warnings(offer=offer) == {"资源挂接 › 信息项对应字段": "字段 GH 对应 2 个信息项"}
 
 
+@pytest.mark.parametrize(
+    ("capture", "profile"), [("outbox", "jiangsu"), ("batches", "national"), ("snapshot", "national")]
+)
+def test_what_has_one_reader_or_several_rows_of_a_key_is_not_served_by_its_provider(capture: str, profile: str) -> None:
+    offer = {"endpoint": "police-front", "object": "t", "capture": capture, "profile": profile}
+    assert faults(offer=offer) == {}
+    assert list(faults(offer=offer | {"served": "provider"})) == ["资源挂接 › 共享来源"]
+    assert faults(offer={"endpoint": "police-front", "object": "t", "capture": "snapshot", "served": "provider"}) == {}
+
+
 def test_without_a_directory_nothing_is_compared_with_it() -> None:
     assert found(None, related=["101001001/0003"], provider="不知何人") == ()
 

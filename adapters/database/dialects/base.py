@@ -288,7 +288,7 @@ class Dialect(ABC):
         """Have a transaction that is kept open found by a name: see :meth:`end`."""
 
     def end(self, connection: sa.Connection, signed: Callable[[str], bool]) -> None:
-        """End other sessions of ours whose transaction is kept open under such a name, by whom they ever were begun."""
+        """End other sessions of ours that keep a transaction open under such a name and wait for whoever began them."""
 
     def loads_as_inserted(self, connection: sa.Connection, table: sa.TableClause) -> bool:
         """Whether rows that are loaded into a table meet everything there that rows which are inserted meet."""

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import pyarrow as pa
 import pymysql
 import sqlalchemy as sa
-from pymysql.cursors import SSCursor
+from pymysql.cursors import Cursor, SSCursor
 from sqlalchemy.dialects import mysql
 from sqlalchemy.dialects.mysql.mariadb import MariaDBDialect
 
@@ -102,6 +102,7 @@ class MariaDB(Dialect):
             "init_command": _SESSION,
             "program_name": "shutong",
             "binary_prefix": True,
+            "cursorclass": _Warned,
         }
         if options.tls == "disable":
             arguments["ssl_disabled"] = True
@@ -289,18 +290,6 @@ class MariaDB(Dialect):
             cursor.execute(str(compiled), values)
             for group in lines.batched(_lines(cursor), batch_rows):
                 yield lines.parsed(group, readings, _QUOTE)
-
-    def load(self, connection: sa.Connection, table: sa.TableClause, arrays: Mapping[str, pa.Array]) -> int:
-        """Insert many rows; a warning is an error, as it tells of a value that has become another."""
-        done = super().load(connection, table, arrays)
-        warnings = connection.exec_driver_sql("SHOW WARNINGS LIMIT 1").all()
-        if warnings:
-            _level, code, text = warnings[0]
-            error = pymysql.err.DataError(int(code), str(text))
-            raise sa.exc.DBAPIError.instance(
-                None, None, error, pymysql.err.Error, hide_parameters=True, dialect=connection.dialect
-            ) from None
-        return done
 
     def insert_absent(self, table: sa.TableClause, values: Mapping[str, Any]) -> sa.Executable:
         """INSERT IGNORE."""
@@ -532,6 +521,31 @@ def _lines(cursor: SSCursor) -> Iterator[bytes]:
 
 def _names(text: str) -> tuple[tuple[str, str], ...]:
     return tuple((word, found[1]) for word, pattern in _NAMES if (found := pattern.match(text)))
+
+
+class _Warned(Cursor):
+    """Many rows go by several statements, and each takes the warnings of the one before away.
+
+    A warning is an error, as it tells of a value that has become another.
+    """
+
+    _many = False
+
+    def executemany(self, query: Any, args: Any) -> int | None:
+        """Carry a statement out for many rows, and raise the first warning."""
+        self._many = True
+        try:
+            return super().executemany(query, args)
+        finally:
+            self._many = False
+
+    def execute(self, query: Any, args: Any = None) -> int:
+        """Carry a statement out."""
+        done = super().execute(query, args)
+        if self._many and getattr(getattr(self, "_result", None), "warning_count", False):
+            for _level, code, text in self.connection.show_warnings():  # type: ignore[no-untyped-call]
+                raise pymysql.err.DataError(int(code), str(text))
+        return done
 
 
 @contextmanager

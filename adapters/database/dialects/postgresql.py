@@ -357,10 +357,11 @@ class PostgreSQL(Dialect):
         connection.execute(sa.select(sa.func.set_config("application_name", name, sa.true())))
 
     def end(self, connection: sa.Connection, signed: Callable[[str], bool]) -> None:
-        """By the server: whoever lies stopped, or has lost his network, does not hear us."""
+        """By the server, as whoever lies stopped or has lost his network does not hear us; who is at work is left."""
         others = sa.text(
             "SELECT pid, application_name AS name FROM pg_stat_activity WHERE datname = current_database()"
             " AND usename = current_user AND pid <> pg_backend_pid()"
+            " AND (state LIKE 'idle in transaction%' OR wait_event_type = 'Client')"
         )
         for other in connection.execute(others).all():
             if signed(other.name or ""):

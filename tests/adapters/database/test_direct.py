@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import secrets
 import time
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from adapters.base import DELETE, Claim, Delivery, Refresh
+from adapters.base import DELETE, PUT, Claim, Delivery, Refresh
 from adapters.database import DatabaseEndpoint
 from adapters.database.direct import DirectDelivery
 from adapters.errors import StageLost, Unavailable
@@ -244,6 +245,43 @@ def test_a_key_that_waits_in_the_stage_is_not_overtaken_by_a_later_row_of_it(
     assert hands.persons("id", "name")[1] == ("2", "last")
 
 
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_whatever_comes_twice_the_last_stands_on_either_way(
+    endpoint: DatabaseEndpoint, hands: Hands, data: st.DataObject
+) -> None:
+    """Keys come again in any batch, with rising versions or none; deletions too, in the second delivery."""
+    run, versioned = secrets.token_hex(4), data.draw(st.booleans(), label="versioned")
+    bindings = [
+        replace(PERSON if versioned else WITHOUT_VERSION, object=f"{way}_{run}") for way in ("staged", "direct")
+    ]
+    for binding in bindings:
+        endpoint.install(binding, SCHEMA)
+    for number in range(2):
+        rows = st.tuples(st.sampled_from("12345"), st.sampled_from([PUT, PUT, PUT, DELETE if number else PUT]))
+        drawn = data.draw(st.lists(st.lists(rows, min_size=1, max_size=5), max_size=4), label=f"delivery {number}")
+        place = itertools.count(number * 100)
+        batches = [
+            [
+                person(key, at if versioned else 1, name=f"n{at}", operation=what)
+                for key, what in found
+                for at in (next(place),)
+            ]
+            for found in drawn
+        ]
+        for binding in bindings:
+            claim = Claim(key=f"{number}-{binding.object}", exchange=binding.object, epoch=1)
+            with endpoint.sink(binding) as sink:
+                delivery = sink.begin(claim, SCHEMA) if binding is bindings[0] else sink.direct(claim, SCHEMA)
+                assert delivery is not None
+                for found in batches:
+                    delivery.stage(batch(found))
+                assert delivery.commit(Deliverer.manifest(claim, sum(map(len, batches)))).refused == ()
+                delivery.abort()
+        left = [hands.rows(f"SELECT id, version, name FROM {each.object} ORDER BY id") for each in bindings]
+        assert left[0] == left[1]
+
+
 def test_a_table_with_tombstones_wants_a_stage(endpoint: DatabaseEndpoint) -> None:
     deliver = Deliverer(endpoint)
     deliver(person("1"), key="a")
@@ -265,6 +303,19 @@ def test_a_tombstone_that_another_delivery_leaves_meanwhile_is_noticed(
 def test_a_table_with_columns_of_others_wants_a_stage(endpoint: DatabaseEndpoint) -> None:
     with endpoint.sink(replace(PERSON, fixed={"area": "3212"})) as sink:
         assert sink.direct(CLAIM, SCHEMA) is None
+
+
+@pytest.mark.parametrize("way", ["staged", "direct"])
+def test_a_key_that_no_deletion_could_name_refuses_its_row(endpoint: DatabaseEndpoint, hands: Hands, way: str) -> None:
+    hands.run("ALTER TABLE person ALTER id TYPE text")
+    schema = SCHEMA.set(0, pa.field("id", pa.string(), metadata={"length": "2000"}))
+    with endpoint.sink(PERSON) as sink:
+        delivery = sink.direct(CLAIM, schema) if way == "direct" else sink.begin(CLAIM, schema)
+        assert delivery is not None
+        delivery.stage(batch([person("1"), person("甲" * 600), person("2" * 500)], schema))
+        answer = delivery.commit(Deliverer.manifest(CLAIM, 3))
+    assert [(row.row, row.rule) for row in answer.refused] == [(1, "length")]
+    assert hands.persons("id") == [("1",), ("2" * 500,)]
 
 
 def test_a_table_with_a_rule_wants_a_stage(endpoint: DatabaseEndpoint, hands: Hands) -> None:

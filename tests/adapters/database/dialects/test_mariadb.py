@@ -91,6 +91,19 @@ def test_no_warning_passes(endpoint: DatabaseEndpoint, hands: Hands) -> None:
     assert [str(amount) for (amount,) in hands.rows("SELECT * FROM t")] == ["1.5", "1.2"]
 
 
+@pytest.mark.parametrize("place", [0, -1], ids=["first", "last"])
+def test_no_warning_passes_among_many_rows(endpoint: DatabaseEndpoint, hands: Hands, place: int) -> None:
+    """The driver sends them by several statements, of which the server remembers the warnings of the last."""
+    hands.run("CREATE TABLE t (name text, amount decimal(5,1))")
+    table = sa.table("t", sa.column("name"), sa.column("amount"))
+    amounts = ["1.5"] * 3_000
+    amounts[place] = "1.25"
+    rows = {"name": pa.array(["x" * 1_000] * len(amounts)), "amount": pa.array(amounts)}
+    with pytest.raises(Refused, match="放不进"), endpoint._place.transaction() as connection:
+        MariaDB().load(connection, table, rows)
+    assert hands.rows("SELECT * FROM t") == []
+
+
 def test_keys_in_the_servers_own_collation_are_found_by_its_index(endpoint: DatabaseEndpoint, hands: Hands) -> None:
     hands.run("CREATE TABLE t (id varchar(20) CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci PRIMARY KEY, v integer)")
     endpoint.install(PERSON, SCHEMA)

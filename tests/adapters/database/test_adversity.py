@@ -207,6 +207,18 @@ def test_a_lock_that_is_held_too_long(deliver: Deliverer, hands: Hands) -> None:
     assert hands.persons("id", "version") == [("1", 2), ("2", 1), ("3", 1)]
 
 
+def waits_for_a_lock(hands: Hands) -> None:
+    """Return as soon as a session waits for another's lock."""
+    queries = {
+        "postgresql": "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'",
+        "mariadb": "SELECT 1 FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'",
+    }
+    deadline = time.monotonic() + 20
+    while not hands.rows(queries[hands.product]):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
 @pytest.mark.parametrize("database_url", ["postgresql", "mariadb"], indirect=True)
 def test_a_deadlock_loses_nothing(deliver: Deliverer, hands: Hands) -> None:
     deliver(person("1"), person("2"), key="first")

@@ -334,7 +334,7 @@ def test_cookies_do_not_pile_up(peer: Peer) -> None:
 
     def behave(caller: socket.socket) -> None:
         cookies = "".join(f"Set-Cookie: {each}\r\n" for each in replies.pop(0))
-        caller.sendall(f"HTTP/1.1 200 OK\r\n{cookies}Content-Length: 2\r\n\r\nok".encode())
+        caller.sendall(f"HTTP/1.1 200 OK\r\n{cookies}Connection: close\r\nContent-Length: 2\r\n\r\nok".encode())
 
     url, line = peer.url(behave), Line(Limits(seconds=5))
     for _ in range(4):

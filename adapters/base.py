@@ -421,8 +421,8 @@ class Sink(ABC):
     def begin(self, claim: Claim, schema: pa.Schema) -> Delivery:
         """Start staging from nothing; what the same key staged under lower epochs is removed."""
 
-    def direct(self, claim: Claim, schema: pa.Schema) -> Delivery | None:
-        """Start delivering many rows, with a transaction for a stage.
+    def direct(self, claim: Claim, schema: pa.Schema, *, empty: bool = False) -> Delivery | None:
+        """Start delivering many rows, with a transaction for a stage; into an ``empty`` place only, if that is asked.
 
         Rows that are new to the place are in it when they are staged, seen by nobody before the commit, and gone with
         the connection: whoever takes over begins anew. None: this place needs a stage.

@@ -62,10 +62,13 @@ class DirectDelivery(Delivery):
         self._rows = 0
         self._put = 0
 
-    def opened(self) -> bool:
+    def opened(self, *, empty: bool = False) -> bool:
         """Open the transaction, if the table is one for it: without deletions, with nothing but items.
 
         The ledger row is claimed first, as in every target transaction: a rival waits for how this one ends.
+
+        Args:
+            empty: Only if no row is in it.
         """
         place, binding = self._place, self._binding
         if binding.profile is not None or binding.fixed or {"journal", "children"} & binding.options.keys():
@@ -86,7 +89,7 @@ class DirectDelivery(Delivery):
                     return False
                 any_row = sa.select(sa.literal(1)).select_from(shape.clause).limit(1)
                 self._empty = connection.execute(any_row).first() is None
-                if self._buries(connection):
+                if (empty and not self._empty) or self._buries(connection):
                     return False
                 drop_stages(connection, place.namespace, self._claim)
             self._layout = Layout(binding, shape, fields_of(self._schema))

@@ -58,10 +58,10 @@ class DatabaseSink(Sink):
         delivery.make_stage()
         return delivery
 
-    def direct(self, claim: Claim, schema: pa.Schema) -> Delivery | None:
+    def direct(self, claim: Claim, schema: pa.Schema, *, empty: bool = False) -> Delivery | None:
         """Open the transaction that rows are written in, where the product keeps one open without harm."""
         delivery = DirectDelivery(self._place, self._bound, schema, claim)
-        return delivery if self._place.dialect.streams and delivery.opened() else None
+        return delivery if self._place.dialect.streams and delivery.opened(empty=empty) else None
 
     def resume(self, claim: Claim, schema: pa.Schema) -> Delivery:
         """Take up what is staged under the claim; commit says so if nothing is."""

@@ -294,6 +294,7 @@ class Engine:
                 run.manifest = run.manifest_digest = run.stage_epoch = None
             self._event(session, events.RunRestaged(reason=error.message), work.by, run)
             work.state = run.state
+        work.in_doubt = False
         self._sweep(work)
         if last:
             with translated(f"目标端 {work.plan.target.endpoint}"):
@@ -504,9 +505,9 @@ class Engine:
             kept = self._notes.open(plan.exchange, work.epoch, work.position, full=plan.full)
         with translated(f"交换 {plan.exchange}"), self.vault.write(name) as writer, kept as notebook:
             manifest = ManifestWriter(writer)
-            whole = plan.full or plan.source.capture == "snapshot"
-            direct = direct and (work.fresh or (whole and plan.refresh is None))
-            work.held = (sink.direct(claim, passage.schema) if direct else None) or sink.begin(claim, passage.schema)
+            whole = work.fresh or plan.full or plan.source.capture == "snapshot"
+            work.held = sink.direct(claim, passage.schema, empty=plan.refresh is not None) if direct and whole else None
+            work.held = work.held or sink.begin(claim, passage.schema)
             after = None if plan.full else work.position
             selection = Selection(after=after, batch_rows=plan.batch_rows, notebook=notebook)
             with ahead(source.batches(selection)) as batches, closing(Behind(work.held.stage)) as staging:

@@ -282,6 +282,15 @@ def test_whatever_comes_twice_the_last_stands_on_either_way(
         assert left[0] == left[1]
 
 
+def test_a_refresh_of_a_table_with_rows_wants_a_stage(endpoint: DatabaseEndpoint) -> None:
+    Deliverer(endpoint)(person("1"), key="before")
+    with endpoint.sink(PERSON) as sink:
+        assert sink.direct(CLAIM, SCHEMA, empty=True) is None
+        delivery = sink.direct(CLAIM, SCHEMA)
+        assert delivery is not None
+        delivery.close()
+
+
 def test_a_table_with_tombstones_wants_a_stage(endpoint: DatabaseEndpoint) -> None:
     deliver = Deliverer(endpoint)
     deliver(person("1"), key="a")

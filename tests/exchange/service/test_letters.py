@@ -218,7 +218,8 @@ def test_the_grant_may_allow_less_in_a_minute(callers: Callers, monkeypatch: pyt
     assert len(callers.town.runs(callers.share)) == 1
 
 
-def test_asking_for_a_new_delivery_is_one_call(callers: Callers) -> None:
+def test_asking_for_a_new_delivery_is_one_call(callers: Callers, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("exchange.service.rates.clock", lambda _session: 6000.0)
     callers.collected(*(person(number) for number in range(9)))
     callers.limited(calls_per_minute=1)
     with callers.desk() as desk:

@@ -46,6 +46,7 @@ TRANSPORT: tuple[tuple[type[Exception], type[AdapterError], str, str], ...] = (
     (requests.exceptions.RequestException, Unavailable, "连接不上或连接中断", _LATER),
     (urllib3.exceptions.SSLError, Refused, "的证书不被信任或 TLS 握手失败", "核对 ca 选项和对方的证书"),
     (urllib3.exceptions.TimeoutError, Unavailable, "没有及时应答", _LATER),
+    (urllib3.exceptions.InvalidHeader, Malformed, "的应答不是正确的 HTTP", "由提供方改正它的应答头"),
     (urllib3.exceptions.HTTPError, Unavailable, "连接不上或连接中断", _LATER),
     # requests says by a bare OSError that a file of certificates is not there.
     (OSError, Misconfigured, "的证书文件读不到", "核对 ca、certificate 和 key 选项"),
@@ -55,6 +56,10 @@ TRANSPORT: tuple[tuple[type[Exception], type[AdapterError], str, str], ...] = (
 
 def translated(error: Exception, place: str) -> AdapterError:
     """The port's error for one of ``requests`` or ``urllib3``."""
+    if isinstance(error, requests.exceptions.InvalidHeader):
+        inner = next(iter(error.args), None)
+        if isinstance(inner, urllib3.exceptions.InvalidHeader):
+            error = inner  # of the answer; of what we send, requests speaks itself
     for kind, made, words, remedy in TRANSPORT:
         if isinstance(error, kind):
             return made(f"{place} {words}", remedy=remedy)

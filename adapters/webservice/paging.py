@@ -20,6 +20,8 @@ Arguments = dict[str, str | None]
 _COUNT = re.compile(r"[0-9]{1,18}")
 _LONGEST = 1 << 16
 """Characters of a cursor at most: all of them are remembered, to see that none comes twice."""
+_AHEAD = timedelta(days=1)
+"""How far a service's clock may be ahead of ours: by as much as a zone that was left out, and no more."""
 
 
 class WindowOptions(Options):
@@ -190,7 +192,7 @@ class Pages:
         if not self._changes:
             return
         if options.window is not None:
-            self._clock = self._clock or self._told(seen)
+            self._clock = self._clock or self._plausible(self._told(seen))
         elif options.mark is not None:
             # The first page's: what changes while later pages are read is read again, and never missed.
             if self.number == 1 and (mark := seen.watched.get(options.mark)):
@@ -291,6 +293,12 @@ class Pages:
             return parsedate_to_datetime(seen.date).astimezone(UTC) if seen.date else None
         except (ValueError, OverflowError):
             return None
+
+    def _plausible(self, clock: datetime | None) -> datetime | None:
+        """The clock, if it can be read up to: what is written before a clock that is wrong would never be read."""
+        if clock is not None and clock > datetime.now(UTC) + _AHEAD:
+            raise self._broken("告知的时间比平台的时间晚了一天以上，读取位置没有移动", "由提供方校准它的时钟")
+        return clock
 
     def _read_moment(self, text: str) -> datetime:
         try:

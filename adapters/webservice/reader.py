@@ -30,6 +30,7 @@ FOREIGN = 10_000
 
 _XSI_NIL = xml.NIL[1:]
 _NILS = (_XSI_NIL, "nil")
+_BOTH = "既写 nil 又有内容"
 _TRUE = ("true", "1")
 _ENTRY = re.compile(r"^([^/@\[\]]+)@([^/@\[\]]+)$")
 _NAMES = 1000
@@ -278,7 +279,11 @@ class RowReader:
             if word == "Fault" and len(path) == 2:
                 raise of_fault(self._fault, self._what)
         elif self._leaf and word in self._wanted:
-            text = None if self._nil else "".join(texts)
+            text: str | None = "".join(texts)
+            if self._nil:
+                if text and text.strip():
+                    raise Malformed(f"{self._what}里的元素 {word[:64]} {_BOTH}", remedy="由提供方改正")
+                text = None
             if word == self._shape.document:
                 self._inner(text)
             elif word == self._shape.payload:
@@ -385,8 +390,13 @@ class RowReader:
                 column = columns[slot]
                 if len(column) != count:
                     raise self._broken(f"元素 {place.name} 不止一个")
-                column.append(None if nil else texts[0] if len(texts) == 1 else "".join(texts))
-                nil = False
+                if nil:
+                    if "".join(texts).strip():
+                        raise self._broken(f"元素 {place.name} {_BOTH}")
+                    column.append(None)
+                    nil = False
+                else:
+                    column.append(texts[0] if len(texts) == 1 else "".join(texts))
                 clear()
             elif place is root:
                 leave()

@@ -40,6 +40,8 @@ _CODECS = {
 """Encodings that are read, by what the expat parser is handed: bytes as they are, or text decoded here."""
 _OPERATIONS = {"put": PUT, "delete": DELETE}
 _NIL = NIL.removeprefix("{").replace("}", " ")
+_SPACES = " \t\r\n"
+"""What XML Schema leaves away around a boolean."""
 _ROW_ENDS = re.compile(rb"</((?:[^\s<>/:]{1,64}:)?row)>")
 _HANDLERS = ("StartElementHandler", "EndElementHandler", "CharacterDataHandler")
 _XOP = "http://www.w3.org/2004/08/xop/include"
@@ -85,11 +87,14 @@ class Node:
     children: list[Node] = field(default_factory=list)
 
     @property
+    def nil(self) -> bool:
+        """It says nil."""
+        return _true(self.attributes.get(_NIL))
+
+    @property
     def text(self) -> str | None:
         """Its text, None where it says nil."""
-        if self.attributes.get(_NIL) in ("true", "1"):
-            return None
-        return "".join(self.parts)
+        return None if self.nil else "".join(self.parts)
 
 
 class Message:
@@ -438,6 +443,8 @@ class Message:
         return False
 
     def _text(self, text: str) -> None:
+        if self._stack[-1].nil and text.strip():
+            raise _malformed("元素既写 nil 又有内容")
         if self.payload is not None and len(self._stack) == 4 and self._stack[-1].name == "payload":
             self._decoded(text)
             return
@@ -496,7 +503,7 @@ class Message:
                 if len(attributes) > generic:
                     if len(attributes) > limits.attributes:
                         raise _too_large(f"一个元素的属性不得超过 {limits.attributes} 个")
-                    nil = attributes.get(_NIL) in ("true", "1") or (generic and attributes.get("nil") in ("true", "1"))
+                    nil = _true(attributes.get(_NIL)) or (generic and _true(attributes.get("nil")))
                 if generic:
                     if tag not in item_tags or "name" not in attributes:
                         raise self._in_row("行里只能有带 name 的 item")
@@ -530,6 +537,8 @@ class Message:
             if level == 2:
                 level = 1
                 if nil:
+                    if "".join(parts).strip():
+                        raise self._in_row("信息项既写 nil 又有内容")
                     current[key] = None
                 else:
                     text = parts[0] if len(parts) == 1 else "".join(parts)
@@ -582,6 +591,11 @@ class Message:
         del self._operations[:count]
         self._fed = 0
         return pa.RecordBatch.from_arrays(columns, names=[*(item.name for item in items), OPERATION])
+
+
+def _true(value: str | None) -> bool:
+    """Whether an attribute says yes, as XML Schema writes a boolean."""
+    return value is not None and value.strip(_SPACES) in ("true", "1")
 
 
 def _malformed(message: str, remedy: str = "按服务描述（?wsdl）改正请求") -> Fault:

@@ -138,7 +138,7 @@ class Answering(Books):
             approved: The answer.
             reasons: Why; a refusal needs one.
             less: Less than was asked for, as in :class:`~exchange.authorisation.narrowing.Narrowing`:
-                ``items``, ``filter``, ``masks``, ``quota``, ``until``.
+                ``items``, ``filter``, ``masks``, ``quota``, ``calls_per_minute``, ``rows_per_minute``, ``until``.
 
         Returns:
             Id of the grant, None if refused.

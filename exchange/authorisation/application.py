@@ -17,6 +17,10 @@ from exchange.errors import Invalid
 
 Words = Annotated[Text, Field(max_length=2000)]
 Name = Annotated[Text, Field(min_length=1, max_length=255)]
+Calls = Annotated[int, Field(ge=1, lt=2**31, strict=True)]
+Rows = Annotated[int, Field(ge=1, lt=2**63, strict=True)]
+PER_MINUTE = ("calls_per_minute", "rows_per_minute")
+"""What may be limited in a minute (调用限额), as an application, a narrowing and the body of a grant name it."""
 
 
 class _Written(BaseModel):
@@ -79,6 +83,8 @@ class Application(Purpose):
         since: First day of use; None: from now on.
         until: Last day of use (使用期限).
         quota_rows: Rows at most over the whole period; None: no such limit.
+        calls_per_minute: Calls at the hub's door in a minute at most; None: no limit but the department's.
+        rows_per_minute: Rows handed over there in a minute at most; None: no limit but the department's.
         target: Where the rows are to arrive.
     """
 
@@ -91,12 +97,16 @@ class Application(Purpose):
     masks: dict[Name, Mask] = Field(default_factory=dict)
     since: date | None = None
     until: date | None = None
-    quota_rows: Annotated[int, Field(ge=1, lt=2**63, strict=True)] | None = None
+    quota_rows: Rows | None = None
+    calls_per_minute: Calls | None = None
+    rows_per_minute: Rows | None = None
     target: Target | None = None
 
     def body(self) -> dict[str, Any]:
         """The application as plain values; :func:`parse` reads them back."""
-        return self.model_dump(mode="json", by_alias=True, exclude={"id"})
+        # What was entered before there were these is to be the same application when it comes again.
+        unsaid = {name for name in PER_MINUTE if getattr(self, name) is None}
+        return self.model_dump(mode="json", by_alias=True, exclude={"id", *unsaid})
 
 
 _adapter = TypeAdapter(Application)

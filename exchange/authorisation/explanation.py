@@ -65,6 +65,8 @@ class Explanation:
         valid_until: Moment at which it is over; None: no end.
         quota: Rows at most; None: no such limit.
         used: Rows delivered and reserved so far.
+        calls_per_minute: Calls at the hub's door in a minute at most; None: no limit but the department's.
+        rows_per_minute: Rows handed over there in a minute at most; None: no limit but the department's.
         decisions: Every answer with its reasons, oldest first.
         passes: A delivery would pass the gate now.
         obstacles: Why not.
@@ -87,6 +89,8 @@ class Explanation:
     valid_until: datetime | None
     quota: int | None
     used: int
+    calls_per_minute: int | None
+    rows_per_minute: int | None
     decisions: tuple[Answer, ...]
     passes: bool
     obstacles: tuple[str, ...]
@@ -128,6 +132,8 @@ def of_grant(
         valid_until=grant.valid_until,
         quota=grant.quota_rows,
         used=used(session, grant.id),
+        calls_per_minute=body.get("calls_per_minute"),
+        rows_per_minute=body.get("rows_per_minute"),
         decisions=_decisions(session, grant.application),
         passes=not obstacles,
         obstacles=tuple(obstacles),
@@ -158,6 +164,8 @@ def of_application(session: Session, row: ApplicationRow, resource: Resource, as
         valid_until=None,
         quota=body["quota_rows"],
         used=0,
+        calls_per_minute=body.get("calls_per_minute"),
+        rows_per_minute=body.get("rows_per_minute"),
         decisions=_decisions(session, row.id),
         passes=False,
         obstacles=tuple(obstacles),

@@ -11,7 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter
 
 from catalog import Resource
 from exchange.authorisation import expression, masks
-from exchange.authorisation.application import Application, Name, bounded, end_of, first_moment
+from exchange.authorisation.application import PER_MINUTE, Application, Calls, Name, Rows, bounded, end_of, first_moment
 from exchange.authorisation.expression import Expression
 from exchange.authorisation.masks import Clear, Hmac, Mask
 from exchange.authorisation.policy import Assessment
@@ -26,6 +26,8 @@ class Narrowing(BaseModel):
         filter: Rows granted, among those asked for.
         masks: Item to mask, hiding more than before.
         quota: Rows at most over the whole period.
+        calls_per_minute: Calls in a minute at most.
+        rows_per_minute: Rows in a minute at most.
         until: Last day of use.
     """
 
@@ -34,7 +36,9 @@ class Narrowing(BaseModel):
     items: tuple[Name, ...] | None = None
     filter: Annotated[Expression | None, BeforeValidator(bounded)] = None
     masks: dict[Name, Mask] = Field(default_factory=dict)
-    quota: Annotated[int, Field(ge=1, lt=2**63, strict=True)] | None = None
+    quota: Rows | None = None
+    calls_per_minute: Calls | None = None
+    rows_per_minute: Rows | None = None
     until: date | None = None
 
 
@@ -52,6 +56,8 @@ class Terms:
         quota: Rows at most over the whole period; None: no such limit.
         since: First day of use; None: at once.
         until: Last day of use.
+        calls_per_minute: Calls at the hub's door in a minute at most; None: no limit but the department's.
+        rows_per_minute: Rows handed over there in a minute at most; None: no limit but the department's.
     """
 
     items: tuple[str, ...]
@@ -60,6 +66,8 @@ class Terms:
     quota: int | None
     since: date | None
     until: date
+    calls_per_minute: int | None = None
+    rows_per_minute: int | None = None
 
     def body(self, application: Application) -> dict[str, Any]:
         """The body of the grant."""
@@ -70,6 +78,7 @@ class Terms:
             "purpose": {"basis": application.basis, "scene": application.scene, "scope": application.scope},
             "way": application.way,
             "target": None if application.target is None else application.target.model_dump(mode="json"),
+            **{name: limit for name in PER_MINUTE if (limit := getattr(self, name)) is not None},
         }
 
     def period(self, now: datetime) -> tuple[datetime, datetime]:
@@ -98,6 +107,8 @@ def terms_of(assessment: Assessment, application: Application) -> Terms:
         quota=application.quota_rows,
         since=application.since,
         until=application.until,
+        calls_per_minute=application.calls_per_minute,
+        rows_per_minute=application.rows_per_minute,
     )
 
 
@@ -124,8 +135,13 @@ def narrowed(terms: Terms, narrowing: Narrowing, resource: Resource, today: date
     against += masks.problems(chosen, granted, resource.key, resource.version_item)
     if narrowing.filter is not None:
         against += [f"数据范围：{text}" for text in expression.problems(narrowing.filter, resource.items)]
-    if narrowing.quota is not None and terms.quota is not None and narrowing.quota > terms.quota:
-        against.append(f"行数上限 {narrowing.quota} 大于所申请的 {terms.quota}")
+    for what, given, asked in (
+        ("行数上限", narrowing.quota, terms.quota),
+        ("每分钟调用次数上限", narrowing.calls_per_minute, terms.calls_per_minute),
+        ("每分钟行数上限", narrowing.rows_per_minute, terms.rows_per_minute),
+    ):
+        if given is not None and asked is not None and given > asked:
+            against.append(f"{what} {given} 大于所申请的 {asked}")
     if narrowing.until is not None and not (terms.since or today) <= narrowing.until <= terms.until:
         against.append(f"使用期限 {narrowing.until} 不在所申请的 {terms.since or today} 至 {terms.until} 之内")
     return (
@@ -134,6 +150,8 @@ def narrowed(terms: Terms, narrowing: Narrowing, resource: Resource, today: date
             masks=chosen,
             filter=expression.both(terms.filter, narrowing.filter),
             quota=narrowing.quota or terms.quota,
+            calls_per_minute=narrowing.calls_per_minute or terms.calls_per_minute,
+            rows_per_minute=narrowing.rows_per_minute or terms.rows_per_minute,
             until=narrowing.until or terms.until,
         ),
         against,

@@ -39,6 +39,7 @@ _MESSAGES = {
     "too_short": "个数不足",
     "too_long": "个数过多",
     "greater_than_equal": "数值过小",
+    "less_than": "数值过大",
     "less_than_equal": "数值过大",
     "finite_number": "应为有限的数",
     "literal_error": "不在可选范围内",

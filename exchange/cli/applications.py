@@ -93,6 +93,8 @@ def show_application(call: Call, id: Id) -> Answer:
         (_("信息项"), asked.get("items")),
         (_("使用期限"), asked.get("until")),
         (_("行数上限"), asked.get("quota_rows")),
+        (_("每分钟调用次数上限"), asked.get("calls_per_minute")),
+        (_("每分钟行数上限"), asked.get("rows_per_minute")),
         (_("接收端"), (asked.get("target") or {}).get("endpoint")),
     ])  # fmt: skip
     return Answer(plain(entry), [*_summary(call, entry), facts, *_answers(entry)])
@@ -103,7 +105,7 @@ def show_application(call: Call, id: Id) -> Answer:
     "decide",
     help=_(
         "答复申请：同意或不同意，不同意须写理由。由提供部门的审核员办理，不能是申请人。\n"
-        "同意时可以给得比申请的少：更少的信息项、更短的期限、更小的行数上限。"
+        "同意时可以给得比申请的少：更少的信息项、更短的期限、更小的行数上限和每分钟上限。"
     ),
     example=_(
         "shutong application decide A0123 --approve --reason 依法履职所需 --until 2026-12-31\n"
@@ -121,10 +123,15 @@ def decide(
     ] = None,
     until: Annotated[str | None, typer.Option("--until", metavar="DATE", help=_("使用期限，如 2026-12-31"))] = None,
     quota: Annotated[int | None, typer.Option("--quota", metavar="N", min=1, help=_("行数上限"))] = None,
+    calls: Annotated[
+        int | None, typer.Option("--calls-per-minute", metavar="N", min=1, help=_("每分钟调用次数上限"))
+    ] = None,
+    rows: Annotated[int | None, typer.Option("--rows-per-minute", metavar="N", min=1, help=_("每分钟行数上限"))] = None,
 ) -> Answer:
     """Answer an application."""
     names = None if items is None else [name.strip() for name in items.replace("，", ",").split(",") if name.strip()]
     less: dict[str, Any] = {"items": names, "until": until, "quota": quota}
+    less |= {"calls_per_minute": calls, "rows_per_minute": rows}
     narrower = {name: value for name, value in less.items() if value is not None}
     grant = call.hub.sharing.decide(id, approved=approve, reasons=reason or [], by=call.by, **narrower)
     entry = call.hub.directory.application(id, by=call.by)

@@ -140,6 +140,8 @@ def _explained(call: Call, told: Any) -> list[Part]:
         (_("到期"), told.valid_until),
         (_("行数上限"), told.quota),
         (_("已用行数"), told.used or None),
+        (_("每分钟调用次数上限"), told.calls_per_minute),
+        (_("每分钟行数上限"), told.rows_per_minute),
     ])  # fmt: skip
     rows = [(item.name, item.label, item.mask or _("原值")) for item in told.items]
     parts: list[Part] = [facts, Table((_("信息项"), _("名称"), _("交付内容")), rows, _("没有信息项。"))]

@@ -350,11 +350,12 @@ class NonceRow(Base):
 
 
 class RateRow(Base):
-    """What a department called for in one minute (调用频次)."""
+    """What a department, or under a grant, was called for in one minute (调用频次)."""
 
     __tablename__ = "rate"
 
     department: Mapped[str] = mapped_column(String(18), primary_key=True)
+    """Its code, or the id of a grant that has limits of its own."""
     minute: Mapped[int] = mapped_column(BigInteger, primary_key=True)
     """Minutes since 1970 by the hub database's clock."""
     calls: Mapped[int]

@@ -83,7 +83,7 @@ class GrantEntry:
     Attributes:
         kind: ``collection`` or ``sharing``.
         label: The state in words.
-        granted: What may move: items, filter, masks, purpose, way, target.
+        granted: What may move: items, filter, masks, purpose, way, target, and limits of a minute where there are.
     """
 
     id: str

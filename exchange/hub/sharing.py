@@ -77,7 +77,7 @@ class Sharing:
             approved: Yes or no.
             reasons: Why; a refusal needs one.
             by: Who answers.
-            narrower: Less than was asked for: items, filter, masks, quota, end.
+            narrower: Less than was asked for: items, filter, masks, quota, limits of a minute, end.
 
         Returns:
             Id of the grant, None if refused.

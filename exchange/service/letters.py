@@ -28,7 +28,7 @@ from exchange.hub import Hub
 from exchange.identity import programme
 from exchange.service.errors import answered
 from exchange.service.offers import Reach
-from exchange.service.rates import Rates
+from exchange.service.rates import Rates, granted
 
 LARGEST = 200_000
 """Rows of one page at most."""
@@ -56,7 +56,7 @@ class Letters:
             caller: Who asks.
             reach: What for.
             cursor: As it was given with the page before.
-            limit: Rows at most.
+            limit: Rows at most; where the grant has a limit of its own, no more than the minute still has.
 
         Raises:
             Malformed: The cursor is none of this caller's for this resource, or its delivery is gone.
@@ -65,7 +65,7 @@ class Letters:
         """
         if limit < 1:
             raise Malformed("每页行数至少为 1", remedy="改正每页行数")
-        start = 0
+        start, calls, measure = 0, 1, granted(reach.grant)
         if cursor is not None:
             run, start = self._read(caller, reach, cursor)
             letter = self._letter(reach, run)
@@ -73,13 +73,14 @@ class Letters:
             found = self._oldest(reach)
             if found is None:
                 with self._hub.database.transaction() as session:
-                    self._rates.take(session, caller.department)
+                    self._rates.take(session, caller.department, grant=measure)
+                calls = 0  # it is counted, and before there is work
                 found = self._new(caller, reach)
             run, letter = found
         rows = min(limit, LARGEST, letter.rows - start)
         ended = start >= letter.rows
         with self._hub.database.transaction() as session:
-            self._rates.take(session, caller.department, rows=rows)
+            rows = self._rates.take(session, caller.department, calls=calls, rows=rows, grant=measure)
             if ended:
                 self._fetched(session, caller, reach, run, letter)
         following = None if ended else self._write(caller, reach, run, start + rows)

@@ -35,7 +35,7 @@ from exchange.hub import Hub
 from exchange.plan import Plan
 from exchange.service.errors import answered
 from exchange.service.offers import Reach
-from exchange.service.rates import Rates
+from exchange.service.rates import Rates, granted
 from exchange.service.register import Look, Register, Stale
 from schemas import Item, arrow_schema
 
@@ -250,7 +250,8 @@ class Looks:
             digest=self._hashed(plan.grant, rows) if rows.num_rows else "",
             credential=caller.id,
         )
-        self._written.write(Look(plan, reach.exchange.source, caller.department, event, rows.num_rows))
+        source, measure = reach.exchange.source, granted(reach.grant)
+        self._written.write(Look(plan, source, caller.department, event, rows.num_rows, measure))
         return event.look
 
     def _hashed(self, grant: str, batch: pa.RecordBatch) -> str:

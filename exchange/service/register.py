@@ -26,7 +26,7 @@ from exchange.hub import Hub
 from exchange.identity import programme
 from exchange.plan import Plan
 from exchange.service.guard import holds
-from exchange.service.rates import Count, Rates
+from exchange.service.rates import Count, Measure, Rates, store
 
 LOOK = "look"
 """How the quota that a day's looks take is named."""
@@ -52,6 +52,7 @@ class Look:
         department: Who asks.
         event: What is written.
         rows: How many rows it hands over.
+        measure: What the grant allows in a minute; None: no less than the department may ask for.
     """
 
     plan: Plan
@@ -59,6 +60,7 @@ class Look:
     department: str
     event: events.RowLookedUp
     rows: int
+    measure: Measure | None = None
     ready: threading.Event = field(default_factory=threading.Event)
     done: bool = False
     error: BaseException | None = None
@@ -129,8 +131,7 @@ class Register:
             for look, count in counted:
                 if look.error is not None:
                     count.add(calls=-1, rows=-look.rows)
-            for count in {id(count): count for _, count in counted}.values():
-                count.store(session)
+            store(session, list({id(count): count for _, count in counted}.values()))
             self._hub.audit.record_all(session, [_written(look) for look in _standing(looks)], moment)
 
     def _hold_credentials(self, session: Session, looks: Sequence[Look], moment: datetime) -> None:
@@ -142,12 +143,21 @@ class Register:
                     look.error = Denied(f"接入凭据 {name} 已失效", ["接入凭据已吊销或到期"])
 
     def _count(self, session: Session, looks: Sequence[Look], moment: datetime) -> list[tuple[Look, Count]]:
+        at = moment.timestamp()
         counted = []
-        for department, own in _by(_standing(looks), lambda look: look.department).items():
-            count = self._rates.count(session, department, moment.timestamp())
-            for look in own:
-                look.error = count.refusal(rows=look.rows)
-                if look.error is None:
+        measures = {look.department: self._rates.of(look.department) for look in _standing(looks)}
+        limited = {look.measure.name: look.measure for look in _standing(looks) if look.measure}
+        # First departments, then grants, each in one order, so that none wait in a circle.
+        counts = {
+            name: self._rates.count(session, measure, at)
+            for kind in (measures, limited)
+            for name, measure in sorted(kind.items())
+        }
+        for look in _standing(looks):
+            own = [counts[look.department], *([counts[look.measure.name]] if look.measure else [])]
+            look.error = next((error for count in own if (error := count.refusal(rows=look.rows))), None)
+            if look.error is None:
+                for count in own:
                     count.add(rows=look.rows)
                     counted.append((look, count))
         return counted

@@ -42,6 +42,16 @@ def test_every_exception_of_the_driver_has_its_row(kind: type[Exception]) -> Non
     assert error.remedy
 
 
+def test_whose_header_it_is() -> None:
+    ours = requests.exceptions.InvalidHeader("Header part ('x\\n') must be …")
+    assert isinstance(translated(ours, "x"), Misconfigured)
+    theirs = urllib3.exceptions.InvalidHeader("Content-Length contained multiple unmatching values (2, 3)")
+    for error in (theirs, requests.exceptions.InvalidHeader(theirs)):
+        made = translated(error, "x")
+        assert isinstance(made, Malformed)
+        assert made.message == "x 的应答不是正确的 HTTP"
+
+
 def test_what_is_tried_again_and_what_is_not() -> None:
     assert translated(requests.exceptions.ReadTimeout(), "x").retry
     assert translated(requests.exceptions.ConnectionError(), "x").retry

@@ -107,6 +107,13 @@ def test_an_answer_that_is_cut(peer: Peer, answer: bytes) -> None:
         Line(Limits()).get(peer.url(lambda caller: caller.sendall(answer)))
 
 
+def test_an_answer_of_two_lengths(peer: Peer) -> None:
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nok!"
+    with pytest.raises(Malformed, match="应答不是正确的 HTTP") as caught:
+        Line(Limits()).get(peer.url(lambda caller: caller.sendall(answer)))
+    assert "提供方" in caught.value.remedy
+
+
 def test_a_compressed_answer_is_not_unpacked(peer: Peer) -> None:
     answer = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\nxxxx"
     with pytest.raises(Malformed, match="压缩"):

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from typing import Any
 
 import pytest
@@ -153,6 +155,29 @@ def test_without_an_element_the_date_of_the_answer_is_the_clock(place: Place) ->
     window = {name: value for name, value in WINDOW.items() if name != "clock"}
     _numbers(place, capture="batches", row="record", paging="none", limit=None, window=window)
     assert place.position == {"to": "2026-01-01T01:00:00+00:00"}  # type: ignore[attr-defined]
+
+
+def test_a_clock_far_ahead_of_ours_is_not_taken_for_the_position(place: Place) -> None:
+    given: dict[str, Any] = {"capture": "batches", "row": "record", "paging": "none", "limit": None}
+    now = datetime.now(UTC)
+    window = WINDOW | {"begin": now.isoformat(), "width": 366 * 86_400}
+    near, far = ((now + timedelta(hours=hours)).isoformat() for hours in (23, 25))
+    place.archive.answers = [_page(1, mark=near)]
+    assert _numbers(place, window=window, **given) == ["1"]
+    assert place.position == {"to": near}  # type: ignore[attr-defined]
+    place.archive.answers = [_page(1, mark=far)]
+    with pytest.raises(Malformed, match="比平台的时间晚了一天以上") as caught:
+        _numbers(place, window=window, **given)
+    assert "时钟" in caught.value.remedy
+
+    def answer(_: Any, start_response: Any) -> list[bytes]:
+        date = format_datetime(now + timedelta(hours=25), usegmt=True)
+        start_response("200 OK", [("Content-Type", "text/xml"), ("Date", date)])
+        return [_page(1).encode()]
+
+    place.archive.answers = [answer]
+    with pytest.raises(Malformed, match="比平台的时间晚了一天以上"):
+        _numbers(place, window={name: value for name, value in window.items() if name != "clock"}, **given)
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,8 @@ NAMES = st.sampled_from(["id", "id", "姓名", "t:id", "t:姓名", "other", "t:o
 LEAVES = st.builds(lambda name, text: f"<{name}>{text}</{name}>", NAMES, TEXTS)
 ODD = st.sampled_from(
     [
-        '<id x:nil="true"/>', "<id/>", "<!-- </r> -->", "<![CDATA[</r>]]>", "<other><id>9</id></other>", "text",
+        '<id x:nil="true"/>', '<id x:nil="1">9</id>',
+        "<id/>", "<!-- </r> -->", "<![CDATA[</r>]]>", "<other><id>9</id></other>", "text",
         "&bad;",
         "<id>1<b>2</b></id>", '<id a="1">2</id>', "<id >1</id >", "</r><r>", "<y:id>1</y:id>", "<?p </r>?>",
     ]

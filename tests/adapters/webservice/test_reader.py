@@ -46,13 +46,25 @@ def test_rows_and_what_is_beside_them(piece: int) -> None:
         "<t:no>1</t:no><t:owner>张<!-- x -->三&amp;<![CDATA[<&>]]>𠮷</t:owner>",
         "<t:owner></t:owner><t:no> 2 </t:no>",
         "<t:no>3</t:no><t:owner i:nil='true'/>",
-        "<t:no i:nil='1'>4</t:no>",
+        "<t:no i:nil='1'> \n</t:no>",
         tail="<t:following>p2</t:following>",
     )
     rows, reader = _read(content, piece)
     assert rows == [["1", "张三&<&>𠮷"], [" 2 ", ""], ["3", None], [None, None]]
     assert reader.found.watched == {"following": "p2"}
     assert reader.found.rows == 4
+
+
+@pytest.mark.parametrize("value", ["true", "1", " true "])
+def test_what_says_nil_and_holds_something(value: str) -> None:
+    with pytest.raises(Malformed, match="第 2 行元素 no 既写 nil 又有内容") as caught:
+        _rows(_reply("<t:no>1</t:no>", f"<t:no i:nil='{value}'>4711</t:no>"))
+    assert "4711" not in caught.value.message
+    with pytest.raises(Malformed, match="following 既写 nil 又有内容"):
+        _rows(_reply("<t:no>1</t:no>", tail=f"<t:following i:nil='{value}'>p2</t:following>"))
+    with pytest.raises(Malformed, match="元素 no 既写 nil 又有内容"):
+        _rows(envelope(f'<R><record {XSI}><item name="no" nil="{value}">4711</item></record></R>'), entry="item@name")
+    assert _rows(_reply("<t:no i:nil='false'>4</t:no>")) == [["4", None]]
 
 
 SPELLINGS = {

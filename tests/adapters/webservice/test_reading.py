@@ -140,3 +140,35 @@ def test_what_no_parser_takes_for_a_row_is_none(monkeypatch: pytest.MonkeyPatch,
             rows(made)
     else:
         assert [row["id"] for row in rows(made)] == ["1"] * (before + 31)
+
+
+XSI = 'xmlns:i="http://www.w3.org/2001/XMLSchema-instance"'
+
+
+@pytest.mark.parametrize("value", ["true", "1", " true ", "\n1\t"])
+def test_nil_is_null_however_it_is_spaced(value: str) -> None:
+    typed = f"<rows {XSI}><row><id>1</id><name i:nil='{value}'> </name></row></rows>"
+    assert rows(message(typed)) == [{"id": "1", "name": None, OPERATION: 0}]
+    named = f'<rows><row><item name="id">1</item><item name="name" nil="{value}"/></row></rows>'
+    assert rows(message(named, generic=True)) == [{"id": "1", "name": None, OPERATION: 0}]
+    made = message(f"<cursor {XSI} i:nil='{value}'/><limit>5</limit>")
+    made.open()
+    made.begin()
+    assert {"cursor": None, "limit": "5"}.items() <= {node.name: node.text for node in made.arguments}.items()
+
+
+@pytest.mark.parametrize("value", ["true", "1", " true "])
+def test_what_says_nil_and_holds_something(value: str) -> None:
+    typed = f"<rows {XSI}><row><id>1</id><name i:nil='{value}'>4711</name></row></rows>"
+    named = f'<rows><row><item name="id" nil="{value}">4711</item></row></rows>'
+    for content, generic in ((typed, False), (named, True)):
+        with pytest.raises(Fault, match="第 1 行：信息项既写 nil 又有内容") as caught:
+            rows(message(content, generic=generic))
+        assert "4711" not in str(caught.value)
+    for name in ("cursor", "payload"):
+        made = message(f"<{name} {XSI} i:nil='{value}'>NDcxMQ==</{name}>")
+        with pytest.raises(Fault, match="既写 nil 又有内容"):
+            made.open()
+            made.begin()
+            made.rest()
+    assert rows(message(f"<rows {XSI}><row><id i:nil='0'>1</id></row></rows>"))[0]["id"] == "1"

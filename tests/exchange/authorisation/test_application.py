@@ -22,6 +22,14 @@ WHOLE = application(
 )
 
 
+def test_limits_that_nobody_asked_for_are_not_in_the_body() -> None:
+    # So that an application from before there were any is the same when it comes again.
+    assert not {"calls_per_minute", "rows_per_minute"} & parse(WHOLE).body().keys()
+    limited = parse({**WHOLE, "calls_per_minute": 60, "rows_per_minute": 5000})
+    assert (limited.body()["calls_per_minute"], limited.body()["rows_per_minute"]) == (60, 5000)
+    assert parse(limited.body()).body() == limited.body()
+
+
 def test_a_body_is_read_back() -> None:
     whole = parse(WHOLE)
     body = json.loads(json.dumps(whole.body()))
@@ -56,6 +64,8 @@ def test_missing_material_is_left_to_the_policy() -> None:
         ({"until": "31.12.2026"}, "until"),
         ({"quota_rows": 0}, "quota_rows"),
         ({"quota_rows": 1.5}, "quota_rows"),
+        ({"calls_per_minute": 2**31}, "calls_per_minute"),
+        ({"rows_per_minute": 0}, "rows_per_minute"),
         ({"filter": {"sql": "1 = 1"}}, "filter"),
         ({"filter": "1 = 1"}, "filter"),
         ({"masks": {"name": {"mask": "rot13"}}}, "masks › name"),

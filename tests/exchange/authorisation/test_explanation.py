@@ -59,7 +59,7 @@ def collect(city: City, code: str = OPEN) -> GrantRow | None:
 
 def test_a_grant_explains_itself(city_on_each: City) -> None:
     city = city_on_each
-    name = city.apply(filter={"item": "district", "starts_with": "3212"}, quota_rows=10)
+    name = city.apply(filter={"item": "district", "starts_with": "3212"}, quota_rows=10, rows_per_minute=20)
     told = explain(city, name)
     assert told.grant is not None
     assert explain(city, told.grant) == told
@@ -75,6 +75,7 @@ def test_a_grant_explains_itself(city_on_each: City) -> None:
     assert told.purpose["basis"] == "《电子商务法》第十条"
     assert [(answer.approved, answer.decider) for answer in told.decisions] == [(True, "platform")]
     assert (told.quota, told.used, told.passes, told.obstacles) == (10, 0, True, ())
+    assert (told.calls_per_minute, told.rows_per_minute) == (None, 20)
     through_gate(city, told.grant, "d1", rows=10)
     told = explain(city, told.grant)
     assert (told.used, told.passes) == (10, False)
@@ -115,8 +116,9 @@ def test_an_application_explains_what_it_waits_for(city: City) -> None:
 
 
 def test_a_refusal_explains_itself(city: City) -> None:
-    told = explain(city, city.apply(resource=WITHHELD, quota_rows=5))
+    told = explain(city, city.apply(resource=WITHHELD, quota_rows=5, calls_per_minute=7))
     assert (told.state, told.quota, told.rows) == ("未同意", 5, "全部")
+    assert (told.calls_per_minute, told.rows_per_minute) == (7, None)
     assert LAW in told.decisions[0].reasons[0]
 
 

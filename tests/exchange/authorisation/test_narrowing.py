@@ -89,6 +89,20 @@ def test_every_reason_is_told_at_once() -> None:
     assert len(against) == 3
 
 
+def test_limits_of_a_minute_are_asked_for_and_narrowed() -> None:
+    asked = APPLICATION.model_copy(update={"calls_per_minute": 60, "rows_per_minute": None})
+    terms = terms_of(assess(RESOURCE, asked, NOW), asked)
+    assert (terms.calls_per_minute, terms.rows_per_minute) == (60, None)
+    assert "rows_per_minute" not in terms.body(asked)
+    less, against = narrowed(terms, parse({"calls_per_minute": 30, "rows_per_minute": 500}), RESOURCE, date(2026, 3, 1))
+    assert against == []
+    body = less.body(asked)
+    assert (body["calls_per_minute"], body["rows_per_minute"]) == (30, 500)
+    _, against = narrowed(terms, parse({"calls_per_minute": 61}), RESOURCE, date(2026, 3, 1))
+    assert against == ["每分钟调用次数上限 61 大于所申请的 60"]
+    assert not {"calls_per_minute", "rows_per_minute"} & ASKED.body(APPLICATION).keys()
+
+
 def test_a_mask_already_hiding_a_key_stays() -> None:
     hidden = narrowed(ASKED, parse({"masks": {"id_no": {"mask": "hmac", "digest": "sm3"}}}), RESOURCE, date(2026, 3, 1))
     terms, against = narrowed(hidden[0], parse({"items": ["name"]}), RESOURCE, date(2026, 3, 1))
@@ -116,7 +130,16 @@ def test_the_period_lasts_to_the_end_of_its_last_day_in_beijing() -> None:
 
 
 @pytest.mark.parametrize(
-    "less", [{"sql": "1=1"}, {"quota": 0}, {"filter": {"sql": "1"}}, {"items": "name"}, {"masks": {"a": {}}}]
+    "less",
+    [
+        {"sql": "1=1"},
+        {"quota": 0},
+        {"calls_per_minute": 0},
+        {"rows_per_minute": 2**63},
+        {"filter": {"sql": "1"}},
+        {"items": "name"},
+        {"masks": {"a": {}}},
+    ],
 )
 def test_what_cannot_be_read_is_refused(less: dict[str, Any]) -> None:
     with pytest.raises(Invalid):

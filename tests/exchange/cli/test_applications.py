@@ -59,7 +59,7 @@ def test_for_ones_own_department(county: County) -> None:
 
 
 def test_agreed_for_less(changing_county: County) -> None:
-    name = asked(changing_county)
+    name = asked(changing_county, rows_per_minute=5000)
     words = [
         "--items",
         "id_no，name",
@@ -67,6 +67,10 @@ def test_agreed_for_less(changing_county: County) -> None:
         SOON,
         "--quota",
         "100",
+        "--calls-per-minute",
+        "60",
+        "--rows-per-minute",
+        "500",
         "--reason",
         "只需姓名",
         "--reason",
@@ -81,6 +85,10 @@ def test_agreed_for_less(changing_county: County) -> None:
     grant = changing_county.ask("grant", "show", entry["grant"], by="tax")
     assert grant["granted"]["items"] == ["id_no", "name", "ver"]
     assert grant["quota_rows"] == 100
+    assert (grant["granted"]["calls_per_minute"], grant["granted"]["rows_per_minute"]) == (60, 500)
+    assert "5000" in changing_county.run("application", "show", name, by="tax").out
+    explained = changing_county.run("explain", entry["grant"], by="tax").out
+    assert all(text in explained for text in ("每分钟调用次数上限", "60", "每分钟行数上限", "500"))
     assert grant["valid_until"] < (date.today() + timedelta(days=32)).isoformat()  # noqa: DTZ011
 
 

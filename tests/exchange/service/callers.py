@@ -50,6 +50,13 @@ class Callers:
         self.town.report(*rows)
         self.town.run(SYNC)
 
+    def limited(self, **terms: int) -> None:
+        """Let the tax office be granted the same anew, under a grant with limits of its own."""
+        with self.town.hub() as hub:
+            granted = application_of(**terms)
+            granted["target"] |= {"object": "limited"}
+            self.grant = grant(self.town, hub, **granted)
+
     def change(self, action: str) -> None:
         """Suspend, resume or revoke the grant."""
         with self.town.hub() as hub:

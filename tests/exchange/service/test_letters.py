@@ -9,8 +9,9 @@ import sqlalchemy as sa
 
 from adapters.errors import Malformed, Refused, Unavailable
 from adapters.webservice.desk import Caller
-from exchange.db.tables import EventRow, MailRow
+from exchange.db.tables import EventRow, MailRow, RateRow
 from exchange.engine import lease
+from exchange.service.rates import Exceeded
 from tests.exchange.engine.town import POLICE, SYNC, person, wrong
 from tests.exchange.service.callers import CALLER, CODE, Callers, all_rows, rows
 
@@ -184,3 +185,46 @@ def test_mail_that_nobody_fetches_expires_and_comes_whole_again(callers: Callers
             desk.query(CALLER, CODE, cursor, 2)
         assert held(all_rows(desk)) == expected(callers)
     assert [event.body["rows"] for event in told(callers, "MailExpired")] == [len(expected(callers))]
+
+
+def test_the_grant_may_allow_less_in_a_minute(callers: Callers, monkeypatch: pytest.MonkeyPatch) -> None:
+    moment = [6000.0]
+    monkeypatch.setattr("exchange.service.rates.clock", lambda _session: moment[0])
+    callers.collected(*(person(number) for number in range(9)))
+    granted = expected(callers)
+    assert len(granted) > 3
+    callers.change("revoke")
+    callers.limited(calls_per_minute=2, rows_per_minute=3)
+    with callers.desk() as one, callers.desk() as other:
+        page = one.query(CALLER, CODE, None, 2)
+        found, cursor = rows(page), page.following()
+        page = other.query(CALLER, CODE, cursor, 2)  # a page of what the minute still has
+        found, cursor = found + rows(page), page.following()
+        assert len(found) == 3
+        for desk in (one, other):
+            with pytest.raises(Exceeded, match=f"授权 {callers.grant} 每分钟不超过 2 次调用"):
+                desk.query(CALLER, CODE, cursor, 2)
+        callers.change("revoke")
+        # What has passed the gate can be fetched all the same, and no faster than before.
+        with pytest.raises(Exceeded):
+            one.query(CALLER, CODE, cursor, 2)
+        while cursor is not None:
+            moment[0] += 60.0
+            page = one.query(CALLER, CODE, cursor, 100)
+            more, cursor = rows(page), page.following()
+            assert len(more) <= 3
+            found += more
+    assert held(found) == granted
+    assert len(callers.town.runs(callers.share)) == 1
+
+
+def test_asking_for_a_new_delivery_is_one_call(callers: Callers, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("exchange.service.rates.clock", lambda _session: 6000.0)
+    callers.collected(*(person(number) for number in range(9)))
+    callers.limited(calls_per_minute=1)
+    with callers.desk() as desk:
+        assert rows(desk.query(CALLER, CODE, None, 2))
+    assert {(row.department, row.calls) for row in callers.town.all(sa.select(RateRow))} == {
+        (CALLER.department, 1),
+        (callers.grant, 1),
+    }

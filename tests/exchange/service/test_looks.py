@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 import sqlalchemy as sa
 
 from adapters.errors import Malformed, Refused, Unavailable
 from adapters.webservice.desk import Caller, Token
 from catalog.tables import ResourceRow, ResourceVersionRow
-from exchange.db.tables import EventRow, GrantRow, UsageRow
+from exchange.db.tables import EventRow, GrantRow, RateRow, UsageRow
+from exchange.service.rates import Exceeded
 from tests.exchange.engine.town import AWAY, HERE, POLICE, TAX, identity_number, person
 from tests.exchange.service.callers import CALLER, CODE, Callers, rows
 
@@ -137,6 +140,57 @@ def test_the_rate_holds_for_looks(callers: Callers) -> None:
     assert len(looks(callers)) == 8 - refused
     denied = callers.town.all(sa.select(EventRow).where(EventRow.type == "AccessDenied"))
     assert len(denied) == refused
+
+
+@pytest.fixture
+def minute(monkeypatch: pytest.MonkeyPatch) -> list[datetime]:
+    """The moment at which looks are written; it stands still."""
+    moment = [datetime.now(UTC)]
+    monkeypatch.setattr("exchange.service.register.now", lambda _session: moment[0])
+    return moment
+
+
+def test_the_grant_may_allow_less_in_a_minute(callers: Callers, minute: list[datetime]) -> None:
+    callers.collected(person(1, district=HERE), person(2, district=HERE))
+    callers.limited(calls_per_minute=3, rows_per_minute=2)
+    minute[0] = datetime.now(UTC)
+    with callers.desk() as one, callers.desk() as other:
+        one.lookup(CALLER, CODE, key(1))
+        other.lookup(CALLER, CODE, key(2))
+        for desk in (one, other):
+            with pytest.raises(Exceeded, match="每分钟不超过 2 行"):
+                desk.lookup(CALLER, CODE, key(1))
+        assert rows(one.lookup(CALLER, CODE, key(9))) == []  # there is no such row
+        with pytest.raises(Exceeded, match=f"授权 {callers.grant} 每分钟不超过 3 次调用"):
+            other.lookup(CALLER, CODE, key(9))
+        minute[0] += timedelta(minutes=1)
+        other.lookup(CALLER, CODE, key(1))
+        callers.change("revoke")  # what is left is the wider grant from before
+        for _ in range(4):
+            one.lookup(CALLER, CODE, key(1))
+    counted = {row.department: row.calls for row in callers.town.all(sa.select(RateRow).order_by(RateRow.minute))}
+    assert counted == {TAX: 5, callers.grant: 1}
+    assert len(looks(callers)) == 8
+
+
+def test_a_grant_without_limits_costs_nothing_more(callers: Callers, minute: list[datetime]) -> None:
+    callers.collected(person(1, district=HERE))
+
+    def asked() -> list[str]:
+        """What one look asks of the counts, once the minute has begun."""
+        statements: list[str] = []
+        with callers.desk() as desk:
+            desk.lookup(CALLER, CODE, key(1))
+            engine = desk._hub.database._write
+            sa.event.listen(engine, "before_cursor_execute", lambda *about: statements.append(about[2]))
+            desk.lookup(CALLER, CODE, key(1))
+        return statements
+
+    plain = asked()
+    callers.limited(calls_per_minute=9)
+    minute[0] = datetime.now(UTC)
+    narrow = asked()
+    assert len(narrow) == len(plain) + 1
 
 
 def test_a_source_that_is_away(callers: Callers) -> None:

@@ -17,7 +17,7 @@ from exchange.db.tables import CredentialRow, EventRow, ExchangeRow, GrantRow, R
 from exchange.errors import Denied, Failed
 from exchange.hub import Hub
 from exchange.plan import Plan
-from exchange.service.rates import Exceeded, Rates
+from exchange.service.rates import Exceeded, Measure, Rates
 from exchange.service.register import Look, Register, Stale
 from exchange.settings import Limits
 from tests.exchange.engine.town import HERE, TAX, identity_number, person
@@ -166,3 +166,18 @@ def test_more_than_one_transaction_takes_go_into_the_next(callers: Callers, monk
         assert used(hub) == 6
         with hub.database.reading() as session:
             assert session.get_one(ExchangeRow, first.plan.exchange).state == "active"
+
+
+def test_the_limits_of_a_grant_are_exact_among_them(callers: Callers) -> None:
+    with registered(callers) as (hub, register, first):
+        looks = [another(first, number) for number in range(6)]
+        for look in looks[:4]:
+            look.measure = Measure(first.plan.grant, "授权", 3, None)
+        with hub.database.transaction() as session:
+            session.get_one(GrantRow, callers.grant).quota_rows = 5
+        told = together(register, looks)
+        # The fourth by its own limit, and the last by the quota: it is counted nowhere.
+        assert [type(each).__name__ for each in told] == ["NoneType"] * 3 + ["Exceeded", "NoneType", "Denied"]
+        with hub.database.reading() as session:
+            counted = {row.department: row.calls for row in session.scalars(sa.select(RateRow))}
+        assert counted == {TAX: 5, first.plan.grant: 3}

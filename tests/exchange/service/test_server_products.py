@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
 from adapters.webservice.desk import Token
-from exchange.db.tables import UsageRow
+from exchange.db.tables import RateRow, UsageRow
 from exchange.service.desk import HubDesk
+from exchange.service.rates import Exceeded
 from tests.exchange.engine.town import HERE, TAX, build, person
 from tests.exchange.service.callers import CALLER, CODE, PUSHED, PUSHER, Callers, all_rows, furnished, pushed, rows
 from tests.support.servers import Server
@@ -62,3 +64,28 @@ def test_read_looked_up_and_pushed_by_several_workers(served: Callers) -> None:
         assert all_rows(desks[1]) == []
     assert len(served.town.runs("sync-101001001-0002")) == 1
     assert served.town.faults() == []
+
+
+def test_the_limits_of_a_grant_are_exact_between_workers(served: Callers, monkeypatch: pytest.MonkeyPatch) -> None:
+    served.collected(person(1, district=HERE))
+    served.limited(calls_per_minute=7)
+    moment = datetime.now(UTC)
+    monkeypatch.setattr("exchange.service.register.now", lambda _session: moment)
+    monkeypatch.setattr("exchange.service.rates.clock", lambda _session: moment.timestamp())
+    with two(served) as desks, ThreadPoolExecutor(4) as pool:
+
+        def ask(number: int) -> bool:
+            desk = desks[number % 2]
+            try:
+                if number % 3:
+                    desk.lookup(CALLER, CODE, {"id_no": person(1)["id_no"]})
+                else:
+                    desk.query(CALLER, CODE, None, 1)
+            except Exceeded as error:
+                assert served.grant in error.message
+                return False
+            return True
+
+        desks[0].query(CALLER, CODE, None, 1)  # so that none of them has to make a delivery
+        assert sum(pool.map(ask, range(24))) == 6
+    assert {(row.department, row.calls) for row in served.town.all(sa.select(RateRow))} == {(TAX, 7), (served.grant, 7)}

@@ -47,12 +47,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Self
 
-import requests
 import sqlalchemy as sa
 from sqlalchemy.orm import configure_mappers
 
 import schemas
 from adapters.database.sink import DatabaseDelivery
+from adapters.webservice.http import Line
 from exchange.audit.heads import Heads
 from exchange.db import HubDatabase
 from exchange.secrets import Vault, VaultWriter
@@ -203,7 +203,7 @@ def work(order: dict[str, Any]) -> int:
         passages = Passages(int(number), strike)
         passages.around(VaultWriter, "__exit__")
         passages.around(Vault, "remove")
-        passages.around(requests.Session, "request")
+        passages.around(Line, "_asked")
     elif number and kind != "after":
         moment = "before_cursor_execute" if kind == "before" else "after_cursor_execute"
         sa.event.listen(sa.Engine, moment, counter.executed)

@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager
 
 
 def short(text: str) -> str:
-    """A name for files that stands for a key of any length and spelling."""
+    """A name, of files and other things, that stands for a key of any length and spelling."""
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -7,7 +7,6 @@ owner dies the server takes it back.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
@@ -29,6 +28,7 @@ from adapters.database.merge import Merge
 from adapters.database.order import Order
 from adapters.database.place import Place
 from adapters.errors import Refused, StageLost, Unavailable, Unbalanced
+from adapters.spool import short
 
 _AGAIN = "将自动改为先暂存、再合并"
 _REFRESHED = Refreshing("reload", ("表是空的",))
@@ -170,7 +170,7 @@ class DirectDelivery(Delivery):
         if self._empty:
             return _all(many, so=True)
         if self._unasked:
-            self._unasked = max(0, self._unasked - 1)
+            self._unasked -= 1
             return _all(many, so=False)
         dialect, target = self._place.dialect, layout.shape.clause
         columns = [layout.column(item) for item in self._binding.key]
@@ -310,7 +310,7 @@ def end_earlier(place: Place, connection: sa.Connection, claim: Claim) -> None:
 
 
 def _signed(claim: Claim) -> str:
-    return f"shutong {hashlib.sha256(claim.exchange.encode()).hexdigest()[:16]} "
+    return f"shutong {short(claim.exchange)} "
 
 
 def _all(many: int, *, so: bool) -> pa.BooleanArray:

@@ -13,9 +13,9 @@ import pyarrow.compute as pc
 
 from adapters.database.dialects.types import plain
 from adapters.errors import Malformed, Misconfigured, Refused
+from schemas.child_rows import quoted
 
 KEY_LENGTH, SCOPE_LENGTH = 512, 120
-_CONTROL = r"[\x00-\x1f]"
 
 
 def key_text(columns: Sequence[pa.Array], names: Sequence[str]) -> pa.Array:
@@ -39,8 +39,8 @@ def key_text(columns: Sequence[pa.Array], names: Sequence[str]) -> pa.Array:
 
 def row_text(columns: Sequence[pa.Array]) -> pa.Array:
     """The values of each row as a JSON array of texts and nulls."""
-    quoted = [_quoted(values) for values in columns]
-    joined = pc.binary_join_element_wise(*quoted, ",") if len(quoted) > 1 else quoted[0]
+    texts = [quoted(plain(values)) for values in columns]
+    joined = pc.binary_join_element_wise(*texts, ",") if len(texts) > 1 else texts[0]
     return pc.binary_join_element_wise(pa.scalar("["), joined, pa.scalar("]"), "")
 
 
@@ -53,15 +53,3 @@ def key_values(texts: Iterable[str], names: Sequence[str]) -> Mapping[str, pa.Ar
 def scope_text(fixed: Mapping[str, str]) -> str:
     """Constant columns that belong to the key, as one text."""
     return json.dumps(dict(sorted(fixed.items())), ensure_ascii=False, separators=(",", ":"))
-
-
-def _quoted(values: pa.Array) -> pa.Array:
-    texts = plain(values)
-    # What was no text has no sign that would have to be told apart.
-    if pa.types.is_string(values.type):
-        if pc.any(pc.match_substring_regex(texts, _CONTROL)).as_py():
-            return pa.array([json.dumps(text, ensure_ascii=False) for text in texts.to_pylist()], pa.string())
-        for plain_text, escaped in (("\\", "\\\\"), ('"', '\\"')):
-            if pc.any(pc.match_substring(texts, plain_text)).as_py():
-                texts = pc.replace_substring(texts, plain_text, escaped)
-    return pc.fill_null(pc.binary_join_element_wise(pa.scalar('"'), texts, pa.scalar('"'), ""), "null")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,6 +23,7 @@ from adapters.database.refusal import OPERATION_COLUMN as OPERATION_COLUMN
 from adapters.database.refusal import REFUSED, load_all_but, refused_arrays, refused_row
 from adapters.database.refusal import ROW as ROW
 from adapters.database.shapes import Column, Expression, TableShape
+from adapters.spool import short
 
 if TYPE_CHECKING:
     from adapters.database.child_stage import ChildStage
@@ -261,7 +261,7 @@ def _long(keys: pa.Array) -> bool:
 
 def stage_prefix(key: str) -> str:
     """What the names of all stages of a delivery key begin with."""
-    return f"{PREFIX}stage_{hashlib.sha256(key.encode()).hexdigest()[:16]}_"
+    return f"{PREFIX}stage_{short(key)}_"
 
 
 def drop_stages(connection: sa.Connection, namespace: str | None, claim: Claim) -> None:

@@ -17,15 +17,17 @@ Re-batching, counting, digesting and retrying are written once, above this port.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, Literal, Self
 
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
+from adapters.documents import DocumentStore
 from adapters.errors import Unsupported
 from adapters.spool import Spool
 from adapters.structure import Structure
@@ -52,6 +54,8 @@ class Capabilities:
     way: Way
     captures: frozenset[Capture] = frozenset()
     """How it can be read; empty: it cannot be a source."""
+    notes: frozenset[Capture] = frozenset()
+    """The captures that write into the run's notebook what they saw."""
     delivers: bool = False
     """It can be a sink."""
     transactional: bool = False
@@ -67,6 +71,10 @@ class Capabilities:
     """A delivery can replace everything that lies there."""
     looks_up: bool = False
     """The rows of single keys can be asked for, as they are now (单笔查询)."""
+    documents: bool = False
+    """Files can travel with the rows, in either direction (附件)."""
+    recalls: bool = False
+    """A notice that a delivery is called back can be put where its recipient finds it (撤回通知)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +91,7 @@ class Binding:
         fixed: Names used there with a constant value: a source reads only rows that carry it, a sink
             writes it and counts it as part of the key.
         options: What only this kind of endpoint understands; unknown ones are refused by the kind.
+        documents: The items whose values are files (附件); told to sources, a sink sees it in its schema.
     """
 
     object: str
@@ -93,6 +102,7 @@ class Binding:
     profile: Profile | None = None
     fixed: Mapping[str, str] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
+    documents: tuple[str, ...] = ()
 
 
 class Notebook(ABC):
@@ -115,6 +125,33 @@ class Notebook(ABC):
         """Nothing was written, since nothing is different: the earlier pages are those of this pass too."""
 
 
+@dataclass(frozen=True)
+class KeyRange:
+    """Rows of neighbouring business keys (主键区间), by texts that are personal data like the keys themselves.
+
+    Attributes:
+        first: The lowest key in it; None: from the very first row.
+        beyond: The lowest key that is not in it any more; None: to the very last row, and what comes after the rows.
+    """
+
+    first: tuple[str, ...] | None = None
+    beyond: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A place cut into ranges that can be read one by one, by whomever and whenever (切分).
+
+    Attributes:
+        position: Where the next window starts, read in the snapshot of the cut: whatever changes while the ranges are
+            read lies behind it, and comes again.
+        ranges: All of them, in the order of reading; every row lies in exactly one.
+    """
+
+    position: Position | None
+    ranges: tuple[KeyRange, ...]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Selection:
     """What to read: everything after a position, in batches of at most so many rows.
@@ -127,6 +164,54 @@ class Selection:
     batch_rows: int = 16_384
     notebook: Notebook | None = None
     """For the captures that need one; None: nothing is remembered, and every pass is a full one."""
+    again: frozenset[str] = frozenset()
+    """Files that were refused whole, or taken, and are to be read once more, by name."""
+    within: KeyRange | None = None
+    """One range of a :class:`Cut`, read without a position; None: all there is."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TakenFile:
+    """A file that a source took, or could not use (收取的文件).
+
+    Attributes:
+        name: Its name at the source.
+        size: Its bytes.
+        digest: SHA-256 of its content in hex; empty where it could not be read.
+        rows: How many rows were handed over of it; None: it was not read to its end.
+        document: It is itself what travels; otherwise it holds rows.
+        reason: Why it was refused whole, in words for its provider; None: it was taken.
+        reference: Its place at its source, as rows have one, to be told what became of it; empty: it is not told.
+    """
+
+    name: str
+    size: int
+    digest: str
+    rows: int | None = None
+    document: bool = False
+    reason: str | None = None
+    reference: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WaitingFile:
+    """A file that lies at a source and is not taken yet (待收取的文件).
+
+    Attributes:
+        name: Its name at the source.
+        size: Its bytes.
+        modified: Its time of change, in seconds since 1970.
+        reason: Why it waits, in words.
+        refused: It was refused whole, and waits for its provider or an operator.
+        ready: The next pass takes it, or tries to.
+    """
+
+    name: str
+    size: int
+    modified: float
+    reason: str
+    refused: bool = False
+    ready: bool = False
 
 
 @dataclass(frozen=True)
@@ -140,6 +225,23 @@ class Outcome:
     reference: str
     reason: str | None = None
     corrected: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settled:
+    """What a source may tell its provider of a run that took his rows (接收回执).
+
+    Nothing in it speaks of a recipient.
+
+    Attributes:
+        run: Id of the run.
+        receipt: Id of its receipt.
+        at: When that was issued.
+    """
+
+    run: str
+    receipt: str
+    at: datetime
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -236,6 +338,8 @@ class Acknowledgement:
     stamp: str = ""
     """What every row that the delivery wrote bears until a later one writes it, see :meth:`Sink.answers`; empty:
     the place keeps no such mark, or no state beside it, and cannot be asked."""
+    stamped: int | None = None
+    """How many rows bear the stamp; None: those written and not taken away."""
     gone: int = 0
     refreshing: Refreshing | None = None
     """How a refresh was carried out; None: it was a merge."""
@@ -255,6 +359,19 @@ class FailedRow:
     text: str | None = None
 
 
+@dataclass(frozen=True)
+class FailedDocument:
+    """A document that its recipient could not use (未能使用的附件).
+
+    Attributes:
+        name: Its name as delivered, without the folder of its delivery.
+        text: The first :data:`ERROR_CHARACTERS` characters of what its recipient says.
+    """
+
+    name: str
+    text: str | None = None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Answers:
     """What became of the rows that bear a stamp, at this moment (接收方处理结果).
@@ -265,7 +382,9 @@ class Answers:
         failed: Rows that were read and could not be used; None: the place does not tell them from the others, and
             ``done`` counts both.
         other: Rows whose state means nothing to the hub.
-        rows: The first of the failed ones, in the order of their keys.
+        rows: The first of the failed ones, in the order of their keys. A delivery refused whole is one without a key.
+        documents: Documents that were refused, by name.
+        more: The recipient has said that it has the rows, and not yet what became of them: it is asked again.
         advice: What the department could do to make the question cheaper, in words.
     """
 
@@ -274,7 +393,64 @@ class Answers:
     failed: int | None
     other: int
     rows: tuple[FailedRow, ...] = ()
+    documents: tuple[FailedDocument, ...] = ()
+    more: bool = False
     advice: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class RecalledDocument:
+    """A document that is called back; size and digest where they are known."""
+
+    name: str
+    size: int | None = None
+    sha256: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recall:
+    """What a recipient is asked to give up, and why (撤回通知). The same one is put in place again and again.
+
+    Attributes:
+        id: Its own id: letters, digits and hyphens.
+        key: Delivery key of what is called back.
+        place: What the delivery is called there, from its acknowledgement.
+        subject: Name of the resource.
+        documents: The documents called back, named without their folder; empty: everything of the delivery.
+        whole: Everything is called back, and the documents are those that went with it.
+        reason: Why, in words.
+        by: Name of the department that calls it back.
+        delivered: When it was delivered.
+        at: When it is called back.
+        until: When an answer is expected.
+    """
+
+    id: str
+    key: str
+    place: str
+    subject: str
+    documents: tuple[RecalledDocument, ...] = ()
+    whole: bool = False
+    reason: str
+    by: str
+    delivered: datetime
+    at: datetime
+    until: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecallAnswer:
+    """What a recipient says of a recall (撤回答复).
+
+    Attributes:
+        state: Everything is destroyed, is kept, or part of it is.
+        reason: Why, in the recipient's very words.
+        by: Who says so there.
+    """
+
+    state: Literal["destroyed", "kept", "partly"]
+    reason: str = ""
+    by: str = ""
 
 
 @dataclass(frozen=True)
@@ -299,6 +475,25 @@ class FoundColumn:
     label: str = ""
 
 
+@dataclass(frozen=True)
+class FoundElement:
+    """An element of a message found at an endpoint, with what it consists of (报文元素).
+
+    Attributes:
+        name: Its name; of an attribute behind ``@``.
+        declared: What the contract calls its type; empty: it has elements.
+        optional: It may be left out.
+        many: It may repeat.
+        elements: What it consists of, in order.
+    """
+
+    name: str
+    declared: str = ""
+    optional: bool = False
+    many: bool = False
+    elements: tuple[FoundElement, ...] = ()
+
+
 @dataclass(frozen=True, kw_only=True)
 class Proposal:
     """How an object could be read, and why (读取方式建议): what to write into the offer."""
@@ -319,6 +514,10 @@ class FoundObject:
     label: str = ""
     proposals: tuple[Proposal, ...] = ()
     """How it could be read, the best first; empty where nobody looked."""
+    request: FoundElement | None = None
+    """Of an operation: what is sent to it."""
+    reply: FoundElement | None = None
+    """Of an operation: what it answers."""
 
 
 class Options(BaseModel):
@@ -346,12 +545,38 @@ class Source(ABC):
     def position(self) -> Position | None:
         """Where the next window starts, read in the snapshot of :meth:`batches`; None: no window."""
 
-    def settle(self, outcomes: Iterable[Outcome]) -> int:
+    def files(self) -> Iterator[TakenFile]:
+        """The files of the last pass, taken and refused, once it has ended; a source without files has none."""
+        return iter(())
+
+    def waiting(self, selection: Selection) -> Iterator[WaitingFile]:
+        """The files that lie there and are not taken yet, by the notes of the last pass; nothing is read or changed."""
+        return iter(())
+
+    def stirring(self) -> str:
+        """A digest of what lies there, which changes when anything does that :meth:`waiting` tells; asked very often.
+
+        Empty: this place does not tell.
+        """
+        return ""
+
+    def settle(self, outcomes: Iterable[Outcome], settled: Settled | None = None) -> int:
         """Write status and error text back, only to rows whose version and state are still as read.
 
         Repeatable: the same outcomes again change nothing. Returns how many rows were marked now.
+
+        Args:
+            outcomes: What became of the rows.
+            settled: The run, where its provider is to have a receipt of it and the place has room for one.
         """
         return 0
+
+    def cut(self, parts: int, *, batch_rows: int) -> Cut | None:
+        """Cut what a full pass reads into at most so many ranges, at ends of the batches that one pass would give.
+
+        None: it cannot be read by ranges, or is not worth it.
+        """
+        return None
 
     def buried(self, keys: pa.RecordBatch) -> pa.BooleanArray:
         """For each business key, whether the place keeps a tombstone of it: a delivery took its row away."""
@@ -392,6 +617,20 @@ class Delivery(ABC):
         Raises:
             StageLost: what was staged is gone: begin again and stage everything anew.
         """
+
+    def gather(self, parts: Sequence[tuple[Claim, int]]) -> None:
+        """Stage what was staged under other claims, one after the other, as if its rows came here in this order.
+
+        What they staged stays where it is. Repeatable after :meth:`Sink.begin`.
+
+        Args:
+            parts: The claims, and how many rows each has staged.
+
+        Raises:
+            StageLost: What one of them staged is gone; it says whose.
+            Unbalanced: One of them has another number of rows.
+        """
+        raise Unsupported("这类端点不能合并分段暂存的行", remedy="不切分执行")
 
     @abstractmethod
     def commit(self, manifest: Manifest) -> Acknowledgement:
@@ -456,6 +695,21 @@ class Sink(ABC):
         """
         return None
 
+    def recall(self, recall: Recall) -> str:
+        """Put a notice that a delivery is called back where its recipient finds it; durable, repeatable.
+
+        Returns:
+            Where it lies, as a person would look for it.
+
+        Raises:
+            Unsupported: The place has no room for one; see :attr:`Capabilities.recalls`.
+        """
+        raise Unsupported("这类端点放不了撤回通知", remedy="书面通知接收部门")
+
+    def recalled(self, recall: str) -> RecallAnswer | None:
+        """What the recipient says of a recall, by its id; None: nothing yet. Nothing is changed by the look."""
+        return None
+
     def close(self) -> None:
         """Let go of connections and files."""
 
@@ -475,6 +729,10 @@ class Endpoint(ABC):
     options_type: ClassVar[type[Options]]
     spool: Spool | None = None
     """Where a sink keeps what its target has no place for; given by the hub after opening."""
+    documents: DocumentStore | None = None
+    """Where the files that travel with rows lie at the hub; given by the hub after opening."""
+    scratch: Path | None = None
+    """Folder for what is put aside, encrypted and without a name, while it is read; given by the hub after opening."""
 
     @abstractmethod
     def __init__(self, options: Any, *, zone: str = "Asia/Shanghai") -> None:
@@ -495,6 +753,13 @@ class Endpoint(ABC):
     def object_identity(self, name: str) -> str:
         """Which object of the place a name stands for: two names with one answer are one object."""
         return name
+
+    def dataset(self, object: str) -> tuple[str, str]:
+        """Which data set an object of the place is (数据集): namespace and name by OpenLineage's rules.
+
+        Told without a secret and without going there. An empty namespace: the rules have none for places of this kind.
+        """
+        return "", object
 
     @abstractmethod
     def test(self) -> list[Probe]:

@@ -4,10 +4,12 @@
 
     AdapterError
     ├── Unavailable     try again later: the peer is away, slow or locked
+    │   └── Unanswered  the peer is there, and a part of it says nothing: that part may have to be mended
     ├── Refused         the peer said no: credentials, rights, a closed door; never retried
     ├── Malformed       what the peer sent cannot be read; the provider must repair it
     ├── Misconfigured   the registration is wrong; the integrator must change it
     ├── Unsupported     the adapter cannot do what was planned; planning must refuse it
+    ├── ReadAnew        a part of what was handed over is not to be used: begin the reading again, now
     ├── Overtaken       a newer owner of the exchange has been here; this one must stop
     ├── Diminished      a refresh would leave too few rows; a person must decide
     ├── Restored        the target no longer holds what it acknowledged; a person must decide
@@ -50,6 +52,10 @@ class Unavailable(AdapterError):
     retry = True
 
 
+class Unanswered(Unavailable):
+    """The peer is there, but a part of it gives no answer, or a broken one (无应答)."""
+
+
 class Refused(AdapterError):
     """The peer answered no; asking again changes nothing."""
 
@@ -64,6 +70,14 @@ class Misconfigured(AdapterError):
 
 class Unsupported(AdapterError):
     """This adapter cannot do what was asked of it."""
+
+
+class ReadAnew(AdapterError):
+    """Rows were handed over of something that turned out to be unusable as a whole, a file for one (重新读取).
+
+    The source leaves it out when it is asked for :meth:`~adapters.base.Source.batches` again; each time is for
+    something else, so that it comes to an end.
+    """
 
 
 class Overtaken(AdapterError):
@@ -109,4 +123,14 @@ class Unbalanced(AdapterError):
 
 
 class StageLost(Unbalanced):
-    """What was staged is gone and nothing of it was committed: it must be read and staged again."""
+    """What was staged is gone and nothing of it was committed: it must be read and staged again.
+
+    Args:
+        message: What happened and where, without any value of a record.
+        remedy: What the reader can do about it.
+        key: Delivery key of what is gone, where it is not the delivery's own but one it was to gather.
+    """
+
+    def __init__(self, message: str, *, remedy: str = "", key: str = "") -> None:
+        super().__init__(message, remedy=remedy)
+        self.key = key

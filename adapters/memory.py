@@ -53,6 +53,7 @@ from adapters.base import (
     Probe,
     RefusedRow,
     Selection,
+    Settled,
     Sink,
     Source,
 )
@@ -60,6 +61,7 @@ from adapters.errors import Misconfigured, Overtaken, Restored, StageLost, TooMa
 
 _CAPABILITIES = Capabilities(
     way="database",
+    notes=frozenset({"diff"}),
     captures=frozenset({"snapshot", "outbox", "journal", "watermark", "diff"}),
     delivers=True,
     transactional=True,
@@ -349,7 +351,7 @@ class MemorySource(Source):
         """How far the journal or the watermark was read, or that there is a notebook; else there is no window."""
         return self._position
 
-    def settle(self, outcomes: Iterable[Outcome]) -> int:
+    def settle(self, outcomes: Iterable[Outcome], settled: Settled | None = None) -> int:
         """Set the state of rows that are still as they were read and still new, or bear the refusal they had."""
         if self._binding.capture != "outbox":
             return 0

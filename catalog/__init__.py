@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from catalog.comparison import Change, difference
 from catalog.directory import Catalog
-from catalog.entries import DemandEntry, Entry, Found, Hit, Registered, ResponsibilityList, Step
-from catalog.errors import CatalogError, Problem, Rejected, SamePerson, UnknownEntry, WrongState
+from catalog.entries import DemandEntry, Entry, Found, Hit, Outline, Registered, ResponsibilityList, Step
+from catalog.errors import CatalogError, Overtaken, Problem, Rejected, SamePerson, UnknownEntry, WrongState
+from catalog.facets import Cube, Facets
 from catalog.found import Column, from_table, guess
 from catalog.model import Contact, Demand, Department, EndpointSpec, Offer, Resource, completed
 from catalog.reading import Form
@@ -22,15 +23,19 @@ __all__ = [
     "Change",
     "Column",
     "Contact",
+    "Cube",
     "Demand",
     "DemandEntry",
     "Department",
     "EndpointSpec",
     "Entry",
+    "Facets",
     "Form",
     "Found",
     "Hit",
     "Offer",
+    "Outline",
+    "Overtaken",
     "Part",
     "Problem",
     "Registered",

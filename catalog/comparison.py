@@ -84,9 +84,11 @@ def _item(old: Item, new: Item) -> Iterator[Change]:
     for name in dict.fromkeys((*before, *after)):
         if name == "rows":
             continue
-        if after[name] != before[name]:
+        # Some attributes are written only where they say something.
+        left, right = before.get(name), after.get(name)
+        if left != right:
             where = f"信息项 {new.name}（{new.label}）的{ITEM_TITLES[name]}"
-            yield _changed(f"items.{new.name}.{name}", where, name, before[name], after[name])
+            yield _changed(f"items.{new.name}.{name}", where, name, left, right)
     yield from _rows(old, new)
 
 

@@ -8,7 +8,7 @@ version are kept apart.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar, cast
 
@@ -17,11 +17,12 @@ from sqlalchemy import Text, bindparam, func, select
 from sqlalchemy import cast as cast_to
 from sqlalchemy.orm import Session
 
-from catalog import codes, lists, parties, search, versions
+from catalog import codes, facets, lists, parties, search, versions
 from catalog.asking import askable, require_person, unknown
 from catalog.comparison import Change, difference
-from catalog.entries import DemandEntry, Entry, Found, Hit, Registered, ResponsibilityList, Step
+from catalog.entries import DemandEntry, Entry, Found, Hit, Outline, Registered, ResponsibilityList, Step
 from catalog.errors import Problem, Rejected, UnknownEntry, WrongState
+from catalog.facets import Cube, Facets
 from catalog.model import Demand, Department, EndpointSpec, Resource
 from catalog.reading import Draft, Form, near, read_demand, read_department, read_endpoint, read_resource
 from catalog.tables import ResourceRow, ResourceVersionRow
@@ -148,14 +149,24 @@ class Catalog:
         actor_name: str,
         actor_department: str | None = None,
         opinion: str = "",
+        begun: str | None = None,
     ) -> Registered:
         """Register a resource: a new draft, a change of the open version, or the next version.
 
         A published version stays in force until the next one is published. The same content again
         changes nothing.
 
+        Args:
+            session: The caller's.
+            given: What is registered.
+            actor_name: Who registers it.
+            actor_department: For which department.
+            opinion: What is said about it.
+            begun: Mark of the newest version one began from, empty where there was none yet; None: whatever it is.
+
         Raises:
             Rejected: with everything that is wrong.
+            Overtaken: it does not stand any more as it did when one began.
             WrongState: its newest version is under review.
             SamePerson: the actor has approved this version.
         """
@@ -168,6 +179,7 @@ class Catalog:
         resource = draft.resource.model_copy(update={"provider": department.name, "published_on": None})
         by = versions.Hand(actor_name, actor_department, opinion, self._clock())
         row = versions.locked(session, resource.code)
+        versions.expect(session, row, resource.code, begun)
         if row is None:
             entry = versions.added(session, resource, by)
             return Registered(entry=entry, action="add", changes=(), warnings=found)
@@ -182,11 +194,22 @@ class Catalog:
         actor_name: str,
         actor_department: str | None = None,
         opinion: str = "",
+        begun: str | None = None,
     ) -> Entry:
         """Move the newest version of a resource through the workflow; a withdrawal takes the one in force.
 
+        Args:
+            session: The caller's.
+            code: Resource code.
+            action: The move.
+            actor_name: Who makes it.
+            actor_department: For which department.
+            opinion: Why.
+            begun: Mark of the newest version one has seen; None: whatever it is.
+
         Raises:
             UnknownEntry: there is no such resource.
+            Overtaken: it does not stand any more as one has seen it.
             WrongState: the action does not start from its state.
             SamePerson: the actor had another part in this version.
             Rejected: there is no such action, its opinion is missing, or the registration is no longer
@@ -199,6 +222,7 @@ class Catalog:
         row = versions.locked(session, code) if askable(code, codes.LENGTH) else None
         if row is None:
             raise self._unknown(session, code)
+        versions.expect(session, row, code, begun)
         number = row.in_force if wanted == "withdraw" and row.in_force is not None else row.latest
         version = versions.numbered(session, row, number)
         by = versions.Hand(actor_name, actor_department, opinion, self._clock())
@@ -269,6 +293,28 @@ class Catalog:
             statement = statement.where(ResourceVersionRow.record_class == _asked(record_class))
         return tuple(versions.entry(row, version) for row, version in session.execute(statement))
 
+    def outlines(self, session: Session, codes: Collection[str] | None = None) -> dict[tuple[str, int], Outline]:
+        """What every version of every resource, or of some, is called, without its content: for lists.
+
+        Returns:
+            By code and version.
+        """
+        query = select(
+            ResourceVersionRow.resource,
+            ResourceVersionRow.version,
+            ResourceVersionRow.name,
+            ResourceRow.provider,
+            ResourceVersionRow.update_cycle,
+        ).join(ResourceRow, ResourceRow.code == ResourceVersionRow.resource)
+        if codes is None:
+            return {(code, version): Outline(*told) for code, version, *told in session.execute(query)}
+        asked = sorted(set(codes))
+        found: dict[tuple[str, int], Outline] = {}
+        for start in range(0, len(asked), _PAGE):
+            rows = session.execute(query.where(ResourceVersionRow.resource.in_(asked[start : start + _PAGE])))
+            found |= {(code, version): Outline(*told) for code, version, *told in rows}
+        return found
+
     def history(self, session: Session, code: str) -> tuple[Step, ...]:
         """Every move of a resource, oldest first.
 
@@ -315,18 +361,50 @@ class Catalog:
         Raises:
             Rejected: the text, a term or the cursor cannot be used.
         """
-        wanted = search.Wanted(
-            text=text,
-            record_class=_asked(record_class),
-            provider=_asked(provider),
-            share_type=_term("共享类型", "share_type", SHARE_TYPES, share_type),
-            way=_term("共享方式", "share_ways", SHARE_WAYS, way),
-            cycle=_term("更新周期", "update_cycle", UPDATE_CYCLES, cycle),
-            under=_asked(under),
-        )
+        wanted = _wanted(text, record_class, provider, share_type, way, cycle, under)
         rows, following = search.find(session, wanted, limit=max(1, min(limit, _PAGE)), cursor=cursor)
         hits = tuple(Hit(entry=versions.entry(row, version), score=int(score)) for row, version, score in rows)
         return Found(hits=hits, cursor=following)
+
+    def facets(
+        self,
+        session: Session,
+        text: str = "",
+        *,
+        record_class: str | None = None,
+        provider: str | None = None,
+        share_type: ShareType | str | None = None,
+        way: ShareWay | str | None = None,
+        cycle: UpdateCycle | str | None = None,
+        under: str | None = None,
+        cube: Cube | None = None,
+    ) -> Facets:
+        """How many published resources there are of each class, provider, sharing type, way and cycle (分面计数).
+
+        Args:
+            session: The caller's.
+            text: As for :meth:`search`.
+            record_class: The same.
+            provider: The same.
+            share_type: The same.
+            way: The same.
+            cycle: The same.
+            under: The same; without a text it does not narrow the numbers.
+            cube: All resources as :meth:`cube` counted them; without it they are counted now.
+
+        Raises:
+            Rejected: the text or a term cannot be used.
+        """
+        wanted = _wanted(text, record_class, provider, share_type, way, cycle, under)
+        if text.strip():
+            return facets.sampled(session, wanted)
+        return (cube or facets.cube(session)).facets(wanted)
+
+    def cube(self, session: Session, before: Cube | None = None) -> Cube:
+        """All published resources, counted; the same again if none has moved since."""
+        if before is not None and before.stamp == facets.stamp(session):
+            return before
+        return facets.cube(session)
 
     def responsibility_list(self, session: Session, department: str) -> ResponsibilityList:
         """What a department has to provide (责任清单): its resources, and what is asked of it.
@@ -403,6 +481,26 @@ class Catalog:
         if askable(code, codes.LENGTH):
             near_codes = near_codes.where(ResourceRow.code.startswith(code[:3], autoescape=True))
         return unknown("资源", code, session.scalars(near_codes))
+
+
+def _wanted(
+    text: str,
+    record_class: str | None,
+    provider: str | None,
+    share_type: ShareType | str | None,
+    way: ShareWay | str | None,
+    cycle: UpdateCycle | str | None,
+    under: str | None,
+) -> search.Wanted:
+    return search.Wanted(
+        text=text,
+        record_class=_asked(record_class),
+        provider=_asked(provider),
+        share_type=_term("共享类型", "share_type", SHARE_TYPES, share_type),
+        way=_term("共享方式", "share_ways", SHARE_WAYS, way),
+        cycle=_term("更新周期", "update_cycle", UPDATE_CYCLES, cycle),
+        under=_asked(under),
+    )
 
 
 def _action(word: str) -> Action:

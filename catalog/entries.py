@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -11,6 +12,21 @@ from catalog.errors import Problem
 from catalog.model import Demand, Department, Resource
 from catalog.vocabulary import DEMAND_STATES, DemandState
 from catalog.workflow import STATES, Action, Part, State, actions
+
+
+@dataclass(frozen=True)
+class Outline:
+    """What a version of a resource is called, without its content (资源名目).
+
+    Attributes:
+        name: Its name.
+        provider: Credit code of its provider.
+        update_cycle: How often it is updated.
+    """
+
+    name: str
+    provider: str
+    update_cycle: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +57,12 @@ class Entry:
     def code(self) -> str:
         """The resource code."""
         return self.resource.code
+
+    @property
+    def mark(self) -> str:
+        """What this entry is told by from any other content or state of it (版本标记)."""
+        standing = (self.version, self.state, self.version_in_force, self.resource.model_dump_json())
+        return hashlib.sha256(repr(standing).encode()).hexdigest()[:32]
 
     @property
     def label(self) -> str:

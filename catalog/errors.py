@@ -6,6 +6,7 @@
     ├── Rejected        what was given is wrong; lists every problem at once
     ├── UnknownEntry    there is nothing under that name; says what is near
     ├── WrongState      right thing, wrong moment: the state does not allow the move
+    │   └── Overtaken   somebody else was first; what one began from stands no more
     └── SamePerson      whoever had one part in a version may not play another
 
 Messages are in the clerk's terms and name what, where and the remedy.
@@ -71,6 +72,10 @@ class UnknownEntry(CatalogError):
 
 class WrongState(CatalogError):
     """The present state does not allow this move."""
+
+
+class Overtaken(WrongState):
+    """What one began from stands no more: somebody else was first (他人已先修改)."""
 
 
 class SamePerson(CatalogError):

@@ -266,9 +266,9 @@ class Demand(_Registered):
 def completed(resource: Resource, table: RecordTable | None = None, profile: Profile | None = None) -> Resource:
     """A resource with what the clerk may leave out filled in.
 
-    Items, key and version item come from the table of its class; the class from the code; a column
-    not named is named like its item, in the case its front-end family writes names in; the capture is
-    the family's.
+    Items, key and version item come from the table of its class, but for files that no column is named for; the
+    class from the code; a column not named is named like its item, in the case its front-end family writes names in;
+    the capture is the family's.
 
     Args:
         resource: The resource as written.
@@ -278,7 +278,9 @@ def completed(resource: Resource, table: RecordTable | None = None, profile: Pro
     change: dict[str, Any] = {}
     items = resource.items
     if table is not None and not items:
-        items = change["items"] = table.items
+        # Few departments have files: those who have name the column in which they stand.
+        bound = resource.offer.columns if resource.offer is not None else {}
+        items = change["items"] = tuple(item for item in table.items if not item.document or item.name in bound)
     names = {item.name for item in items}
     if table is not None and resource.version_item is not None:
         # An item taken over from the class as it is must be there in every row to serve as version.

@@ -39,6 +39,7 @@ ITEM_TITLES: dict[str, str] = {
     "grade": "个人信息等级",
     "share_type": "共享类型",
     "rows": "子表行",
+    "document": "附件",
 }
 
 _ITEM_WORDS: dict[str, Mapping[Any, str]] = {
@@ -303,8 +304,9 @@ def _in_letters(given: Mapping[str, Any], where: str) -> tuple[dict[str, Any], l
         except PydanticCustomError as error:
             problems.append(Problem(f"{where} › {ITEM_TITLES[name]}", error.message(), _remedy(error.context)))
             del values[name]
-    if isinstance(values.get("mandatory"), str):
-        values["mandatory"] = {"是": True, "否": False}.get(values["mandatory"].strip(), values["mandatory"])
+    for name in ("mandatory", "document"):
+        if isinstance(values.get(name), str):
+            values[name] = {"是": True, "否": False}.get(values[name].strip(), values[name])
     if problems and "type" not in values:
         values["type"] = "M"
     return values, problems

@@ -23,6 +23,10 @@ from catalog.tables import ResourceClassRow, ResourceRow, ResourceVersionRow, Re
 from catalog.vocabulary import ShareType, ShareWay, UpdateCycle
 
 LONGEST = 100
+_COUNTED = 5000
+"""Resources that are counted of a pair at most: where each has more, any of them will do."""
+_FEW = 50
+"""A pair so rare leads, whatever the others are."""
 _WEIGHTS = {"name": 8, "code": 4, "item": 3, "provider": 2, "class": 2, "abstract": 1}
 
 
@@ -37,9 +41,8 @@ def pairs(run: str) -> list[str]:
     return [run[start : start + 2] for start in range(len(run) - 1)]
 
 
-def index(session: Session, row: ResourceRow, resource: Resource, provider_names: Iterable[str]) -> None:
-    """Make a version in force searchable, in place of the one before."""
-    remove(session, row)
+def weighed(resource: Resource, provider_names: Iterable[str]) -> tuple[str, dict[str, int]]:
+    """What a resource is found by: its searchable text, and each pair of characters with its weight."""
     texts: list[tuple[str, str]] = [
         ("name", resource.name),
         ("code", resource.code),
@@ -57,9 +60,15 @@ def index(session: Session, row: ResourceRow, resource: Resource, provider_names
             for pair in pairs(run):
                 weights[pair] += _WEIGHTS[kind]
     # The bar keeps words from being found across two texts.
-    row.words = "|".join(words)
+    return "|".join(words), dict(sorted(weights.items()))
+
+
+def index(session: Session, row: ResourceRow, resource: Resource, provider_names: Iterable[str]) -> None:
+    """Make a version in force searchable, in place of the one before."""
+    remove(session, row)
+    row.words, weights = weighed(resource, provider_names)
     if weights:
-        rows = [{"term": term, "resource": row.code, "weight": weight} for term, weight in sorted(weights.items())]
+        rows = [{"term": term, "resource": row.code, "weight": weight} for term, weight in weights.items()]
         session.execute(insert(TermRow), rows)
 
 
@@ -96,51 +105,106 @@ Page = Sequence[Row[ResourceRow, ResourceVersionRow, int]]
 
 
 def find(session: Session, wanted: Wanted, *, limit: int, cursor: str | None) -> tuple[Page, str | None]:
-    """The versions in force that fit, those with most hits first, and where the next page starts.
+    """The versions in force that fit, and where the next page starts.
+
+    Of several pairs of characters the rarest leads: what it weighs in a resource is the resource's score, and only
+    where it occurs is looked for the whole words. So a page is read off an index in its order, however many fit.
 
     Raises:
         Rejected: the text has no word of two characters, or the cursor is not one.
     """
-    score, statement = _ranked(wanted.text)
-    order = [ResourceRow.code.asc()] if score is None else [score.desc(), ResourceRow.code.asc()]
-    statement = statement.where(*_filters(wanted)).order_by(*order).limit(limit + 1)
-    if cursor is not None:
-        last_score, last_code = _opened(cursor)
-        later = ResourceRow.code > last_code
-        statement = statement.where(
-            later if score is None else or_(score < last_score, and_(score == last_score, later))
+    phrases, terms = _words(wanted.text)
+    later = _opened(cursor) if cursor is not None else None
+    if not terms:
+        statement = select(ResourceRow, ResourceVersionRow, literal(0)).join(ResourceVersionRow, _in_force())
+        statement = statement.where(*_filters(wanted)).order_by(ResourceRow.code)
+        if later is not None:
+            statement = statement.where(ResourceRow.code > later.code)
+        found = session.execute(statement.limit(limit + 1)).all()
+        lead = ""
+    else:
+        lead = later.lead if later is not None and later.lead in terms else _rarest(session, terms)
+        some = _led(lead, phrases, wanted, limit=limit + 1, later=later).subquery()
+        statement = (
+            select(ResourceRow, ResourceVersionRow, some.c.weight)
+            .join_from(some, ResourceRow, ResourceRow.code == some.c.resource)
+            .join(ResourceVersionRow, _in_force())
+            .order_by(some.c.weight.desc(), some.c.resource.desc())
         )
-    found = session.execute(statement).all()
+        found = session.execute(statement).all()
     page = found[:limit]
     more = len(found) > limit
-    return page, _closed(page[-1][2], page[-1][0].code) if more else None
+    return page, _Place(int(page[-1][2]), page[-1][0].code, lead).cursor() if more else None
 
 
-def _ranked(text: str) -> tuple[ColumnElement[int] | None, Select[ResourceRow, ResourceVersionRow, int]]:
-    in_force = and_(ResourceRow.code == ResourceVersionRow.resource, ResourceRow.in_force == ResourceVersionRow.version)
-    phrases = [runs(word) for word in text[: LONGEST + 1].split()]
-    phrases = [phrase for phrase in phrases if phrase]
+def foremost(session: Session, wanted: Wanted, *, limit: int) -> list[str]:
+    """Codes of the first resources that fit; without a text, none.
+
+    Raises:
+        Rejected: the text has no word of two characters.
+    """
+    phrases, terms = _words(wanted.text)
+    if not terms:
+        return []
+    led = _led(_rarest(session, terms), phrases, wanted, limit=limit, later=None)
+    return [code for code, _ in session.execute(led)]
+
+
+def _led(
+    lead: str, phrases: Sequence[Sequence[str]], wanted: Wanted, *, limit: int, later: _Place | None
+) -> Select[str, int]:
+    """Resources that have the leading pair and all that is wanted besides, the heaviest first."""
+    # A value, where planners cannot make a join of it that begins by reading all resources for the words.
+    fits = (
+        select(literal(1))
+        .select_from(ResourceRow)
+        .join(ResourceVersionRow, _in_force())
+        .where(ResourceRow.code == TermRow.resource, *_containing(phrases), *_filters(wanted))
+        .correlate(TermRow)
+        .scalar_subquery()
+    )
+    statement = (
+        select(TermRow.resource, TermRow.weight)
+        .where(TermRow.term == lead, fits == 1)
+        .order_by(TermRow.weight.desc(), TermRow.resource.desc())
+        .limit(limit)
+    )
+    if later is None:
+        return statement
+    after = and_(TermRow.weight == later.score, TermRow.resource < later.code)
+    return statement.where(TermRow.weight <= later.score, or_(TermRow.weight < later.score, after))
+
+
+def _in_force() -> ColumnElement[bool]:
+    version = ResourceVersionRow
+    return and_(ResourceRow.code == version.resource, ResourceRow.in_force == version.version)
+
+
+def _words(text: str) -> tuple[list[list[str]], list[str]]:
+    """The words of a text, each as its runs, and all their pairs; nothing of an empty one."""
     if not text.strip():
-        return None, select(ResourceRow, ResourceVersionRow, literal(0)).join(ResourceVersionRow, in_force)
+        return [], []
+    phrases = [phrase for word in text[: LONGEST + 1].split() if (phrase := runs(word))]
     terms = sorted({pair for phrase in phrases for run in phrase for pair in pairs(run)})
     if not terms or len(text) > LONGEST:
         problem = Problem("检索词", f"须有一个至少两个字的词，总长不超过 {LONGEST} 字", "例如：出生 人口")
         raise Rejected("检索词无法使用", [problem])
-    hits = (
-        select(TermRow.resource, func.sum(TermRow.weight).label("score"))
-        .where(TermRow.term.in_(terms))
-        .group_by(TermRow.resource)
-        .having(func.count() == len(terms))
-        .subquery()
-    )
-    score: ColumnElement[int] = hits.c.score
-    statement = (
-        select(ResourceRow, ResourceVersionRow, score)
-        .join(ResourceVersionRow, in_force)
-        .join(hits, hits.c.resource == ResourceRow.code)
-        .where(*(ResourceRow.words.contains(" ".join(phrase), autoescape=True) for phrase in phrases))
-    )
-    return score, statement
+    return phrases, terms
+
+
+def _rarest(session: Session, terms: Sequence[str]) -> str:
+    """The pair that the fewest resources have, as far as that is worth counting."""
+    counts: list[tuple[int, str]] = []
+    for term in terms if len(terms) > 1 else ():
+        some = select(TermRow.resource).where(TermRow.term == term).limit(_COUNTED).subquery()
+        counts.append((session.scalar(select(func.count()).select_from(some)) or 0, term))
+        if counts[-1][0] < _FEW:
+            break
+    return min(counts)[1] if counts else terms[0]
+
+
+def _containing(phrases: Sequence[Sequence[str]]) -> Iterator[ColumnElement[bool]]:
+    return (ResourceRow.words.contains(" ".join(phrase), autoescape=True) for phrase in phrases)
 
 
 def _filters(wanted: Wanted) -> Iterator[ColumnElement[bool]]:
@@ -165,18 +229,27 @@ def _filters(wanted: Wanted) -> Iterator[ColumnElement[bool]]:
         )
 
 
-def _closed(score: int, code: str) -> str:
-    return base64.urlsafe_b64encode(json.dumps([int(score), code]).encode()).decode()
+@dataclass(frozen=True)
+class _Place:
+    """The last one of a page, and the pair that led to it."""
+
+    score: int
+    code: str
+    lead: str
+
+    def cursor(self) -> str:
+        return base64.urlsafe_b64encode(json.dumps([self.score, self.code, self.lead]).encode()).decode()
 
 
-def _opened(cursor: str) -> tuple[int, str]:
+def _opened(cursor: str) -> _Place:
     try:
-        score, code = json.loads(base64.urlsafe_b64decode(cursor.encode()))
+        score, code, lead = json.loads(base64.urlsafe_b64decode(cursor.encode()))
     except (ValueError, TypeError) as error:
         raise _no_cursor() from error
-    if type(score) is not int or not 0 <= score < 2**31 or not isinstance(code, str) or unseen(code):
+    texts = isinstance(code, str) and isinstance(lead, str) and not unseen(code) and not unseen(lead)
+    if type(score) is not int or not 0 <= score < 2**31 or not texts:
         raise _no_cursor()
-    return score, code
+    return _Place(score, code, lead)
 
 
 def _no_cursor() -> Rejected:

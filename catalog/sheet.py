@@ -1,7 +1,7 @@
-"""The registration form as a CSV file (目录登记表): a line per metadata element, then a line per item.
+"""The registration form as a spreadsheet (目录登记表): a line per metadata element, then a line per item.
 
-Written in UTF-8 with a mark, so that spreadsheet programs show it right; read in UTF-8 or GB18030,
-as they save it.
+Written as CSV in UTF-8 with a mark, so that spreadsheet programs show it right; read as CSV in UTF-8 or GB18030, or as
+a workbook (XLSX), as they save it.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from catalog import vocabulary
+from catalog import vocabulary, workbook
 from catalog.errors import Problem, Rejected
 from catalog.model import Offer, Resource
 from catalog.reading import CHECKS, ITEM_TITLES, Form, near, title
 from schemas import GRADES, ITEM_TYPES, Item, RecordTable
 
-LARGEST = 5_000_000
+LARGEST = workbook.LARGEST
 _TITLE = "政务信息资源目录登记表"
 _KEY, _VERSION, _COLUMN = "业务主键", "版本项", "来源字段"
 _OFFER = ("endpoint", "object", "capture", "profile")
@@ -95,17 +95,23 @@ def read_sheet(content: bytes) -> Form:
     What the form holds is registered like anything else (:meth:`catalog.directory.Catalog.register`);
     what could not be read in it is told with the rest.
     """
-    text, problem = _decoded(content)
-    if problem is not None:
-        return Form({}, (problem,))
     try:
-        rows = [
-            (number, [_plain(cell) for cell in row])
-            for number, row in enumerate(csv.reader(io.StringIO(text, newline="")), 1)
-        ]
-    except csv.Error:
-        return Form({}, (Problem("登记表", "不是 CSV 文件", "在表格软件中另存为 CSV（UTF-8）"),))
+        lines = workbook.first_page(content) if content.startswith(workbook.MAGIC) else _lines(content)
+    except workbook.Unreadable as error:
+        return Form({}, (error.problem,))
+    rows = [(number, [_plain(cell) for cell in row]) for number, row in enumerate(lines, 1)]
     return _Reading().read([(number, row) for number, row in rows if any(row)])
+
+
+def _lines(content: bytes) -> list[list[str]]:
+    try:
+        return list(csv.reader(io.StringIO(_decoded(content), newline="")))
+    except csv.Error as error:
+        raise _unreadable() from error
+
+
+def _unreadable() -> workbook.Unreadable:
+    return workbook.Unreadable("不是 CSV 文件或 XLSX 工作簿", "在表格软件中另存为 CSV（UTF-8）或 XLSX")
 
 
 class _Reading:
@@ -183,17 +189,17 @@ class _Reading:
         self.problems.append(Problem(f"登记表 › 第 {number} 行", message, remedy))
 
 
-def _decoded(content: bytes) -> tuple[str, Problem | None]:
+def _decoded(content: bytes) -> str:
     if len(content) > LARGEST:
-        return "", Problem("登记表", f"超过 {LARGEST // 1_000_000} MB", "只留登记表本身")
-    if content.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0", b"\xff\xfe", b"\xfe\xff")):
-        return "", Problem("登记表", "不是 CSV 文件", "在表格软件中另存为 CSV（UTF-8）")
+        raise workbook.Unreadable(f"超过 {LARGEST // 1_000_000} MB", "只留登记表本身")
+    if content.startswith((b"\xd0\xcf\x11\xe0", b"\xff\xfe", b"\xfe\xff")):
+        raise _unreadable()
     for encoding in ("utf-8-sig", "gb18030"):
         try:
-            return content.decode(encoding), None
+            return content.decode(encoding)
         except UnicodeDecodeError:
             continue
-    return "", Problem("登记表", "编码既不是 UTF-8 也不是 GB18030", "在表格软件中另存为 CSV（UTF-8）")
+    raise workbook.Unreadable("编码既不是 UTF-8 也不是 GB18030", "在表格软件中另存为 CSV（UTF-8）")
 
 
 def _plain(cell: str) -> str:
@@ -232,5 +238,6 @@ def _cells(item: Item) -> list[str]:
         "check": CHECKS[item.check] if item.check else None,
         "grade": GRADES[item.grade],
         "share_type": vocabulary.SHARE_TYPES[item.share_type] if item.share_type else None,
+        "document": "是" if item.document else None,
     }
     return ["" if values[field] is None else str(values[field]) for field in _TITLES]

@@ -193,6 +193,7 @@ class TermRow(Base):
     """One pair of neighbouring characters in a version in force, for the search (检索词)."""
 
     __tablename__ = "resource_term"
+    __table_args__ = (Index("resource_term_weight", "term", "weight", "resource"),)
 
     term: Mapped[str] = mapped_column(_bytewise(2), primary_key=True)
     resource: Mapped[str] = mapped_column(ForeignKey("resource.code"), primary_key=True, index=True)

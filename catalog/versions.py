@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from catalog import codes, parties, search
 from catalog.comparison import Change, difference
 from catalog.entries import Entry, Step
-from catalog.errors import WrongState
+from catalog.errors import Overtaken, WrongState
 from catalog.model import Resource
 from catalog.tables import HistoryRow, ResourceClassRow, ResourceRow, ResourceVersionRow, ResourceWayRow
 from catalog.validation import Surroundings
@@ -66,6 +66,32 @@ def entry(row: ResourceRow, version: ResourceVersionRow) -> Entry:
         latest=row.latest,
         changed_at=version.changed_at,
         published_at=version.published_at,
+    )
+
+
+def expect(session: Session, row: ResourceRow | None, code: str, begun: str | None) -> None:
+    """Go on only from where somebody began.
+
+    Args:
+        session: The caller's.
+        row: The row of the code, held; None: there is none.
+        code: The code.
+        begun: Mark of the newest version then, empty where there was none yet; None: whatever it is.
+
+    Raises:
+        Overtaken: it does not stand so any more.
+    """
+    if begun is None:
+        return
+    here = entry(row, numbered(session, row, row.latest)) if row is not None else None
+    if begun == ("" if here is None else here.mark):
+        return
+    if here is None or not begun:
+        raise Overtaken(
+            f"资源 {code} 刚由他人登记" if here else f"资源 {code} 不在了", remedy="取下一个代码，或请对方修改"
+        )
+    raise Overtaken(
+        f"资源 {code} 已由他人办理：现在是第 {here.version} 版，{here.label}", remedy="对照现在的内容，需要的再改一次"
     )
 
 

@@ -7,10 +7,12 @@
     ├── Denied       3      the law of the house says no, with reasons
     ├── Unknown      4      there is nothing under that name; says what is near
     ├── Misplaced    5      right thing, wrong moment: the state does not allow the move
+    │   ├── Overtaken 5   somebody else was first, and what one wrote is not taken over it
     │   └── Held     5      a table is no longer what was approved; somebody must look, with reasons
     ├── Busy         6      somebody else is at it; try again later
     ├── Red          7      a run stopped: the books do not balance, or a side was restored
     ├── Failed       8      an endpoint could not be used; ``retry`` says whether later may help
+    │   └── Unavailable 8   the hub's own database is away: nothing can be done until it is back
     └── Tampered     9      the log or a receipt is not as it was written
 
 A message names what, where and the remedy; it never carries a value of a record or a secret.
@@ -85,6 +87,10 @@ class Misplaced(HubError):
     status = 5
 
 
+class Overtaken(Misplaced):
+    """What one began from stands no more: somebody else was first, and what one wrote is not taken over it."""
+
+
 class Held(Misplaced):
     """An exchange is held until a changed structure is approved, followed or undone; every change is given."""
 
@@ -114,6 +120,10 @@ class Failed(HubError):
     def __init__(self, message: str, *, remedy: str = "", retry: bool = False) -> None:
         super().__init__(message, remedy=remedy)
         self.retry = retry
+
+
+class Unavailable(Failed):
+    """The hub's own database could not be used; what is asked again when it is back, works."""
 
 
 class Tampered(HubError):

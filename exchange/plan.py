@@ -49,6 +49,10 @@ class Able(Protocol):
         """Whether it compares with what is already there."""
 
     @property
+    def documents(self) -> bool:
+        """Whether files can travel with rows."""
+
+    @property
     def refreshes(self) -> bool:
         """Whether a delivery can replace everything that is there."""
 
@@ -297,6 +301,7 @@ def make_plan(
         *_problems_of_ends(subject, source, target, rival_readers, rival_writers),
         *_problems_of_refresh(subject, target, tenants, accepted),
         *_problems_of_children(subject, granted),
+        *_problems_of_documents(subject, source, target, [items[name] for name in needed if name in items]),
     ]
     if expression:
         found += [("过滤条件", text) for text in problems(parse(expression), subject.resource_items)]
@@ -424,6 +429,26 @@ def _problems_of_children(subject: Subject, granted: Sequence[str]) -> list[tupl
         if name not in granted
     ]
     return found
+
+
+def _problems_of_documents(
+    subject: Subject, source: Able, target: Able, needed: Sequence[Item]
+) -> list[tuple[str, str]]:
+    """Files travel only between places that have them: directories, and the base library with the hub's spool."""
+    files = [item for item in needed if item.document]
+    if not files:
+        return []
+    labels = "、".join(f"{item.label}（{item.name}）" for item in files)
+    found = [
+        (word, f"端点 {end.endpoint} 不能{verb}附件 {labels}；{remedy}")
+        for word, end, able, verb, remedy in (
+            ("来源端", subject.source, source, "提供", "资源改由文件端点（files）挂接，或从资源中去掉这些信息项"),
+            ("目标端", subject.target, target, "接收", "改用文件方式共享，或申请时不要这些信息项"),
+        )
+        if not able.documents and end.endpoint != LIBRARY
+    ]
+    found += [("业务主键", f"附件 {item.name} 不能作业务主键") for item in files if item.name in subject.key]
+    return found + [("版本项", f"附件 {item.name} 不能作版本项") for item in files if item.name == subject.version]
 
 
 _CAPTURED = {

@@ -35,6 +35,8 @@ GRADES: dict[str, str] = {
 _GRADES = tuple(GRADES)
 ROWS = b"rows"
 """Key of the field metadata with the items of child rows."""
+DOCUMENT = b"document"
+"""Key of the field metadata that says of an item that its values stand for files."""
 
 Check = Literal["identity_number", "credit_code", "project_code", "licence_identifier"]
 
@@ -57,6 +59,7 @@ class Item(BaseModel):
         share_type: Sharing type of this item if it differs from its resource: 1, 2 or 3.
         rows: Items of each of its child rows (子表行): then its value is all of these rows as one text, see
             :mod:`schemas.child_rows`.
+        document: Its value is a file that travels with the row (附件), see :mod:`schemas.documents`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -73,6 +76,7 @@ class Item(BaseModel):
     grade: Literal["none", "personal", "sensitive"] = "none"
     share_type: Literal[1, 2, 3] | None = None
     rows: tuple[Item, ...] = ()
+    document: bool = False
 
     @model_validator(mode="after")
     def _coherent(self) -> Item:
@@ -84,6 +88,8 @@ class Item(BaseModel):
             raise ValueError("数值型最多 38 位")
         if self.check and self.type != "C":
             raise ValueError("校验规则只用于字符型 C")
+        if self.document and (self.type != "G" or self.code_list or self.reference or self.length):
+            raise ValueError("附件用通用型 G，不写长度、代码表和引用类别")
         if self.rows and (wrong := "；".join(self._wrong_rows())):
             raise ValueError(wrong)
         return self
@@ -107,10 +113,11 @@ class Item(BaseModel):
 
     @model_serializer(mode="wrap")
     def _without_nothing(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        # An item without child rows is written, and digested, as before there were any.
+        # An item without child rows or a file is written, and digested, as before there were any.
         written: dict[str, Any] = handler(self)
-        if not self.rows:
-            written.pop("rows", None)
+        for name in ("rows", "document"):
+            if not getattr(self, name):
+                written.pop(name, None)
         return written
 
 
@@ -120,6 +127,8 @@ def arrow_type(item: Item) -> pa.DataType:
     Times are instants: microseconds, UTC. Text is Unicode. N without scale is a whole number of
     up to 38 digits; Y has two digits after the point unless the item says otherwise.
     """
+    if item.document:
+        return pa.string()
     match item.type:
         case "C" | "M":
             return pa.string()
@@ -144,7 +153,7 @@ def arrow_type(item: Item) -> pa.DataType:
 def arrow_schema(items: Iterable[Item]) -> pa.Schema:
     """The schema of checked rows: one field per item, in order.
 
-    Field metadata carries ``type``, and ``length``, ``label`` and the items of child rows where known, so
+    Field metadata carries ``type``, and ``length``, ``label``, the items of child rows and ``document`` where known, so
     that a sink can make or compare columns and tables without knowing the catalogue.
     """
     fields = []
@@ -155,6 +164,8 @@ def arrow_schema(items: Iterable[Item]) -> pa.Schema:
         if item.rows:
             rows = [row.model_dump(mode="json", exclude_defaults=True) for row in item.rows]
             about["rows"] = json.dumps(rows, ensure_ascii=False)
+        if item.document:
+            about["document"] = "true"
         fields.append(pa.field(item.name, arrow_type(item), nullable=not item.mandatory, metadata=about))
     return pa.schema(fields)
 
@@ -163,3 +174,8 @@ def row_items(field: pa.Field) -> tuple[Item, ...]:
     """The items of the child rows that an item's field carries; empty: it has none."""
     written = (field.metadata or {}).get(ROWS)
     return tuple(Item(**each) for each in json.loads(written)) if written else ()
+
+
+def documents(schema: pa.Schema) -> list[str]:
+    """The fields of a schema whose values stand for files (附件)."""
+    return [field.name for field in schema if DOCUMENT in (field.metadata or {})]

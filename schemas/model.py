@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from schemas.items import Item
 
@@ -18,6 +18,9 @@ class CodeList(_Data):
     """A code list (代码表): the values an item may take and what each means.
 
     Lists are per source: the same value of two provinces' lists may mean different things.
+
+    Attributes:
+        barred: Values of the list that refuse their row as long as it bears them, and in words what must be done.
     """
 
     name: str
@@ -26,6 +29,13 @@ class CodeList(_Data):
     """The standard or document it comes from."""
     codes: dict[str, str]
     ignore_case: bool = False
+    barred: dict[str, str] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _known(self) -> CodeList:
+        if strange := self.barred.keys() - self.codes.keys():
+            raise ValueError(f"barred 中的代码不在表内：{'、'.join(sorted(strange))}")
+        return self
 
 
 class RecordTable(_Data):

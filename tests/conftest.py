@@ -13,7 +13,11 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+from tests.support.compiled import compiled_once
+from tests.support.openssh import OpenSSHServer
+from tests.support.rabbitmq import RabbitMQServer
 from tests.support.servers import MariaDBServer, PostgreSQLServer, Server
+from tests.support.spreading import Spreading
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -26,6 +30,22 @@ def pytest_configure() -> None:
     """Hear Ctrl-C in the background too, where shells have it ignored: processes that tests start inherit that."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave to the long run what ``long_with`` names: it comes before those marked are chosen from."""
+    for item in items:
+        for mark in item.iter_markers("long_with"):
+            assert isinstance(item, pytest.Function)
+            if any(value in mark.args for value in item.callspec.params.values()):
+                item.add_marker(pytest.mark.long)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Spreading | None:
+    """Keep together what shares something slow, where files are what is spread."""
+    return Spreading(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -86,7 +106,14 @@ def loopback_only() -> Iterator[None]:
         yield
 
 
-def _running(server: Server, session: pytest.Session) -> Iterator[Server]:
+@pytest.fixture(scope="session", autouse=True)
+def statements_compiled_once() -> Iterator[None]:
+    """Spare each of the tests' hubs from compiling what thousands before it have."""
+    with compiled_once():
+        yield
+
+
+def _running(server: Any, session: pytest.Session) -> Iterator[Any]:
     try:
         server.start()
     except FileNotFoundError as error:
@@ -107,6 +134,18 @@ def postgresql_server(request: pytest.FixtureRequest) -> Iterator[Server]:
 def mariadb_server(request: pytest.FixtureRequest) -> Iterator[Server]:
     """A private MariaDB, started when first asked for."""
     yield from _running(MariaDBServer(), request.session)
+
+
+@pytest.fixture(scope="session")
+def openssh_server(request: pytest.FixtureRequest) -> Iterator[OpenSSHServer]:
+    """A private OpenSSH, started when first asked for."""
+    yield from _running(OpenSSHServer(), request.session)
+
+
+@pytest.fixture(scope="session")
+def rabbitmq_server(request: pytest.FixtureRequest) -> Iterator[RabbitMQServer]:
+    """A private RabbitMQ, started when first asked for; it may be stopped by whoever brings it back."""
+    yield from _running(RabbitMQServer(), request.session)
 
 
 @pytest.fixture(params=["sqlite", "postgresql", "mariadb"])

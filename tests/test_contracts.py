@@ -82,12 +82,17 @@ VIOLATIONS = [
     ("adapters.memory", "adapters.files", "ways-apart"),
     ("adapters.webservice", "adapters.database", "ways-apart"),
     ("adapters.files.formats", "adapters.files.transports", "bytes-and-meaning"),
+    ("adapters.files.transports.sftp", "paramiko", "home-of-ssh"),
+    ("adapters.messaging.embedded", "kombu", "home-of-kombu"),
+    ("exchange.engine.courier", "amqp", "home-of-kombu"),
+    ("adapters.files", "adapters.messaging", "ways-apart"),
     ("adapters.database", "zeep", "home-of-soap"),
     ("exchange.plan", "spyne", "home-of-soap"),
     ("adapters.database", "psycopg", "home-of-drivers"),
     ("exchange.db", "pymysql.err", "home-of-drivers"),
-    ("exchange.engine", "airflow", "no-scheduler"),
-    ("adapters.base", "airflow.sdk", "no-scheduler"),
+    ("exchange.engine.spool", "fsspec", "home-of-storage"),
+    ("exchange.engine", "airflow", "home-of-airflow"),
+    ("adapters.base", "airflow.sdk", "home-of-airflow"),
 ]
 
 

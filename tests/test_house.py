@@ -34,9 +34,13 @@ PRODUCTS = re.compile(
 DIALECTS = "adapters/database/dialects"
 VOCABULARY = "catalog/vocabulary.py"  # the kinds of databases that a directory entry may name
 # The hub's own database, one of two products, is no department's: these describe, open and type it. The demo's city
-# keeps its front-end databases in the product that needs no server.
+# keeps its front-end databases in the product that needs no server, and so does the embedded transport its messages.
+# What schedules has a database of its own, one of the same two.
 OWN_DATABASE = re.compile("sqlite|postgres|psycopg", re.IGNORECASE)
-KNOW_OWN_DATABASE = ("catalog/tables.py", "exchange/db/", "exchange/settings/", "exchange/demo/")
+KNOW_OWN_DATABASE = (
+    "catalog/tables.py", "exchange/db/", "exchange/settings/", "exchange/demo/", "adapters/messaging/embedded.py",
+    "exchange/scheduling/",
+)  # fmt: skip
 
 
 def name(path: Path) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -35,6 +35,8 @@ class Window:
         self._shape = shape
         self._overlap = timedelta(seconds=overlap)
         self.table = shape.clause
+        self.within: Sequence[Expression] = ()
+        """Conditions of the only rows that are of interest, if not all of them are."""
 
     @property
     def identity(self) -> tuple[Column, ...]:
@@ -62,6 +64,7 @@ class Window:
     def standing(self) -> list[Expression]:
         """Conditions that do not depend on where the last window ended."""
         conditions = [self._equals(name, text) for name, text in self._binding.fixed.items()]
+        conditions += self.within
         profile = self._binding.profile
         if self._binding.capture == "outbox" and profile is not None and profile.state is not None:
             state, new = profile.state.column, profile.state.new

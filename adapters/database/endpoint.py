@@ -44,6 +44,7 @@ from adapters.structure import Lies, Structure, StructureColumn
 
 _CAPABILITIES = Capabilities(
     way="database",
+    notes=frozenset({"diff"}),
     captures=frozenset({"snapshot", "outbox", "batches", "journal", "watermark", "diff"}),
     delivers=True,
     transactional=True,
@@ -97,6 +98,10 @@ class DatabaseEndpoint(Endpoint):
     def object_identity(self, name: str) -> str:
         """Names that differ in case alone are one table: on most products they are, and nowhere are they told apart."""
         return name.casefold()
+
+    def dataset(self, object: str) -> tuple[str, str]:
+        """As the product's tables are named there."""
+        return self._place.dialect.dataset(self._place.options, object)
 
     def test(self) -> list[Probe]:
         """Connect, look at clock and character set, make a table and drop it, look for the ledger."""

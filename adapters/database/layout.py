@@ -154,6 +154,13 @@ class Stage:
         for child in self.children:
             child.create(connection)
 
+    def take_over(self, connection: sa.Connection, other: Stage, first: int) -> None:
+        """Put the rows of another stage of the same layout behind the ones that are there, numbered from ``first``."""
+        kept = [column for column in self.table.c if column.name != ROW]
+        rows = sa.select(other.table.c[ROW] + first, *(other.table.c[column.name] for column in kept))
+        names = [ROW, *(column.name for column in kept)]
+        connection.execute(sa.insert(self.table).from_select(names, rows))
+
     def cut(self, connection: sa.Connection, first: int) -> None:
         """Take the rows from a number on away again, which a lost answer left in doubt."""
         connection.execute(sa.delete(self.table).where(self.table.c[ROW] >= first))

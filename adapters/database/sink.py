@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 
@@ -29,7 +29,9 @@ from adapters.database.place import Place
 from adapters.database.refresh import Refreshment
 from adapters.database.refusal import load_all_but
 from adapters.database.shapes import TableShape
-from adapters.errors import Misconfigured, Overtaken, StageLost, Unbalanced
+from adapters.errors import Misconfigured, Overtaken, StageLost, Unbalanced, Unsupported
+
+_AGAIN = "将自动重新读取"
 
 
 class DatabaseSink(Sink):
@@ -203,6 +205,28 @@ class DatabaseDelivery(Delivery):
         self._staged = first + batch.num_rows
         self._order.add(batch)
 
+    def gather(self, parts: Sequence[tuple[Claim, int]]) -> None:
+        """Copy what lies in the stages of other claims into this one, all in one transaction, counted before."""
+        place, many = self._place, 0
+        if self._children:
+            raise Unsupported(f"{place.name}：带子表的行不能分段暂存", remedy="不切分执行")
+        with place.transaction() as connection:
+            stage = self._stage(connection)
+            for claim, rows in parts:
+                part = Stage(place.dialect, stage.layout, claim)
+                if not part.exists(connection) or (rows and not part.filled(connection)):
+                    raise StageLost(f"{place.name}：一段暂存的 {rows} 行不在了", remedy=_AGAIN, key=claim.key)
+                found = part.count(connection)
+                if found != rows:
+                    raise Unbalanced(
+                        f"{place.name}：一段暂存 {rows} 行，现有 {found} 行", remedy="放弃此次暂存，重新读取"
+                    )
+                stage.take_over(connection, part, many)
+                many += rows
+        self._staged, self._keyed = many, True
+        # Nobody here has seen the rows go by.
+        self._order = Order(self._binding.key)
+
     def commit(self, manifest: Manifest) -> Acknowledgement:
         """Claim, epoch, previous delivery, count, merge, answer: one transaction."""
         place, ledger, table = self._place, self._ledger, self._binding.object
@@ -272,4 +296,4 @@ class DatabaseDelivery(Delivery):
         """That there is one; whether a row of it is missing, the counts of the merge will tell."""
         if not stage.exists(connection) or (manifest.rows and not stage.filled(connection)):
             # A server that went down may have taken with it what nothing depended on.
-            raise StageLost(f"{self._place.name}：暂存的 {manifest.rows} 行不在了", remedy="将自动重新读取")
+            raise StageLost(f"{self._place.name}：暂存的 {manifest.rows} 行不在了", remedy=_AGAIN)

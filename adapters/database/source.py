@@ -9,11 +9,24 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import sqlalchemy as sa
 
-from adapters.base import DELETE, OPERATION, REFERENCE, Binding, Outcome, Position, Selection, Source
+from adapters.base import (
+    DELETE,
+    OPERATION,
+    REFERENCE,
+    Binding,
+    Cut,
+    KeyRange,
+    Outcome,
+    Position,
+    Selection,
+    Settled,
+    Source,
+)
 from adapters.database.binding import children_of, table_options, without_children
 from adapters.database.capture import Window
 from adapters.database.check import source_misfits, watermark_misfits
 from adapters.database.children import Child, child_shapes, reading, source_children_misfits
+from adapters.database.cutting import CUT, KeyAxis
 from adapters.database.dialects.base import Read
 from adapters.database.dialects.lines import finished
 from adapters.database.difference import Compared, Difference, Notes, Range, runs
@@ -56,6 +69,7 @@ class DatabaseSource(Source):
         self._watermark: Watermark | None = None
         self._stream: Iterator[pa.RecordBatch] | None = None
         self._begun = False
+        self._within: KeyRange | None = None
         self._asked: tuple[sa.Connection, Read] | None = None
         self._kept = ExitStack()
 
@@ -71,6 +85,9 @@ class DatabaseSource(Source):
         connection, window = self._opened()
         self._begun = True
         self._watermark = None
+        if selection.within != self._within:
+            self._within, self._readings = selection.within, None
+            window.within = [] if selection.within is None else self._axis(window).within(selection.within)
         with self._place.translating():
             if self._binding.capture == "watermark":
                 self._watermark = self._begin_window(connection, window, selection)
@@ -78,11 +95,34 @@ class DatabaseSource(Source):
         self._stream = self._compare(selection) if self._binding.capture == "diff" else self._read(selection)
         return self._stream
 
+    def cut(self, parts: int, *, batch_rows: int) -> Cut | None:
+        """Cut the table by its business key, all in one snapshot; see :mod:`adapters.database.cutting`."""
+        if self._binding.capture not in CUT or self._bound or self._place.options.encoding is not None:
+            return None
+        try:
+            connection, window = self._opened()
+            with self._place.translating():
+                axis = self._axis(window)
+                if not axis.fit:
+                    return None
+                position = window.end(connection, None, self._place.zone)
+                if self._binding.capture == "watermark":
+                    # Nothing was counted yet of the window that closes here: it is read again the next time.
+                    position = self._begin_window(connection, window, Selection()).position()
+                ranges = axis.cut(connection, window, parts, batch_rows)
+        finally:
+            self._release()
+        return Cut(position, ranges) if len(ranges) > 1 else None
+
+    def _axis(self, window: Window) -> KeyAxis:
+        assert self._shape is not None  # noqa: S101
+        return KeyAxis(self._place.dialect, self._binding, self._shape, window.table)
+
     def position(self) -> Position | None:
         """The counter, the last operation batch or the watermark of the snapshot; complete when all is read."""
         return self._position if self._watermark is None else self._watermark.position()
 
-    def settle(self, outcomes: Iterable[Outcome]) -> int:
+    def settle(self, outcomes: Iterable[Outcome], settled: Settled | None = None) -> int:
         """Status and error text to the rows, refused rows to the error-return table."""
         if self._binding.capture not in ("outbox", "batches"):
             return 0
@@ -292,7 +332,8 @@ class DatabaseSource(Source):
                     if places:
                         arrays.append(row_text([arrays[place] for place in places]))
                     yield pa.RecordBatch.from_arrays(self._legible(arrays), schema=schema)
-                if self._binding.capture == "journal":
+                last = selection.within is None or selection.within.beyond is None
+                if self._binding.capture == "journal" and last:
                     yield from self._graves(connection, selection, readings, schema)
         finally:
             self._release()

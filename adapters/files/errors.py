@@ -10,6 +10,7 @@ KINDS: dict[int, tuple[type[AdapterError], str, str]] = {
     errno.ENOENT: (Misconfigured, "不存在", "核对目录和文件名"),
     errno.ENOTDIR: (Misconfigured, "不是目录", "核对目录"),
     errno.EISDIR: (Malformed, "不是普通文件", "移走这个名称的目录或管道"),
+    errno.ENXIO: (Malformed, "不是普通文件", "移走这个名称的目录或管道"),
     errno.EACCES: (Refused, "没有权限", "给运行数通的用户读写此目录的权限"),
     errno.EPERM: (Refused, "没有权限", "给运行数通的用户读写此目录的权限"),
     errno.EROFS: (Refused, "文件系统只读", "改为可写的目录"),
@@ -28,4 +29,14 @@ KINDS: dict[int, tuple[type[AdapterError], str, str]] = {
 def translated(error: OSError, place: str) -> AdapterError:
     """The port's error for one of the operating system; ``place`` is a file or directory name."""
     kind, words, remedy = KINDS.get(error.errno or 0, (Unavailable, "无法读写", "检查目录所在的存储"))
-    return kind(f"{place} {words}", remedy=remedy)
+    return kind(f"{shown(place)} {words}", remedy=remedy)
+
+
+def shown(name: str) -> str:
+    """A name for a message: one line, and what is no text as its bytes."""
+    return "".join(each if each.isprintable() else _escaped(ord(each)) for each in name)
+
+
+def _escaped(code: int) -> str:
+    # A byte that was no text stands for itself among the surrogates.
+    return f"\\x{code & 0xFF:02x}" if code < 0x100 or 0xDC80 <= code <= 0xDCFF else f"\\u{code:04x}"

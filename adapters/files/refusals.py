@@ -8,14 +8,16 @@ import pyarrow as pa
 
 from adapters.errors import Malformed
 from adapters.files.formats.csv import CsvReader, Encoding, Layout, encode, header
-from adapters.files.transports.local import LocalDirectory
+from adapters.files.transports.base import Directory, fitted
 
+LARGEST = 256 << 20
+"""Bytes of a list at most; one that is larger is begun anew."""
 HEADER = ("行号", "原因", "文件指纹")
 
 
 def report_name(name: str) -> str:
     """The name of the list that belongs to a file."""
-    return f"{name}.refused.csv"
+    return fitted(name, ".refused.csv")
 
 
 class Refusals:
@@ -27,14 +29,14 @@ class Refusals:
         encoding: The encoding of the provider's files, which its programs read.
     """
 
-    def __init__(self, directory: LocalDirectory, name: str, encoding: Encoding) -> None:
+    def __init__(self, directory: Directory, name: str, encoding: Encoding) -> None:
         self._directory = directory
         self._name = report_name(name)
         # Spreadsheet programs take UTF-8 for GBK unless it is marked.
         self._layout = Layout("utf-8-sig" if encoding.startswith("utf-8") else "gb18030")
 
     def add(self, digest: str, refused: Mapping[int, str]) -> int:
-        """Add lines of the file with this digest; answers how many were not listed so."""
+        """Add lines of the file with this digest, line 0 for the whole; answers how many were not listed so."""
         if not refused:
             return 0
         listed = self._listed()
@@ -54,10 +56,10 @@ class Refusals:
         return changed
 
     def _listed(self) -> dict[tuple[str, int], str]:
-        content = self._directory.read(self._name)
-        if content is None:
-            return {}
         try:
+            content = self._directory.read(self._name, most=LARGEST)
+            if content is None:
+                return {}
             reader = CsvReader([content], self._name, self._layout)
             rows = [row for _, batch in reader.batches(range(len(HEADER))) for row in batch.to_pylist()]
             if reader.header != HEADER:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from adapters.base import FoundColumn, Proposal
+from adapters.base import FoundColumn, FoundElement, Proposal
 from adapters.structure import ARGUMENT, OF_SERVICE, Structure, StructureColumn
 
 FAMILIES = {
@@ -64,6 +64,11 @@ class Element:
             else:
                 yield f"{path}{each.name}", each
                 yield from ((f"{path}{each.name}/@{one.name}", one) for one in each.attributes)
+
+    def found(self, mark: str = "") -> FoundElement:
+        """The tree as an inspection tells it."""
+        inside = (*(each.found("@") for each in self.attributes), *(each.found() for each in self.elements))
+        return FoundElement(f"{mark}{self.name}", self.declared, self.optional, self.many, inside)
 
     def words(self, indent: int = 0) -> Iterator[str]:
         """The tree as lines for people."""

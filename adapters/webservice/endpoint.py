@@ -147,6 +147,11 @@ class WebServiceEndpoint(Endpoint):
         """The address of the contract."""
         return f"{self.kind} {self._options.url}"
 
+    def dataset(self, object: str) -> tuple[str, str]:
+        """The service's server, and its path with the operation; what a query carries is nobody's business."""
+        parts = urlsplit(self._options.address or self._options.url)
+        return f"{parts.scheme}://{parts.netloc}", f"{parts.path}#{object}"
+
     def test(self) -> list[Probe]:
         """Fetch the contract and see what it offers."""
         try:
@@ -161,7 +166,17 @@ class WebServiceEndpoint(Endpoint):
         """The operations with the elements of their rows, and how each could be read."""
         with closing(self._client()) as client:
             operations = (client.operation(object),) if object else client.operations()
-        return [FoundObject(one.name, one.columns, label=one.row, proposals=one.proposals()) for one in operations]
+        return [
+            FoundObject(
+                one.name,
+                one.columns,
+                label=one.row,
+                proposals=one.proposals(),
+                request=one.request.found(),
+                reply=one.reply.found(),
+            )
+            for one in operations
+        ]
 
     def structure(self, object: str) -> Structure | None:
         """What the contract says of an operation now, and of where and how it is called."""

@@ -112,8 +112,10 @@ def stored(
     query = select(*[cast(column, Text) for column in _COLUMNS]).where(*where).order_by(order)
     if limit is not None:
         query = query.limit(limit)
-    for row in session.execute(query, execution_options={"yield_per": 1000}):
-        yield _parsed(tuple(row))
+    # Whoever stops in the middle leaves no cursor open at the server.
+    with session.execute(query, execution_options={"yield_per": 1000}) as rows:
+        for row in rows:
+            yield _parsed(tuple(row))
 
 
 def _parsed(row: tuple[Any, ...]) -> Stored | Unreadable:

@@ -6,8 +6,8 @@ here are what that one adds. No field ever holds a value of a record or a secret
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, ClassVar
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -48,9 +48,17 @@ class Event:
         return dict(plain)
 
 
-@cache
+_building = threading.Lock()
+_adapters: dict[str, TypeAdapter[Any]] = {}
+
+
 def _adapter(name: str) -> TypeAdapter[Any]:
-    return TypeAdapter(REGISTRY[name])
+    found = _adapters.get(name)
+    if found is None:
+        # One at a time: it reads its class's source, and the parser of Python 3.11 fails where two threads use it.
+        with _building:
+            found = _adapters[name] = TypeAdapter(REGISTRY[name])
+    return found
 
 
 def json_schema(event: type[Event]) -> dict[str, Any]:
@@ -209,6 +217,72 @@ class ExchangeConfigured(Event):
 
 
 @dataclass(frozen=True)
+class ExchangePaused(Event):
+    """An exchange was paused (交换暂停)."""
+
+    reason: str
+    """Why."""
+    until: str | None
+    """When it is resumed by itself; none: when somebody says so."""
+
+
+@dataclass(frozen=True)
+class ExchangeResumed(Event):
+    """A paused exchange was resumed (交换恢复)."""
+
+    reason: str
+    """Why."""
+
+
+@dataclass(frozen=True)
+class EndpointPaused(Event):
+    """An endpoint was paused, and all exchanges that read from it or deliver to it with it (端点暂停)."""
+
+    name: str
+    """Name of the endpoint."""
+    reason: str
+    """Why."""
+    until: str | None
+    """When it is resumed by itself; none: when somebody says so."""
+    exchanges: int
+    """How many exchanges rest that did not before."""
+
+
+@dataclass(frozen=True)
+class EndpointResumed(Event):
+    """A paused endpoint was resumed (端点恢复)."""
+
+    name: str
+    """Name of the endpoint."""
+    reason: str
+    """Why."""
+    exchanges: int
+    """How many exchanges are carried out again."""
+
+
+@dataclass(frozen=True)
+class UpdateMissed(Event):
+    """A resource was not refreshed within its update cycle; told once until it is (更新逾期)."""
+
+    cycle: str
+    """The update cycle."""
+    last: str | None
+    """When it was refreshed last; none: never."""
+    hours: int
+    """Hours since then, or since it is to be refreshed at all."""
+
+
+@dataclass(frozen=True)
+class UpdateRecovered(Event):
+    """A resource that was overdue was refreshed again (更新恢复)."""
+
+    cycle: str
+    """The update cycle."""
+    hours: int
+    """Hours that it was overdue."""
+
+
+@dataclass(frozen=True)
 class StructureRecorded(Event):
     """One end of an exchange was looked at for the first time, and what it looks like kept (结构记录)."""
 
@@ -276,6 +350,34 @@ class RunStarted(Event):
     """Digest of the plan."""
     delivery: str
     """Delivery key."""
+
+
+@dataclass(frozen=True)
+class RunDivided(Event):
+    """A run was split by ranges of its business key, each to be staged by itself (批次切分)."""
+
+    parts: int
+    """How many."""
+
+
+@dataclass(frozen=True)
+class PartStaged(Event):
+    """All rows of one range of a split run were read, checked and staged in the target (分段就绪)."""
+
+    number: int
+    """Which part."""
+    counts: dict[str, int]
+    """Rows read, filtered, refused and staged."""
+
+
+@dataclass(frozen=True)
+class PartRestaged(Event):
+    """What one part of a split run had staged is gone; it is staged again (分段重新暂存)."""
+
+    number: int
+    """Which part."""
+    reason: str
+    """What was lost, in words."""
 
 
 @dataclass(frozen=True)
@@ -358,6 +460,16 @@ class RunAborted(Event):
 
 
 @dataclass(frozen=True)
+class ScheduledRunAbandoned(Event):
+    """A scheduler gave up running an exchange; what was begun stands in the hub's own books (调度放弃)."""
+
+    attempt: str
+    """The scheduler's own name of its run."""
+    reason: str
+    """``failed``, or ``timed_out``."""
+
+
+@dataclass(frozen=True)
 class RevocationAfterDelivery(Event):
     """A grant was revoked while its delivery had already passed the gate (撤销晚于放行)."""
 
@@ -424,6 +536,68 @@ class AnswersExpired(Event):
 
 
 @dataclass(frozen=True)
+class RecallOrdered(Event):
+    """A delivery, or documents of it, was called back (撤回); its recipient is owed a notice."""
+
+    recall: str
+    """Id of the recall."""
+    grant: str
+    """Id of the grant it was delivered under."""
+    delivery: str
+    """Delivery key."""
+    documents: int
+    """How many documents are called back; 0: everything of the delivery."""
+    reason: str
+    """Why."""
+
+
+@dataclass(frozen=True)
+class RecallNotified(Event):
+    """The notice of a recall lies where its recipient finds it (撤回通知送达)."""
+
+    recall: str
+    """Id of the recall."""
+    notice: str
+    """Where it lies."""
+
+
+@dataclass(frozen=True)
+class RecallAnswered(Event):
+    """A recipient answered a recall, or changed its answer (撤回答复)."""
+
+    recall: str
+    """Id of the recall."""
+    state: str
+    """``destroyed``, ``kept`` or ``partly``."""
+
+
+@dataclass(frozen=True)
+class RecallUnanswered(Event):
+    """The time to answer a recall has gone by without an answer (撤回逾期未答复)."""
+
+    recall: str
+    """Id of the recall."""
+
+
+@dataclass(frozen=True)
+class RecallVoided(Event):
+    """What was called back was never delivered after all (撤回无需通知)."""
+
+    recall: str
+    """Id of the recall."""
+    state: str
+    """State in which the run ended."""
+
+
+@dataclass(frozen=True)
+class RecallsRead(Event):
+    """Somebody was shown what recipients said of recalls, or names of documents called back (查看撤回答复)."""
+
+    recalls: int
+    """Of how many recalls."""
+
+
+@dataclass(frozen=True)
 class QuarantineRead(Event):
     """Somebody looked at refused rows (查看隔离数据)."""
 
@@ -482,6 +656,28 @@ class QuarantineExpired(Event):
 
 
 @dataclass(frozen=True)
+class DocumentsExpired(Event):
+    """Files that nothing needs any more were removed from the spool after the time of retention (附件到期清除)."""
+
+    documents: int
+    """How many."""
+    size: int
+    """Their bytes as they lay there, encrypted."""
+
+
+@dataclass(frozen=True)
+class BooksPruned(Event):
+    """Entries of the books that had been kept long enough were removed (台账到期清除)."""
+
+    files: int
+    """How many files that were taken or refused."""
+    documents: int
+    """How many documents that were handed over."""
+    dispatches: int
+    """How many deliveries that were owed, and done or withdrawn."""
+
+
+@dataclass(frozen=True)
 class ToleranceConfigured(Event):
     """It was set how many refused rows stop an exchange (容错设定); without any figure, the hub's settings hold."""
 
@@ -499,6 +695,64 @@ class RefreshConfigured(Event):
     """Whether they do; otherwise they are merged."""
     may_fall: str | None
     """By which share the number of rows may fall."""
+
+
+@dataclass(frozen=True)
+class RhythmConfigured(Event):
+    """It was set when and how an exchange is scheduled (排班设定)."""
+
+    schedule: str | None
+    """In five fields of a cron expression; none: by the update cycle of its resource."""
+    priority: int
+    """Higher goes first where an endpoint bears no more."""
+    all_of: tuple[str, ...]
+    """Resources that must have been refreshed on the same day besides."""
+    timeout_minutes: int
+    """How long a run may take."""
+    parts: int
+    """Into how many ranges of keys a full pass is split."""
+
+
+@dataclass(frozen=True)
+class FilesCollected(Event):
+    """A run took files of its source, or refused some whole (收取文件)."""
+
+    taken: int
+    """Files whose rows it read."""
+    again: int
+    """How many of them have the content of a file that was taken under another name."""
+    refused: int
+    """Files it refused for the first time as they are."""
+    standing: int
+    """Files that were refused before and still keep others waiting, or still cannot be touched."""
+
+
+@dataclass(frozen=True)
+class FileRefused(Event):
+    """A file was refused whole (退回文件); its name and the reason are data and stand under its number."""
+
+    file: int
+    """Number of the file."""
+    size: int
+    """Its bytes."""
+
+
+@dataclass(frozen=True)
+class FileRetried(Event):
+    """Somebody had a file that was refused tried once more (重试文件)."""
+
+    file: int
+    """Number of the file."""
+
+
+@dataclass(frozen=True)
+class FilesRead(Event):
+    """Somebody looked at which files were taken, refused or waiting (查看文件)."""
+
+    files: int
+    """How many were shown."""
+    named: bool
+    """Whether with their names."""
 
 
 @dataclass(frozen=True)
@@ -535,6 +789,16 @@ class LogExported(Event):
 
     query: dict[str, str]
     """Which part."""
+    format: str
+    """Format of the file."""
+
+
+@dataclass(frozen=True)
+class FiguresExported(Event):
+    """Figures of exchanges were written to a file (导出统计)."""
+
+    exchanges: int
+    """Of how many exchanges."""
     format: str
     """Format of the file."""
 
@@ -685,3 +949,211 @@ class RowLookedUp(Event):
     """Keyed digest of the row handed out, empty if there was none."""
     credential: str
     """Id of the credential the caller signed in with."""
+
+
+@dataclass(frozen=True)
+class DispatchBuried(Event):
+    """A delivery that was owed cannot be made until somebody has looked (待送成为死信)."""
+
+    dispatch: int
+    """Number of what is owed."""
+    reason: str
+    """Why."""
+
+
+@dataclass(frozen=True)
+class DispatchWithdrawn(Event):
+    """A delivery that was owed is not going to be made (待送撤回)."""
+
+    dispatch: int
+    """Number of what was owed."""
+    reason: str
+    """Why."""
+
+
+@dataclass(frozen=True)
+class DispatchRequeued(Event):
+    """A delivery that was dead, withdrawn or waiting is to be tried at once (待送重新排队)."""
+
+    dispatch: int
+    """Number of what is owed."""
+
+
+@dataclass(frozen=True)
+class AccountCreated(Event):
+    """An account was made; it has no roles unless the hub's own settings gave them (账号建立)."""
+
+    account: str
+    """Login."""
+    name: str
+    """Name of the person or programme."""
+    kind: str
+    """``person`` or ``programme``."""
+    roles: tuple[str, ...]
+    """Roles it has from the beginning."""
+
+
+@dataclass(frozen=True)
+class AccountAssigned(Event):
+    """An account was given other roles, or another department (账号授权)."""
+
+    account: str
+    """Login."""
+    before: tuple[str, ...]
+    """Roles it had."""
+    after: tuple[str, ...]
+    """Roles it has."""
+    moved_from: str
+    """Department it was of."""
+    moved_to: str
+    """Department it is of."""
+    reason: str
+    """Why."""
+
+
+@dataclass(frozen=True)
+class AccountDisabled(Event):
+    """An account was disabled: its sessions and tokens are ended (账号停用)."""
+
+    account: str
+    """Login."""
+    reason: str
+    """Why."""
+
+
+@dataclass(frozen=True)
+class AccountEnabled(Event):
+    """A disabled account may sign in again (账号启用)."""
+
+    account: str
+    """Login."""
+    reason: str
+    """Why."""
+
+
+@dataclass(frozen=True)
+class AccountUnlocked(Event):
+    """The failures of a login were forgotten before their time (账号解锁)."""
+
+    account: str
+    """Login."""
+
+
+@dataclass(frozen=True)
+class AccountLinked(Event):
+    """An account was tied to a unified identity, or untied (统一身份绑定)."""
+
+    account: str
+    """Login."""
+    issuer: str
+    """Who vouches for the identity; empty: nobody any more."""
+
+
+@dataclass(frozen=True)
+class PasswordReplaced(Event):
+    """An account was given a one-time password; its sessions and tokens are ended (口令重置)."""
+
+    account: str
+    """Login."""
+
+
+@dataclass(frozen=True)
+class PasswordChanged(Event):
+    """Somebody changed his own password; his other sessions are ended (口令修改)."""
+
+    account: str
+    """Login."""
+
+
+@dataclass(frozen=True)
+class SignedIn(Event):
+    """Somebody signed in (登录)."""
+
+    account: str
+    """Login."""
+    how: str
+    """``password`` or ``oidc``."""
+    peer: str
+    """Address he came from."""
+
+
+@dataclass(frozen=True)
+class SignInFailed(Event):
+    """Somebody did not get in (登录失败); of those that wait out a lock only some are written."""
+
+    account: str | None
+    """Login, if there is such an account."""
+    how: str
+    """``password``, ``oidc`` or ``change``: the old password, when it was to be changed."""
+    peer: str
+    """Address he came from."""
+    reason: str
+    """``unknown``, ``wrong``, ``disabled``, ``locked``, ``address``; by unified identity further ones."""
+    unwritten: int
+    """How many like this before were not written."""
+
+
+@dataclass(frozen=True)
+class SignInLocked(Event):
+    """A login failed so often that it is locked for a while (登录锁定)."""
+
+    account: str | None
+    """Login, if there is such an account."""
+    peer: str
+    """Address of the last failure."""
+    minutes: int
+    """For how long."""
+
+
+@dataclass(frozen=True)
+class SignedOut(Event):
+    """Somebody signed out (退出登录)."""
+
+    account: str
+    """Login."""
+
+
+@dataclass(frozen=True)
+class SessionsEnded(Event):
+    """All sessions of an account were ended (会话终止)."""
+
+    account: str
+    """Login."""
+    sessions: int
+    """How many."""
+    reason: str
+    """Why."""
+
+
+@dataclass(frozen=True)
+class SignInsRead(Event):
+    """Somebody looked who is signed in, and from where (查看登录)."""
+
+    account: str | None
+    """Login of the account that was asked for; null: all."""
+
+
+@dataclass(frozen=True)
+class TokenIssued(Event):
+    """A token to call the hub with was issued for an account (令牌签发)."""
+
+    token: str
+    """Id of the token."""
+    account: str
+    """Login."""
+    scopes: tuple[str, ...]
+    """What it may be used for."""
+    days: int
+    """For how long."""
+
+
+@dataclass(frozen=True)
+class TokenRevoked(Event):
+    """A token was taken back (令牌吊销)."""
+
+    token: str
+    """Id of the token."""
+    account: str
+    """Login."""
+    reason: str
+    """Why."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
 
 from sqlalchemy import String, bindparam, insert, select, update
 from sqlalchemy.exc import DBAPIError
@@ -16,7 +17,9 @@ from sqlalchemy.orm import Session
 
 from exchange.audit import search
 from exchange.audit.chain import FIRST, Chain, Stored, Unreadable, stored
+from exchange.audit.contexts import placed
 from exchange.audit.events import Event, LogExported, LogRead, LogRestored
+from exchange.audit.exporting import EVENTS, FORMATS, appearing, checked_format, write
 from exchange.audit.heads import Head, Heads
 from exchange.audit.verification import Verification, verify
 from exchange.db import HubDatabase, alone, now
@@ -198,6 +201,7 @@ class AuditLog:
         """Seal a batch of events beyond an id: how many, the new head, the id to go on from if there are more."""
         number, previous = (head := _head(session)).number, head.seal
         places: list[dict[str, Any]] = []
+        ours: list[Stored] = []
         waiting = stored(session, EventRow.number.is_(None), EventRow.id > after, order=EventRow.id.asc(), limit=_BATCH)
         seen = [after]
         for event in waiting:
@@ -208,9 +212,30 @@ class AuditLog:
             number += 1
             previous = self._chain.seal(previous, number, event)
             places.append({"id": event.id, "number": number, "seal": previous})
+            ours.append(event)
         if places:
-            session.execute(update(EventRow), places)
+            found = placed(session, ours)
+            session.execute(update(EventRow), [{**place, "context": found[place["id"]]} for place in places])
         return len(places), Head(number, previous), seen[-1] if len(seen) > _BATCH else None
+
+    def arrange(self) -> int:
+        """Note what events are found by that were sealed before that was noted; how many there were.
+
+        Nothing that is sealed is touched.
+        """
+        done, after = 0, 0
+        while True:
+            sealed = (EventRow.context.is_(None), EventRow.number.is_not(None), EventRow.id > after)
+            with self._database.transaction() as session:
+                alone(session, "seal")
+                read = list(stored(session, *sealed, order=EventRow.id.asc(), limit=_BATCH))
+                events = [event for event in read if isinstance(event, Stored)]
+                if events:
+                    found = placed(session, events)
+                    session.execute(update(EventRow), [{"id": row, "context": found[row]} for row in found])
+            if not read:
+                return done
+            done, after = done + len(events), read[-1].id
 
     def _suspected(self, row: int) -> None:
         if row not in self._suspect:
@@ -293,33 +318,54 @@ class AuditLog:
         with self._database.reading() as session:
             return search.page(session, query, own, limit=limit, cursor=cursor)
 
-    def export(self, path: Path, *, by: By, format: str | None = None, **filters: Any) -> int:
+    def export(
+        self,
+        path: Path | BinaryIO,
+        *,
+        by: By,
+        format: str | None = None,
+        most: int | None = None,
+        **filters: Any,
+    ) -> int:
         """Write what is found to a file, oldest first; that becomes an event itself.
 
         Args:
-            path: The file; it must not exist yet.
+            path: The file, which must not exist yet and appears whole or not at all; or an open one, which is written
+                to and left open.
             by: Who exports.
-            format: ``jsonl``, ``csv`` or ``parquet``; without it, by the file's name.
+            format: ``jsonl``, ``csv``, ``xlsx`` or ``parquet``; without it, by the file's name.
+            most: More events are refused.
             **filters: Fields of :class:`exchange.audit.search.Query`, all of which must hold.
 
         Returns:
             How many events were written.
 
         Raises:
-            Invalid: A filter or the format is wrong.
+            Invalid: A filter or the format is wrong, or there are more events than allowed.
             Misplaced: The file exists.
             Tampered: A row found cannot be read.
         """
         query = _query(filters)
-        chosen = search.checked_format(path, format)
+        chosen = checked_format(path, format) if isinstance(path, Path) else format or ""
+        if chosen not in FORMATS:
+            raise Invalid("日志只能导出为 " + "、".join(FORMATS), remedy="写明格式")
         own = self._noted(LogExported(query=query.said(), format=chosen), by)
-        with self._database.reading() as session:
-            return search.export(session, query, own, path, chosen)
+        place = appearing(path) if isinstance(path, Path) else nullcontext(path)
+        with (
+            self._database.reading() as session,
+            place as out,
+            closing(search.every(session, query, own)) as found,
+        ):
+            return write(out, chosen, EVENTS, map(_flat, found), most=most)
 
     def _noted(self, event: Event, by: By) -> int:
         """Record that the log is looked at, and say under which id: nobody looks for that."""
         with self._database.transaction() as session:
             return self._write(session, event, by)
+
+
+def _flat(event: Stored) -> dict[str, Any]:
+    return {name: getattr(event, name) for name in EVENTS.names}
 
 
 def _query(filters: Mapping[str, Any]) -> search.Query:

@@ -1,31 +1,48 @@
-"""Searching the log (日志检索) and writing what is found to a file (日志导出)."""
+"""Searching the log (日志检索).
+
+What an event is found by stands in its context (:mod:`exchange.audit.contexts`); there are few contexts, and under each
+its events lie in the order of time. So a page is put together from the newest events of the contexts that fit, newest
+first, and costs the same however long the log is, also where there is little or nothing to be found. What would have
+to be looked for event by event, is looked for in a part of the log that is bounded; the page says where to go on.
+"""
 
 from __future__ import annotations
 
-import csv
 import json
-import os
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
 from itertools import islice
-from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, get_args
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-from sqlalchemy import ColumnElement, Text, cast
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, Text, and_, bindparam, cast, column, false, func, or_, select, text
+from sqlalchemy.orm import Session, aliased
 
+from catalog.tables import Instant, Serial
+from catalog.vocabulary import ShareWay
 from exchange.audit.chain import Stored, Unreadable, instant_text, stored
+from exchange.audit.contexts import Facets, facets
 from exchange.audit.events import REGISTRY
-from exchange.db.tables import EventRow
-from exchange.errors import Invalid, Misplaced, Tampered
+from exchange.audit.outcomes import OUTCOMES
+from exchange.db.tables import ContextRow, EventRow
+from exchange.errors import Invalid, Problem, Tampered
 
 LARGEST_PAGE = 1000
-_BATCH = 5000
+LARGE = 100_000
+"""Events beyond which a text is looked for in a period only."""
+WINDOW = 10_000
+"""Events that are looked through for one page, where each has to be looked at."""
+_PROBED = 2000
+"""Contexts that are asked for their events of a period; where more fit, the log is full of what fits."""
+_GROUP = 16
+"""Contexts that are read in one statement."""
+_UNSEALED = 1000
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_INSTANT = timedelta(microseconds=1)
+_DIGITS = 18
+_FIRST = datetime(1, 1, 2, tzinfo=UTC)
+_FACETS = tuple(field.name for field in fields(Facets))
 
 
 @dataclass(frozen=True)
@@ -39,6 +56,9 @@ class Query:
         run: Id of a run.
         type: Name of a type of event.
         actor: Name of who acted.
+        way: Way of the exchange it is about (方式).
+        record_class: Class of the resource it is about (数据类).
+        outcome: How it ended, one of :data:`exchange.audit.outcomes.OUTCOMES` (结果).
         since: No earlier than this.
         until: Earlier than this.
         text: Occurs in what the event says.
@@ -50,6 +70,9 @@ class Query:
     run: str | None = None
     type: str | None = None
     actor: str | None = None
+    way: str | None = None
+    record_class: str | None = None
+    outcome: str | None = None
     since: datetime | None = None
     until: datetime | None = None
     text: str | None = None
@@ -58,11 +81,14 @@ class Query:
         """Refuse what could find nothing.
 
         Raises:
-            Invalid: There is no such type of event, or a time has no zone.
+            Invalid: There is no such type of event, way or outcome, or a time has no zone.
         """
         if self.type is not None and self.type not in REGISTRY:
             near = get_close_matches(self.type, REGISTRY, n=3)
             raise Invalid(f"没有审计事件类型 {self.type}", remedy=f"是否指 {'、'.join(near or sorted(REGISTRY))}")
+        for word, value, known in (("方式", self.way, get_args(ShareWay)), ("结果", self.outcome, tuple(OUTCOMES))):
+            if value is not None and value not in known:
+                raise Invalid(f"日志中没有{word} {value}", remedy=f"可用：{'、'.join(known)}")
         if any(moment is not None and moment.utcoffset() is None for moment in (self.since, self.until)):
             raise Invalid("检索日志的起止时间须带时区", remedy="例如 2026-01-31T08:00:00+08:00")
 
@@ -75,21 +101,31 @@ class Query:
             if value is not None
         }
 
-    def conditions(self) -> list[ColumnElement[bool]]:
-        """The same as conditions on rows."""
+    def facets(self) -> dict[str, str]:
+        """What is asked of contexts."""
+        return {name: value for name in _FACETS if (value := getattr(self, name)) is not None}
+
+    def fits(self, found: Facets) -> bool:
+        """Whether something is found by what is asked."""
+        return all(getattr(found, name) == value for name, value in self.facets().items())
+
+    def contexts(self) -> list[ColumnElement[bool]]:
+        """The same as conditions on contexts."""
+        return [getattr(ContextRow, name) == value for name, value in self.facets().items()]
+
+    def conditions(self, row: Any = EventRow) -> list[ColumnElement[bool]]:
+        """What is asked of each event besides, as conditions on rows."""
         found: list[ColumnElement[bool]] = []
-        for name in ("department", "resource", "exchange", "run", "type", "actor"):
-            value = getattr(self, name)
-            if value is not None:
-                found.append(getattr(EventRow, name) == value)
+        if self.run is not None:
+            found.append(row.run == self.run)
         if self.since is not None:
-            found.append(EventRow.at >= self.since)
+            found.append(row.at >= self.since)
         if self.until is not None:
-            found.append(EventRow.at < self.until)
+            found.append(row.at < self.until)
         if self.text is not None:
             # As it is written inside the JSON.
             inside = json.dumps(self.text, ensure_ascii=False)[1:-1]
-            found.append(cast(EventRow.body, Text).icontains(inside, autoescape=True))
+            found.append(cast(row.body, Text).icontains(inside, autoescape=True))
         return found
 
 
@@ -98,7 +134,7 @@ class Page:
     """Some of the events found, newest first.
 
     Attributes:
-        events: The events.
+        events: The events; fewer than asked for, even none, where a long stretch of the log holds no more.
         cursor: Give this to get the next page; None on the last one.
     """
 
@@ -106,151 +142,275 @@ class Page:
     cursor: str | None
 
 
+@dataclass(frozen=True, order=True)
+class Place:
+    """Where an event stands in the order of time."""
+
+    at: datetime
+    id: int
+
+    def cursor(self) -> str:
+        """As people hand it on."""
+        return f"{self.id}.{(self.at - _EPOCH) // _INSTANT}"
+
+    def before(self, row: Any) -> ColumnElement[bool]:
+        """What is older."""
+        return and_(row.at <= self.at, or_(row.at < self.at, row.id < self.id))
+
+
 def page(session: Session, query: Query, own: int, *, limit: int, cursor: str | None) -> Page:
     """One page of what a query finds, without the event of this very search.
 
     Raises:
-        Invalid: The limit or the cursor is wrong.
+        Invalid: The limit or the cursor is wrong, or a text is looked for in all of a large log.
         Tampered: A row found cannot be read.
     """
     if not 1 <= limit <= LARGEST_PAGE:
         raise Invalid(f"每页条数应在 1 到 {LARGEST_PAGE} 之间")
+    if query.text is not None and query.since is None and query.run is None and _is_large(session):
+        problem = Problem(where="text", message="日志较大，按文字检索须同时给出起始时间")
+        raise Invalid("不能在全部日志中按文字检索", [problem], remedy="写明起始时间，例如最近一个月")
+    look = _Look(session, query, own, _place(cursor), limit + 1)
+    try:
+        places, floor = look.found()
+    except (ValueError, TypeError) as error:
+        # What other hands have written need not be a time.
+        raise Tampered(
+            "日志中有无法读取的时间，与写入时不符", remedy="用 shutong audit verify 核验，并保全现场"
+        ) from error
+    more = len(places) > limit
+    kept = places[:limit]
+    events = {event.id: event for event in _readable(stored(session, *_of(kept), order=EventRow.id.desc()))}
+    ordered = tuple(events[place.id] for place in kept if place.id in events)
+    last = kept[-1] if more else floor
+    return Page(ordered, last.cursor() if last else None)
+
+
+def every(session: Session, query: Query, own: int) -> Generator[Stored, None, None]:
+    """Everything a query finds, oldest first and without the event of this very look.
+
+    Raises:
+        Tampered: A row found cannot be read.
+    """
     where = [*query.conditions(), EventRow.id != own]
-    if cursor is not None:
-        if not cursor.isdecimal():
-            raise Invalid("翻页标记不对", remedy="原样使用上一页给出的标记")
-        where.append(EventRow.id < int(cursor))
-    found = list(_readable(stored(session, *where, order=EventRow.id.desc(), limit=limit + 1)))
-    return Page(tuple(found[:limit]), str(found[limit - 1].id) if len(found) > limit else None)
+    asked = query.contexts()
+    if not asked:
+        yield from _readable(stored(session, *where, order=EventRow.id.asc()))
+        return
+    fitting = EventRow.context.in_(select(ContextRow.id).where(*asked))
+    yield from _readable(stored(session, *where, fitting, order=EventRow.id.asc()))
+    waiting = stored(session, *where, *_plainly(query), EventRow.context.is_(None), order=EventRow.id.asc())
+    events = _readable(waiting)
+    while some := list(islice(events, _UNSEALED)):
+        yield from (event for event, each in zip(some, facets(session, some), strict=True) if query.fits(each))
 
 
-def _readable(rows: Iterable[Stored | Unreadable]) -> Iterator[Stored]:
+_LAST = Place(datetime(9999, 12, 30, tzinfo=UTC), 2**62)
+_PART = (
+    "SELECT at, id FROM (SELECT at, id FROM event WHERE context = :c{place} AND at <= :before_at"
+    " AND (at < :before_at OR id < :before_id) AND at >= :since AND at < :until AND id <> :own"
+    " ORDER BY at DESC, id DESC LIMIT :many) AS p{place}"
+)
+_NEWEST = (
+    text(" UNION ALL ".join(_PART.format(place=place) for place in range(_GROUP)))
+    .bindparams(*(bindparam(name, type_=Instant) for name in ("before_at", "since", "until")))
+    .columns(column("at", Instant), column("id", Serial))
+)
+"""The newest events of each of some contexts; made once, as putting it together takes longer than answering it."""
+
+
+class _Look:
+    """One search of the log for some events older than a place."""
+
+    def __init__(self, session: Session, query: Query, own: int, before: Place | None, many: int) -> None:
+        self._session = session
+        self._query = query
+        self._own = own
+        self._before = before
+        self._many = many
+
+    def found(self) -> tuple[list[Place], Place | None]:
+        """Places of what fits, newest first, and how far was looked if that was not to the end."""
+        query = self._query
+        if query.run is None and query.text is None and not query.contexts():
+            return self._newest(EventRow, *self._bounds(EventRow)), None
+        waiting, floor = self._unsealed()
+        if query.run is not None:
+            # A run has few events.
+            fitting = [EventRow.context.in_(select(ContextRow.id).where(*asked))] if (asked := query.contexts()) else []
+            return self._merged(waiting, self._newest(EventRow, *self._bounds(EventRow), *fitting), floor)
+        if query.text is not None:
+            return self._looked_through(waiting, floor)
+        tops = self._tops()
+        if tops is None:
+            return self._looked_through(waiting, floor)
+        return self._merged(waiting, self._collected(tops), floor)
+
+    def _bounds(self, row: Any) -> list[ColumnElement[bool]]:
+        older = [self._before.before(row)] if self._before is not None else []
+        return [*self._query.conditions(row), row.id != self._own, *older]
+
+    def _newest(self, row: Any, *where: ColumnElement[bool]) -> list[Place]:
+        rows = select(row.at, row.id).where(*where).order_by(row.at.desc(), row.id.desc()).limit(self._many)
+        return [Place(at, number) for at, number in self._session.execute(rows)]
+
+    def _merged(self, ours: list[Place], theirs: list[Place], floor: Place | None) -> tuple[list[Place], Place | None]:
+        both = sorted({*ours, *theirs}, reverse=True)
+        if floor is not None:
+            both = [place for place in both if place >= floor]
+        return both[: self._many], floor
+
+    # --- what has no context yet ---------------------------------------------------------------
+
+    def _unsealed(self) -> tuple[list[Place], Place | None]:
+        """What fits of what is not sealed yet, or never will be, and how far that was looked for."""
+        query = self._query
+        where = [EventRow.context.is_(None), *self._bounds(EventRow), *_plainly(query)]
+        rows = select(EventRow.at, EventRow.id).where(*where).order_by(EventRow.at.desc(), EventRow.id.desc())
+        places = [Place(at, number) for at, number in self._session.execute(rows.limit(_UNSEALED))]
+        events = list(_readable(stored(self._session, *_of(places), order=EventRow.id.desc()))) if places else []
+        fitting = {
+            event.id for event, each in zip(events, facets(self._session, events), strict=True) if query.fits(each)
+        }
+        floor = places[-1] if len(places) == _UNSEALED else None
+        return [place for place in places if place.id in fitting], floor
+
+    # --- by contexts ---------------------------------------------------------------------------
+
+    def _tops(self) -> Iterable[tuple[datetime, int]] | None:
+        """The contexts that fit with the newest time of each, the newest first; None: there are too many."""
+        if self._before is None and self._query.until is None:
+            return self._freshest()
+        asked = self._query.contexts()
+        if self._query.since is not None:
+            asked.append(ContextRow.newest >= self._query.since)
+        some = select(ContextRow.id).where(*asked).limit(_PROBED + 1).subquery()
+        found = aliased(EventRow)
+        top = (
+            select(found.at)
+            .where(found.context == some.c.id, *self._bounds(found))
+            .order_by(found.at.desc(), found.id.desc())
+            .limit(1)
+            .correlate(some)
+            .scalar_subquery()
+        )
+        if (self._session.scalar(select(func.count()).select_from(some)) or 0) > _PROBED:
+            return None
+        rows = self._session.execute(select(top, some.c.id)).all()
+        return sorted(((at, number) for at, number in rows if at is not None), reverse=True)
+
+    def _freshest(self) -> Iterator[tuple[datetime, int]]:
+        """All contexts that fit, as far as somebody wants to know."""
+        asked = self._query.contexts()
+        if self._query.since is not None:
+            asked.append(ContextRow.newest >= self._query.since)
+        query = select(ContextRow.newest, ContextRow.id).where(*asked)
+        query = query.order_by(ContextRow.newest.desc(), ContextRow.id.desc()).limit(8 * _GROUP)
+        last: tuple[datetime, int] | None = None
+        while True:
+            older = [] if last is None else [_older_context(*last)]
+            rows = [(at, number) for at, number in self._session.execute(query.where(*older))]
+            yield from rows
+            if len(rows) < 8 * _GROUP:
+                return
+            last = rows[-1]
+
+    def _collected(self, tops: Iterable[tuple[datetime, int]]) -> list[Place]:
+        """The newest events of contexts: no context is read whose newest event is older than all that are wanted."""
+        found: list[Place] = []
+        group: list[int] = []
+        for newest, number in tops:
+            if len(found) == self._many and newest < found[-1].at:
+                break
+            group.append(number)
+            if len(group) == _GROUP:
+                found = self._with(found, group)
+                group = []
+        return self._with(found, group)
+
+    def _with(self, found: list[Place], group: list[int]) -> list[Place]:
+        return sorted([*found, *self._of_contexts(group)], reverse=True)[: self._many] if group else found
+
+    def _of_contexts(self, contexts: Sequence[int]) -> list[Place]:
+        before, query = self._before or _LAST, self._query
+        given = {
+            # Always as many, so that the statement is always the same.
+            **{f"c{place}": number for place, number in enumerate((*contexts, *([-1] * (_GROUP - len(contexts)))))},
+            "before_at": before.at,
+            "before_id": before.id,
+            "since": query.since or _FIRST,
+            "until": query.until or _LAST.at,
+            "own": self._own,
+            "many": self._many,
+        }
+        return [Place(at, number) for at, number in self._session.execute(_NEWEST, given)]
+
+    # --- event by event ------------------------------------------------------------------------
+
+    def _looked_through(self, waiting: list[Place], floor: Place | None) -> tuple[list[Place], Place | None]:
+        """What fits in the next part of the log."""
+        session, bounds = self._session, self._period()
+        end = select(EventRow.at, EventRow.id).where(*bounds).order_by(EventRow.at.desc(), EventRow.id.desc())
+        row = session.execute(end.offset(WINDOW).limit(1)).first()
+        last = Place(row[0], row[1]) if row is not None else None
+        window = [EventRow.at >= last.at] if last is not None else []
+        asked = self._query.contexts()
+        fitting = [EventRow.context.in_(select(ContextRow.id).where(*asked))] if asked else []
+        # Together with what is not sealed, which has no context to fit.
+        where = [*self._bounds(EventRow), *window, *fitting]
+        inner = select(EventRow.at, EventRow.id).where(*where)
+        rows = inner.order_by(EventRow.at.desc(), EventRow.id.desc()).limit(self._many)
+        found = [Place(at, number) for at, number in session.execute(rows)]
+        floors = [place for place in (floor, last) if place is not None]
+        return self._merged(waiting, found, max(floors, default=None))
+
+    def _period(self) -> list[ColumnElement[bool]]:
+        """The bounds without what needs each event to be looked at."""
+        whole = Query(since=self._query.since, until=self._query.until)
+        older = [self._before.before(EventRow)] if self._before is not None else []
+        return [*whole.conditions(), *older]
+
+
+def _older_context(newest: datetime, number: int) -> ColumnElement[bool]:
+    return and_(
+        ContextRow.newest <= newest,
+        or_(ContextRow.newest < newest, and_(ContextRow.newest == newest, ContextRow.id < number)),
+    )
+
+
+def _plainly(query: Query) -> list[ColumnElement[bool]]:
+    """What can be asked of a row that has no context yet."""
+    return [
+        getattr(EventRow, name) == value
+        for name, value in query.facets().items()
+        if name in ("type", "actor", "department", "exchange")
+    ]
+
+
+def _of(places: Sequence[Place]) -> list[ColumnElement[bool]]:
+    return [EventRow.id.in_([place.id for place in places]) if places else false()]
+
+
+def _is_large(session: Session) -> bool:
+    return (session.scalar(select(func.max(EventRow.id))) or 0) > LARGE
+
+
+def _place(cursor: str | None) -> Place | None:
+    if cursor is None:
+        return None
+    number, _, micros = cursor.partition(".")
+    if number.isdecimal() and micros.isdecimal() and max(len(number), len(micros)) <= _DIGITS:
+        try:
+            return Place(_EPOCH + int(micros) * _INSTANT, int(number))
+        except (ValueError, OverflowError):
+            pass
+    raise Invalid("翻页标记不对", remedy="原样使用上一页给出的标记")
+
+
+def _readable(rows: Iterable[Stored | Unreadable]) -> Generator[Stored, None, None]:
     for row in rows:
         if isinstance(row, Unreadable):
             raise Tampered(
                 f"日志记录 {row.id} 无法读取，内容与写入时不符", remedy="用 shutong audit verify 核验，并保全现场"
             )
         yield row
-
-
-def export(session: Session, query: Query, own: int, path: Path, format: str) -> int:
-    """Write what a query finds to a file, oldest first and without the event of this very export.
-
-    The file appears whole or not at all.
-
-    Returns:
-        How many events it holds.
-
-    Raises:
-        Tampered: A row found cannot be read.
-    """
-    events = _readable(stored(session, *query.conditions(), EventRow.id != own, order=EventRow.id.asc()))
-    with _appearing(path) as beside:
-        return WRITERS[format](beside, (_flat(event) for event in events))
-
-
-def checked_format(path: Path, format: str | None) -> str:
-    """The format to write, from the file's name if none is given.
-
-    Raises:
-        Invalid: There is no such format, or no such folder.
-        Misplaced: The file is there already.
-    """
-    chosen = format or path.suffix.removeprefix(".").lower()
-    if chosen not in WRITERS:
-        raise Invalid("日志只能导出为 " + "、".join(WRITERS), remedy="写明格式，或用相应的文件扩展名")
-    if not path.parent.is_dir():
-        raise Invalid(f"没有文件夹 {path.parent}", remedy="先建立该文件夹")
-    if path.exists():
-        raise Misplaced(f"{path} 已存在，没有改动", remedy="换一个文件名")
-    return chosen
-
-
-_SCHEMA = pa.schema(
-    [
-        pa.field("id", pa.int64(), nullable=False),
-        pa.field("number", pa.int64()),
-        pa.field("at", pa.timestamp("us", tz="UTC"), nullable=False),
-        *(pa.field(name, pa.string(), nullable=False) for name in ("type", "actor", "established")),
-        *(pa.field(name, pa.string()) for name in ("department", "resource", "exchange", "run")),
-        *(pa.field(name, pa.string(), nullable=False) for name in ("body", "tag")),
-        pa.field("seal", pa.string()),
-    ]
-)
-
-
-def _flat(event: Stored) -> dict[str, Any]:
-    return {name: getattr(event, name) for name in _SCHEMA.names}
-
-
-def _written(event: dict[str, Any]) -> dict[str, Any]:
-    return event | {"at": instant_text(event["at"])}
-
-
-def _jsonl(path: Path, events: Iterator[dict[str, Any]]) -> int:
-    count = 0
-    with _text(path) as out:
-        for event in events:
-            out.write(json.dumps(_written(event), ensure_ascii=False) + "\n")
-            count += 1
-    return count
-
-
-def _csv(path: Path, events: Iterator[dict[str, Any]]) -> int:
-    count = 0
-    # Spreadsheets read Chinese rightly only after a byte order mark.
-    with _text(path, encoding="utf-8-sig") as out:
-        writer = csv.DictWriter(out, _SCHEMA.names, lineterminator="\r\n")
-        writer.writeheader()
-        for event in events:
-            row = _written(event) | {"body": _body(event)}
-            writer.writerow({name: _harmless(value) for name, value in row.items()})
-            count += 1
-    return count
-
-
-def _parquet(path: Path, events: Iterator[dict[str, Any]]) -> int:
-    count = 0
-    with pq.ParquetWriter(path, _SCHEMA, compression="zstd") as writer:
-        while batch := [event | {"body": _body(event)} for event in islice(events, _BATCH)]:
-            writer.write_table(pa.Table.from_pylist(batch, schema=_SCHEMA))
-            count += len(batch)
-    with path.open("rb") as written:
-        os.fsync(written.fileno())
-    return count
-
-
-WRITERS: dict[str, Callable[[Path, Iterator[dict[str, Any]]], int]] = {
-    "jsonl": _jsonl,
-    "csv": _csv,
-    "parquet": _parquet,
-}
-"""How each format is written."""
-
-
-def _body(event: dict[str, Any]) -> str:
-    return json.dumps(event["body"], ensure_ascii=False)
-
-
-def _harmless(value: Any) -> Any:
-    """A text that a spreadsheet would take for a formula is marked as text."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
-
-
-@contextmanager
-def _text(path: Path, encoding: str = "utf-8") -> Iterator[TextIO]:
-    with path.open("w", encoding=encoding, newline="") as out:
-        yield out
-        out.flush()
-        os.fsync(out.fileno())
-
-
-@contextmanager
-def _appearing(path: Path) -> Iterator[Path]:
-    beside = path.with_name(f".{path.name}.part")
-    os.close(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600))
-    try:
-        yield beside
-        beside.rename(path)
-    finally:
-        beside.unlink(missing_ok=True)

@@ -314,7 +314,9 @@ def problems(
             continue
         if item.rows and not isinstance(mask, Clear):
             found.append(f"{where}：有子表行，只能整项以原值提供；不需要的请不要申请")
-        if item.type not in mask.types:
+        if item.document and not isinstance(mask, Clear | Null):
+            found.append(f"{where}：是附件，只能以原件提供或置空；不需要的请不要申请")
+        elif item.type not in mask.types:
             found.append(f"{where}：{ITEM_TYPES[item.type]}不能用脱敏规则 {mask.mask}")
         if name == version and not isinstance(mask, Clear):
             found.append(f"{where}：是版本项，脱敏后无法比较先后")

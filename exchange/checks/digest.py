@@ -119,9 +119,13 @@ class Digest:
             batch = sort_by_key(batch, self._key)
             first, last = bounds(batch, self._key)
         digest = leaf(batch, self._algorithm)
-        self._root.update(struct.pack("<Q", batch.num_rows) + digest)
-        self.rows += batch.num_rows
+        self.join(batch.num_rows, digest.hex())
         return Leaf(batch.num_rows, digest.hex(), first, last)
+
+    def join(self, rows: int, digest: str) -> None:
+        """Go on with a leaf that was hashed before, by its rows and its digest in hex."""
+        self._root.update(struct.pack("<Q", rows) + bytes.fromhex(digest))
+        self.rows += rows
 
     def root(self) -> str:
         """Digest in hex over everything added so far."""

@@ -11,6 +11,7 @@ What is changed, and nothing else:
   and :mod:`exchange.checks.instants`; empty text becomes null, and so does a placeholder (暂无, 无, -,
   NULL…) where the item is not mandatory.
 - Bytes (G): taken as they are; from text, read as Base64, as SOAP writes them.
+- Documents (G with ``document``): the text that stands for a file, taken as it is; empty text becomes null.
 - Child rows (子表行, items with items of their own): read from the JSON array that they come as, typed as rows
   of their own and written in the one form of :mod:`schemas.child_rows`; nothing at all becomes an empty array.
 - Values that the source typed itself are converted exactly or not at all.
@@ -38,6 +39,7 @@ from exchange.checks.numerals import Parsed
 from exchange.errors import Invalid, Problem, Unknown
 from schemas import ITEM_TYPES, CodeList, Item, SchemaError, arrow_schema, arrow_type, code_list
 from schemas.child_rows import unpacked
+from schemas.documents import PATTERN
 
 OPERATION = "_operation"
 REFERENCE = "_reference"
@@ -172,6 +174,8 @@ def _typed(source: pa.Array, item: Item, zone: str, listing: CodeList | None) ->
     kind = source.type
     if pa.types.is_null(kind):
         return source.cast(arrow_type(item)), []
+    if item.document:
+        return _documents(source)
     if item.type == "G":
         return _bytes(source)
     if item.type in "CM":
@@ -278,6 +282,22 @@ def _unfit(source: pa.Array, item: Item) -> Parsed:
     reason = f"来源列的类型 {source.type} 不能作为{ITEM_TYPES[item.type]}"
     faults = [Fault("type", rows, reason)] if len(rows) else []
     return pa.nulls(len(source), arrow_type(item)), faults
+
+
+def _documents(source: pa.Array) -> Parsed:
+    """References to files that the hub has taken; why one was not taken, its text says."""
+    if not pa.types.is_string(source.type):
+        return pa.nulls(len(source), pa.string()), [
+            Fault("document", rows_where(pc.is_valid(source)), f"来源列的类型 {source.type} 不能作为附件")
+        ]
+    text, unreadable = texts.representable(source)
+    text = texts.nothing_as_null(text)
+    strange = mask(pc.invert(pc.fill_null(pc.match_substring_regex(text, PATTERN), fill_value=True)))
+    faults = [Fault("document", fault.rows, fault.reasons) for fault in unreadable]
+    rows = rows_where(strange)
+    if len(rows):
+        faults.append(Fault("document", rows, "不是平台收取的附件：附件应由提供方放入交换目录，随数据文件一并收取"))
+    return blank(text, rows) if len(rows) else text, faults
 
 
 def _bytes(source: pa.Array) -> Parsed:

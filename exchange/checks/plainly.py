@@ -88,7 +88,7 @@ def _text(text: str, item: Item, today: date, listing: CodeList | None) -> str:
         raise _Doubtful
     if item.length is not None and len(text) > item.length:
         raise _Doubtful
-    if listing is not None and text not in listing.codes:
+    if listing is not None and (text not in listing.codes or text in listing.barred):
         raise _Doubtful
     if item.check is not None and not _CHECKED[item.check](text, today):
         raise _Doubtful

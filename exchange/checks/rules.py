@@ -175,6 +175,10 @@ def _list(sheet: Sheet, item: Item, values: pa.Array, listing: CodeList) -> None
     rows = rows_where(mask(pc.is_valid(text)) & ~mask(pc.is_in(text, value_set=codes)))
     if len(rows):
         sheet.add(item, Fault("code_list", rows, f"不在代码表「{listing.label}」中"))
+    for code, reason in listing.barred.items():
+        rows = rows_where(mask(pc.fill_null(pc.equal(text, code), fill_value=False)))
+        if len(rows):
+            sheet.add(item, Fault("original", rows, reason))
 
 
 def _verify(sheet: Sheet, item: Item, values: pa.StringArray, today: date) -> None:

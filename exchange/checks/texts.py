@@ -6,9 +6,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from exchange.checks.buffers import blank, byte_lengths, content, flags, mask, rows_where
+from exchange.checks.buffers import blank, byte_lengths, content, flags, indices, mask, rows_where
 from exchange.checks.findings import Fault, Rows
 from schemas import CodeList
+from schemas.unreadable import why_unreadable
 
 _HALF_WIDTH = {0xFF01 + place: 0x21 + place for place in range(94)} | {0x3000: 0x20}
 
@@ -30,8 +31,10 @@ def representable(values: pa.Array) -> tuple[pa.StringArray, list[Fault]]:
     if not content(text).all():
         zeros = rows_where(pc.match_substring(text, "\0"))
         if len(zeros):
+            # A source that could not read a value without loss says so in one.
+            said = text.take(indices(zeros)).to_pylist()
+            faults.append(Fault("text", zeros, [why_unreadable(one) or "含有空字符（NUL）" for one in said]))
             text = blank(text, zeros)
-            faults.append(Fault("text", zeros, "含有空字符（NUL）"))
     return text, faults
 
 

@@ -13,8 +13,8 @@ from exchange.cli.answers import Answer, Facts, Table, Words, plain
 from exchange.cli.calling import Call, command, group
 from exchange.cli.messages import _
 from exchange.cli.root import REGISTER, app
-from exchange.cli.words import CREDENTIAL_KINDS, CREDENTIAL_STATES, word
 from exchange.errors import Invalid
+from exchange.words import CREDENTIAL_KINDS, CREDENTIAL_STATES, word
 
 access = group("access", _("接入凭据：部门的程序凭什么调用平台。"), panel=REGISTER, into=app)
 

@@ -13,8 +13,8 @@ from exchange.cli.answers import BEIJING, Answer, Facts, Part, Table, Words, cel
 from exchange.cli.calling import Call, command, group
 from exchange.cli.messages import _
 from exchange.cli.root import OVERSEE, app
-from exchange.cli.words import EVENTS, event_type, word
 from exchange.errors import Invalid
+from exchange.words import EVENTS, event_type, word
 
 audit = group("audit", _("日志：检索、导出、核验；由审计管理员办理。"), panel=OVERSEE, into=app)
 
@@ -26,6 +26,15 @@ Exchange = Annotated[str | None, typer.Option("--exchange", metavar="ID", help=_
 Run = Annotated[str | None, typer.Option("--run", metavar="ID", help=_("与哪个批次有关"))]
 Type = Annotated[str | None, typer.Option("--type", metavar="TYPE", help=_("事件，如 授权撤销 或 GrantRevoked"))]
 Actor = Annotated[str | None, typer.Option("--actor", metavar="NAME", help=_("操作人的姓名"))]
+Way = Annotated[
+    Literal["database", "webservice", "file", "medium"] | None,
+    typer.Option("--way", metavar="WAY", help=_("经哪种方式交换：database、webservice、file 或 medium")),
+]
+Class = Annotated[str | None, typer.Option("--class", metavar="CLASS", help=_("与哪类数据有关，如 natural_person"))]
+Outcome = Annotated[
+    Literal["succeeded", "refused", "failed"] | None,
+    typer.Option("--outcome", metavar="OUTCOME", help=_("结果：succeeded（成功）、refused（拒绝）或 failed（失败）")),
+]
 Since = Annotated[
     str | None, typer.Option("--since", metavar="TIME", help=_("起，如 2026-01-31 或 2026-01-31T08:00，北京时间"))
 ]
@@ -49,6 +58,9 @@ def search(
     run: Run = None,
     type: Type = None,
     actor: Actor = None,
+    way: Way = None,
+    record_class: Class = None,
+    outcome: Outcome = None,
     since: Since = None,
     until: Until = None,
     text: Text = None,
@@ -56,7 +68,9 @@ def search(
     cursor: Annotated[str | None, typer.Option("--cursor", metavar="MARK", help=_("上一页给出的翻页标记"))] = None,
 ) -> Answer:
     """Find events."""
-    filters = _filters(call, department, resource, exchange, run, type, actor, since, until, text)
+    filters = _filters(
+        call, department, resource, exchange, run, type, actor, way, record_class, outcome, since, until, text
+    )
     found = call.hub.oversight.search(by=call.by, limit=limit, cursor=cursor, **filters)
     rows = [
         (
@@ -87,7 +101,7 @@ def export(
     call: Call,
     path: Annotated[Path, typer.Argument(metavar="PATH", help=_("写入的文件，不能已存在"))],
     format: Annotated[
-        Literal["jsonl", "csv", "parquet"] | None,
+        Literal["jsonl", "csv", "xlsx", "parquet"] | None,
         typer.Option("--format", metavar="FORMAT", help=_("格式，默认按文件扩展名")),
     ] = None,
     department: Department = None,
@@ -96,12 +110,17 @@ def export(
     run: Run = None,
     type: Type = None,
     actor: Actor = None,
+    way: Way = None,
+    record_class: Class = None,
+    outcome: Outcome = None,
     since: Since = None,
     until: Until = None,
     text: Text = None,
 ) -> Answer:
     """Write events to a file."""
-    filters = _filters(call, department, resource, exchange, run, type, actor, since, until, text)
+    filters = _filters(
+        call, department, resource, exchange, run, type, actor, way, record_class, outcome, since, until, text
+    )
     count = call.hub.oversight.export(path, by=call.by, format=format, **filters)
     said = _("已导出 {count} 条到 {path}").format(count=count, path=path)
     return Answer({"path": path, "events": count}, [Words(said)])
@@ -153,7 +172,7 @@ def acknowledge(
 
 def _filters(call: Call, department: str | None, *others: str | None) -> dict[str, Any]:
     """The filters given, times read and the department by its code."""
-    names = ("resource", "exchange", "run", "type", "actor", "since", "until", "text")
+    names = ("resource", "exchange", "run", "type", "actor", "way", "record_class", "outcome", "since", "until", "text")
     given: dict[str, Any] = {name: value for name, value in zip(names, others, strict=True) if value is not None}
     if "type" in given:
         given["type"] = event_type(given["type"])

@@ -6,28 +6,38 @@ from typer.main import get_command
 
 from exchange.cli import (
     access,
+    accounts,
     applications,
     auditing,
     descriptions,
+    dispatching,
     exchanges,
     following,
+    freshness,
     grants,
     homes,
     parties,
+    pausing,
+    pickups,
     quarantine,
+    recalling,
     reconciling,
     resources,
     reviewing,
     running,
+    scheduling,
     searching,
     serving,
+    tokens,
     trying,
+    upping,
 )
 from exchange.cli.root import app
 
 ROOMS = (
-    homes, descriptions, parties, access, resources, reviewing, searching, applications, grants, running, exchanges,
-    reconciling, following, quarantine, auditing, serving, trying,
+    homes, accounts, tokens, descriptions, parties, access, resources, reviewing, searching, applications, grants,
+    running, exchanges, pausing, freshness, dispatching, scheduling, reconciling, following, pickups, recalling,
+    quarantine, auditing, serving, trying, upping,
 )  # fmt: skip
 """Modules whose commands make up the program."""
 

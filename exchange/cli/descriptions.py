@@ -12,8 +12,8 @@ from exchange.cli.answers import Answer, Table, Verbatim, Words, plain
 from exchange.cli.calling import Call, command
 from exchange.cli.messages import _
 from exchange.cli.root import REGISTER, app
-from exchange.cli.words import EFFECTS, word
 from exchange.errors import Misplaced
+from exchange.words import EFFECTS, word
 
 Paths = Annotated[list[Path], typer.Argument(metavar="PATH", help=_("YAML 文件，或放这些文件的文件夹"))]
 

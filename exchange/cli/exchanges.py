@@ -11,7 +11,7 @@ from exchange.cli.answers import Answer, Facts, Part, Table, Words, plain
 from exchange.cli.calling import Call, command, group
 from exchange.cli.messages import _
 from exchange.cli.root import EXCHANGE, app
-from exchange.cli.words import ANSWERS, SIDES, refresh_words, tolerance_words, word
+from exchange.words import ANSWERS, SIDES, refresh_words, tolerance_words, word
 
 exchanges = group(
     "exchange",
@@ -86,7 +86,7 @@ def answers(
     name: Annotated[str, typer.Argument(metavar="NAME", help=_("回执、批次或交换的编号"))],
     *,
     ask: Annotated[
-        bool, typer.Option("--now", help=_("现在就去接收方的表中读一次；由集成工程师或系统管理员办理"))
+        bool, typer.Option("--now", help=_("现在就去接收方的表或文件目录中读一次；由集成工程师或系统管理员办理"))
     ] = False,
     rows: Annotated[bool, typer.Option("--rows", help=_("列出处理失败的行和原因"))] = False,
     keys: Annotated[bool, typer.Option("--keys", help=_("连同业务主键的原值，另记入日志"))] = False,

@@ -9,8 +9,8 @@ from typing import Any
 from exchange.cli.messages import _
 from exchange.errors import Invalid, Problem
 
-SHEETS = frozenset({".csv", ".xls", ".xlsx", ".et"})
-"""What spreadsheet programs write; all but the first are told to save as the first."""
+SHEETS = frozenset({".csv", ".xlsx", ".xls", ".et"})
+"""What spreadsheet programs write; all but the first two are told to save as one of these."""
 
 
 def content(path: Path) -> bytes:

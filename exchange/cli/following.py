@@ -11,7 +11,7 @@ from exchange.cli.answers import Answer, Facts, Part, Table, Words, cell
 from exchange.cli.calling import Call, command
 from exchange.cli.messages import _
 from exchange.cli.root import EXCHANGE, OVERSEE, app
-from exchange.cli.words import ANSWERS, BOOKS, EVENTS, RUN_STATES, refresh_words, tolerance_words, word
+from exchange.words import ANSWERS, BOOKS, EVENTS, RUN_STATES, refresh_words, tolerance_words, word
 
 
 @command(

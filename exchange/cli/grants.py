@@ -10,7 +10,7 @@ from exchange.cli.answers import Answer, Facts, Part, Table, Words, plain
 from exchange.cli.calling import Call, command, group
 from exchange.cli.messages import _
 from exchange.cli.root import SHARE, app
-from exchange.cli.words import GRANT_KINDS, word
+from exchange.words import GRANT_KINDS, word
 
 grants = group("grant", _("授权：查看、中止、恢复、撤销。"), panel=SHARE, into=app)
 
@@ -93,11 +93,21 @@ def resume(call: Call, id: Id, reason: Reason) -> Answer:
     grants,
     "revoke",
     help=_("撤销授权：从此不再交付，不能恢复；正在放行的交付以放行的先后为准。"),
-    example=_("shutong grant revoke G0123 --reason 使用部门职责调整"),
+    example=_(
+        "shutong grant revoke G0123 --reason 使用部门职责调整\nshutong grant revoke G0123 --reason 数据误发 --recall"
+    ),
 )
-def revoke(call: Call, id: Id, reason: Reason) -> Answer:
+def revoke(
+    call: Call,
+    id: Id,
+    reason: Reason,
+    *,
+    recall: Annotated[
+        bool, typer.Option("--recall", help=_("一并撤回已经送达的文件：在接收方目录放撤回通知，等其答复"))
+    ] = False,
+) -> Answer:
     """Revoke a grant."""
-    return _change(call, id, "revoke", reason)
+    return _change(call, id, "revoke", reason, recall=recall)
 
 
 @command(
@@ -113,11 +123,15 @@ def explain(call: Call, id: Annotated[str, typer.Argument(metavar="ID", help=_("
     return Answer(plain(told), _explained(call, told))
 
 
-def _change(call: Call, id: str, action: str, reason: str) -> Answer:
-    call.hub.sharing.change(id, action, reason=reason, by=call.by)
+def _change(call: Call, id: str, action: str, reason: str, *, recall: bool = False) -> Answer:
+    recalls = call.hub.sharing.change(id, action, reason=reason, recall=recall, by=call.by)
     entry = call.hub.directory.grant(id, by=call.by)
     said = _("授权 {id}：{state}").format(id=entry.id, state=entry.label)
-    return Answer(plain(entry), [Words(said, "bold")])
+    parts: list[Part] = [Words(said, "bold")]
+    if recall:
+        following = _("撤回 {count} 次交付，进展见 shutong files recalls") if recalls else _("没有送达过文件，无需撤回")
+        parts.append(Words(following.format(count=len(recalls))))
+    return Answer({**plain(entry), **({"recalls": recalls} if recall else {})}, parts)
 
 
 def _explained(call: Call, told: Any) -> list[Part]:

@@ -14,8 +14,8 @@ from exchange.cli.answers import Answer, Facts, Words, listed
 from exchange.cli.calling import Call, command
 from exchange.cli.messages import _
 from exchange.cli.root import START, app
-from exchange.cli.words import ROLES, word
 from exchange.errors import HubError, Invalid, Problem
+from exchange.words import ROLES, word
 
 
 @command(

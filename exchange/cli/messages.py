@@ -1,27 +1,7 @@
-"""The words of the command line, through message catalogues (消息目录).
-
-Messages are written in Chinese and stand for themselves. A catalogue ``shutong.mo`` of the user's
-language in ``exchange/locale/LANGUAGE/LC_MESSAGES`` takes their place: another language is a file, not code.
-"""
+"""The words of the command line, through message catalogues (消息目录), as pages have them."""
 
 from __future__ import annotations
 
-import gettext
-from pathlib import Path
+from exchange.messages import DOMAIN, LOCALE, _, catalogue
 
-DOMAIN = "shutong"
-LOCALE = Path(__file__).resolve().parents[1] / "locale"
-
-
-def catalogue(folder: Path = LOCALE) -> gettext.NullTranslations:
-    """The catalogue of the user's language, or one that changes nothing.
-
-    Args:
-        folder: Where the catalogues lie; the language is named by ``LANGUAGE``, ``LC_ALL``, ``LC_MESSAGES`` or
-            ``LANG``, as for any program.
-    """
-    return gettext.translation(DOMAIN, folder, fallback=True)
-
-
-_ = catalogue().gettext
-"""The message in the user's language."""
+__all__ = ["DOMAIN", "LOCALE", "_", "catalogue"]

@@ -11,7 +11,7 @@ from exchange.cli.answers import Answer, Facts, Part, Table, Verbatim, Words, pl
 from exchange.cli.calling import Call, command, group
 from exchange.cli.messages import _
 from exchange.cli.root import REGISTER, app
-from exchange.cli.words import word
+from exchange.words import word
 
 departments = group("department", _("部门：谁提供和使用数据。"), panel=REGISTER, into=app)
 endpoints = group("endpoint", _("端点：部门的数据在哪里、怎样到达。"), panel=REGISTER, into=app)

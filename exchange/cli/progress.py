@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from exchange.cli.messages import _
-from exchange.cli.words import BOOKS, HELD, STEPS, word
+from exchange.words import step_words
 
 Observe = Callable[[str, dict[str, Any]], None]
 
@@ -45,10 +44,4 @@ def description(exchange: str, step: str, figures: dict[str, Any]) -> str:
         step: Name of the step as the engine tells it.
         figures: What it tells of it.
     """
-    known = {**BOOKS, **HELD}
-    told = [
-        _("{what} {number}").format(what=known[name], number=f"{value:,}")
-        for name, value in figures.items()
-        if name in known and isinstance(value, int)
-    ]
-    return "  ".join([exchange, word(STEPS, step), *told])
+    return f"{exchange}  {step_words(step, figures)}"

@@ -13,8 +13,8 @@ from exchange.cli.calling import Call, command, group
 from exchange.cli.messages import _
 from exchange.cli.root import OVERSEE, app
 from exchange.cli.running import document, parts_of
-from exchange.cli.words import ROW_STATES, RUN_STATUS, word
 from exchange.errors import Invalid, Problem
+from exchange.words import ROW_STATES, RUN_STATUS, word
 
 quarantine = group(
     "quarantine", _("隔离：被拒收的行，列出、查看、更正、弃送、重送；内容只给提供部门看。"), panel=OVERSEE, into=app

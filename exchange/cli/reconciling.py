@@ -11,7 +11,7 @@ from exchange.cli.answers import Answer, Facts, Part, Table, Words, listed
 from exchange.cli.calling import Call, command
 from exchange.cli.messages import _
 from exchange.cli.root import EXCHANGE, app
-from exchange.cli.words import DIFFERENCES, REASONS, word
+from exchange.words import DIFFERENCES, REASONS, word
 
 DIFFERS = 7
 """Exit status where the two ends differ."""

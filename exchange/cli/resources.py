@@ -67,7 +67,7 @@ def show_resource(
     "register",
     help=_(
         "登记资源，或登记它的新版本：所有错误一次列出，有错则不登记。\n"
-        "文件是 YAML，或填好的登记表（CSV）；登记后是草稿，还要提交审核。"
+        "文件是 YAML，或填好的登记表（CSV 或 XLSX）；登记后是草稿，还要提交审核。"
     ),
     example=_("shutong resource register 人口基本信息.yaml\nshutong resource register 登记表.csv"),
 )

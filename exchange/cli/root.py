@@ -27,11 +27,11 @@ EXAMPLE = _("shutong demo\nshutong init --department-code … --department-name 
 
 
 ORDER = (
-    "demo", "init", "test", "bench",
-    "department", "endpoint", "access", "resource", "plan", "apply", "export",
+    "demo", "init", "up", "test", "bench",
+    "account", "token", "department", "endpoint", "access", "resource", "plan", "apply", "export",
     "search", "responsibility", "demand", "application", "grant", "explain",
-    "run", "reconcile", "status", "exchange", "notices", "serve",
-    "trace", "quarantine", "audit",
+    "run", "reconcile", "status", "exchange", "messages", "airflow", "notices", "serve",
+    "trace", "files", "quarantine", "audit",
 )  # fmt: skip
 """The commands in the order in which people meet them."""
 

@@ -12,8 +12,8 @@ from exchange.cli.calling import Call, command
 from exchange.cli.failures import Failure, of_hub
 from exchange.cli.messages import _
 from exchange.cli.root import EXCHANGE, app
-from exchange.cli.words import BOOKS, EXCHANGE_STATES, RUN_STATES, RUN_STATUS, tolerance_words, word
 from exchange.errors import HubError, Invalid
+from exchange.words import BOOKS, EXCHANGE_STATES, RUN_STATES, RUN_STATUS, tolerance_words, word
 
 
 @command(
@@ -25,7 +25,10 @@ from exchange.errors import HubError, Invalid
         "--due 还清除过了留存期限的隔离内容。\n"
         "到期的一个失败不影响其他的；退出状态取第一个没有成功的。"
     ),
-    example=_("shutong run sync-101001001-0001\nshutong run --due --json\nshutong run share-G0123 --redeliver"),
+    example=_(
+        "shutong run sync-101001001-0001\nshutong run --due --json\nshutong run share-G0123 --redeliver\n"
+        "shutong run sync-101001001-0001 --parts 4"
+    ),
 )
 def run(
     call: Call,
@@ -39,6 +42,12 @@ def run(
     accept_fall: Annotated[
         int | None,
         typer.Option("--accept-fall", metavar="ROWS", min=0, help=_("全量刷新：接受这一次刷新后至少剩这么多行")),
+    ] = None,
+    parts: Annotated[
+        int | None,
+        typer.Option(
+            "--parts", metavar="N", min=2, max=64, help=_("大表全量读取：按主键切分，由 N 个进程同时暂存，一次交付")
+        ),
     ] = None,
 ) -> Answer:
     """Run one exchange, or all that are due."""
@@ -56,6 +65,13 @@ def run(
     }
     if accept_fall is not None:
         options["accept_fall"] = accept_fall
+    if parts is not None:
+        if due or options:
+            raise Invalid(
+                _("--parts 不能与 --due、--redeliver、--after-restore 或 --accept-fall 同用"),
+                remedy=_("写交换的编号，分开执行；编号见 shutong status"),
+            )
+        options["parts"] = parts
     if id is not None:
         result = _run(call, id, options)
         return Answer({"run": document(result)}, parts_of(result), status=RUN_STATUS.get(result.state, 1))
@@ -64,7 +80,7 @@ def run(
 
 def _run(call: Call, exchange: str, options: dict[str, Any]) -> Any:
     with progress.shown(exchange) as observe:
-        watched = {"observe": observe} if observe else {}
+        watched: dict[str, Any] = {"observe": observe} if observe else {}
         return call.hub.oversight.run(exchange, by=call.by, **watched, **options)
 
 
@@ -112,6 +128,7 @@ def document(result: Any) -> dict[str, Any]:
         "guarantee": plan.guarantee,
         "state": result.state,
         "counts": dict(result.counts),
+        "files": dict(result.files),
         "refresh": plan.refresh.model_dump(mode="json") if plan.refresh else None,
         "replayed": plan.replay.size if plan.replay else 0,
         "seconds": round(result.seconds, 3),
@@ -137,6 +154,9 @@ def parts_of(result: Any) -> list[Part]:
     if result.counts:
         parts.append(Table(tuple(BOOKS.values()), [counts], ""))
     parts += [Words(f"  • {reason}") for reason in result.reasons]
+    if refused := result.files.get("refused"):
+        told = _("  退回文件 {count} 个，见 shutong files waiting {exchange}")
+        parts.append(Words(told.format(count=refused, exchange=result.plan.exchange), "yellow"))
     parts += [Words(_("  待办：{owed}，下次执行时再办").format(owed=owed), "yellow") for owed in result.owed]
     if result.receipt:
         parts.append(Words(_("追溯：shutong trace {run}").format(run=result.id)))
@@ -174,7 +194,7 @@ def status(call: Call) -> Answer:
     troubles = [
         Words(f"{each.id}: {text}", "yellow")
         for each in found
-        for text in (*([each.error] if each.error else []), *each.held, *each.noted)
+        for text in (*([each.error] if each.error else []), *each.held, *each.noted, *each.resting)
     ]
     table = Table(columns, rows, _("还没有交换；资源发布后有归集，申请获准后有共享。"))
     return Answer({"exchanges": found}, [table, *troubles])

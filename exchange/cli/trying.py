@@ -20,13 +20,17 @@ from exchange.cli.root import START, app
         "演示：一座小城的部门、前置库和六类数据，从登记到回执走一遍；然后改动来源再走一遍，只有变化在动。\n"
         "每次建立新的主目录，留着供查看；全部账目平衡且日志核验通过，退出状态为 0。"
     ),
-    example=_("shutong demo\nshutong demo --json"),
+    example=_("shutong demo\nshutong demo --json\nshutong demo --airflow"),
 )
-def demo(call: Call) -> int:
+def demo(
+    call: Call,
+    *,
+    airflow: Annotated[bool, typer.Option("--airflow", help=_("由内置的 Airflow 执行这些交换"))] = False,
+) -> int:
     """A city in miniature."""
     from exchange.demo import run
 
-    return run(as_json=call.given.as_json, home=call.given.home)
+    return run(as_json=call.given.as_json, home=call.given.home, airflow=airflow)
 
 
 @app.command(

@@ -5,13 +5,16 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import datetime
+from typing import Protocol
 
 from sqlalchemy import URL, Connection, inspect, make_url, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session, sessionmaker
 
+from exchange.db.changes import Changes
 from exchange.db.migrations import HEAD
 from exchange.db.postgresql import Postgresql
 from exchange.db.products import Product
@@ -24,6 +27,16 @@ _PRODUCTS: dict[str, type[Product]] = {product.name: product for product in (Sql
 _migrating = threading.Lock()
 
 
+class Companion(Protocol):
+    """What is done with whatever a call commits (随行): in the transactions of its use cases, and not beside them."""
+
+    def began(self, session: Session) -> None:
+        """A transaction that writes has begun; raising ends it before anything is done."""
+
+    def ending(self, session: Session) -> None:
+        """All is done and about to be committed; raising undoes it."""
+
+
 class HubDatabase:
     """The database of the hub.
 
@@ -31,6 +44,9 @@ class HubDatabase:
         url: ``sqlite:////path/hub.db`` or ``postgresql://user@host/name``, see
             :func:`exchange.secrets.with_password`.
         wait: Seconds to wait for a lock before :class:`~exchange.errors.Busy` is raised.
+
+    Attributes:
+        changes: Who is told after a commit that changed what.
 
     Raises:
         Invalid: The hub does not run on that product, or the database would be in memory.
@@ -47,6 +63,8 @@ class HubDatabase:
         self._write, self._read = self._product.engines()
         self._writing = sessionmaker(self._write, expire_on_commit=False)
         self._reading = sessionmaker(self._read, expire_on_commit=False)
+        self.changes = Changes(self._writing)
+        self._companions: ContextVar[tuple[Companion, ...]] = ContextVar("companions", default=())
 
     def __repr__(self) -> str:
         return f"HubDatabase({self._product.url.render_as_string(hide_password=True)!r})"
@@ -64,7 +82,26 @@ class HubDatabase:
         """
         with self._translated(), self._writing.begin() as session:
             session.connection()
+            companions = self._companions.get()
+            for each in companions:
+                each.began(session)
             yield session
+            for each in companions:
+                each.ending(session)
+        self.changes.tell(session)
+
+    @contextmanager
+    def accompanied(self, companion: Companion | None) -> Iterator[None]:
+        """Have something done with what is committed meanwhile by this call, on whatever thread it goes on.
+
+        Args:
+            companion: It, with those there are; None: nothing, and those there are not either.
+        """
+        token = self._companions.set(() if companion is None else (*self._companions.get(), companion))
+        try:
+            yield
+        finally:
+            self._companions.reset(token)
 
     @contextmanager
     def reading(self) -> Iterator[Session]:

@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DataError, DBAPIError, OperationalError
 from sqlalchemy.orm import Session
 
 from exchange.db.products import Product
-from exchange.errors import Busy, Failed, HubError
+from exchange.errors import Busy, HubError, Invalid, Unavailable
 
 _LOCKED = {"40001", "40P01", "55P03"}
 """Serialisation failure, deadlock, lock not available."""
@@ -49,7 +49,10 @@ class Postgresql(Product):
             return Busy("平台数据库的记录正被另一事务占用", remedy="稍后重试")
         if error.connection_invalidated or (state or "").startswith(_AWAY) or _unanswered(error):
             address = f"{self.url.host or 'localhost'}:{self.url.port or 5432}/{self.url.database}"
-            return Failed(f"平台数据库 {address} 连接不上", remedy="检查地址、口令引用和服务器状态", retry=True)
+            return Unavailable(f"平台数据库 {address} 连接不上", remedy="检查地址、口令引用和服务器状态", retry=True)
+        if isinstance(error, DataError) and state is None:
+            # The driver refused it, before the server saw it: NUL, of all characters, is in no text.
+            return Invalid("内容中有不能保存的字符", remedy="去掉其中的控制字符")
         return None
 
     @staticmethod

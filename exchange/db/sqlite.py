@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from exchange.db.products import Product
-from exchange.errors import Busy, Failed, HubError
+from exchange.errors import Busy, HubError, Unavailable
 
 _WRITE = "BEGIN IMMEDIATE"
 _LOCKED = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
@@ -119,7 +119,7 @@ class Sqlite(Product):
         if code in _LOCKED:
             return Busy(f"平台数据库被占用，等待 {self.wait:g} 秒未得", remedy="稍后重试；长期如此请改用 PostgreSQL")
         if code in _UNUSABLE:
-            return Failed(
+            return Unavailable(
                 f"平台数据库 {self.url.database}：{_UNUSABLE[code]}",
                 remedy="检查文件、权限和磁盘空间；文件损坏时从备份恢复",
                 retry=code in _PASSING,

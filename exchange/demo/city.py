@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import secrets
@@ -17,10 +18,13 @@ import yaml
 from catalog import Department
 from exchange.authorisation.application import parse as parse_application
 from exchange.demo import receiving
+from exchange.demo.fileserver import FileServer
 from exchange.demo.fronts import Drop, FrontTable, Service, run_script, take
 from exchange.demo.generation import CITY, Generator, Row, later
+from exchange.demo.papers import Arrived, arrived, paper
 from exchange.demo.processes import ServiceProcess, stop_all
 from exchange.demo.programmes import Programmes
+from exchange.demo.scheduled import Scheduled
 from exchange.engine import RunResult
 from exchange.hub import Hub, create_home
 from exchange.identity import Actor, current_actor
@@ -51,6 +55,8 @@ USERS = {APPROVAL: "approval", POLICE: "police", MARKET: "market", DEVELOPMENT: 
 PERSON, COMPANY, LICENCE, PROJECT = "101001001/0001", "102001001/0001", "105001001/0001", "201003001/0001"
 ITEM, CASE, STEP, RESULT = "201001001/0001", "201001002/0001", "201001002/0002", "201001002/0003"
 PERMIT, PENALTY = "105001001/0002", "301002001/0001"
+PUSHED_EXCHANGE = f"sync-{PERMIT.replace('/', '-')}"
+"""The exchange that the housing office's programme brings rows for."""
 WRONG = {PERSON: 12, COMPANY: 6, LICENCE: 3, PROJECT: 2, PERMIT: 2}
 """How many of the rows first reported are wrong on purpose, each in one respect."""
 RECEIVER = "housing-service"
@@ -59,6 +65,8 @@ CORRECTED = 6
 """How many of the wrong people are reported again, put right."""
 PUSHED_TO, CALLED_FOR = "服务事项给住建局", "法人信息给医保局"
 """Applications whose rows go by SOAP: pushed to the recipient's service, fetched by the recipient's programme."""
+DROPS = {"许可证目录给住建局": "housing-drop", "许可证目录给税务局": "tax-drop"}
+"""Applications whose rows arrive as files: with the licences themselves, and without."""
 PUSHING = {
     "message": "messageId", "total": "total", "accepted": "accepted", "duplicate": "repeated", "refused": "refusal",
     "operation": "@_operation", "put": "put", "delete": "delete", "rows": 25,
@@ -96,15 +104,20 @@ class City:
         resources: How many resources were registered and published.
         grants: Id of the grant an application led to, by the application's title.
         refused: Reasons an application was refused for, by its title.
+        no_server: Why the housing office has no SFTP server; empty: it has one.
         processes: The services that run beside it: two departments' and the hub's door.
         programmes: Two offices' programmes that call the hub.
+        scheduled: The Airflow that carries its exchanges out; None: it is done here.
     """
 
     def __init__(self, home: Path) -> None:
         self.home = home
         self.grants: dict[str, str] = {}
         self.refused: dict[str, list[str]] = {}
+        self.no_server = ""
         self.processes: list[ServiceProcess] = []
+        self.scheduled: Scheduled | None = None
+        self._papers: set[str] = set()
         self._make = Generator()
         self._make_permits = Generator(20170304)
         write_default(home, hub_department=APPROVAL, actors=people(), demo=True)
@@ -112,6 +125,7 @@ class City:
         self._machines()
         with ExitStack() as opened:
             opened.callback(stop_all, self.processes)
+            self._server = self._file_server(opened)
             projects = self._start("发展改革委的服务", "projects", self._fronts / "development.db")
             receiver = self._start("住建局的服务", "receiver", self._fronts / RECEIVER)
             with _settings_of_its_own():
@@ -147,6 +161,19 @@ class City:
         self.processes.append(process)
         return process
 
+    def _file_server(self, opened: ExitStack) -> FileServer | None:
+        """The housing office's SFTP server, where one can be started here; else its folder is a local one."""
+        place = self._fronts / "housing-drop"
+        try:
+            server = FileServer(self.home)
+        except OSError as error:
+            self.no_server = str(error)
+            place.mkdir()
+            return None
+        opened.callback(server.stop)
+        place.symlink_to(server.drop)
+        return server
+
     def actor(self, user: str) -> Actor:
         """One of the city's people."""
         return current_actor(self._settings, user)
@@ -172,7 +199,7 @@ class City:
         self._steps = self._table("approval", "EA_JC_STEP_PROC", "case", "up_pro_process", "shandong", **shandong)
         self._results = self._table("approval", "EA_JC_STEP_DONE", "case", "up_pro_result", "shandong", **shandong)
         self._drop = Drop(fronts / "market-drop")
-        fronts.joinpath("housing-drop").mkdir()
+        fronts.joinpath("tax-drop").mkdir()
         self._service = Service(fronts / "development.db", _names("investment_project", "investment_project"))
         self._permits = Service(fronts / "housing-permits.db", _names("licence", "up_lic_data"))
         receiving.establish(fronts / RECEIVER, HOUSING, secrets.token_urlsafe(24))
@@ -246,9 +273,17 @@ class City:
         return take(self._fronts / "insurance.db", "person", profile("jiangsu"))
 
     def _put_licences(self, name: str, rows: list[Row]) -> None:
-        self._drop.put(name, rows, _names("licence", "up_lic_data"))
+        named = [row | {"certificate_file": f"{Path(name).stem}/{row['certificate_number']}.pdf"} for row in rows]
+        papers = {str(row["certificate_file"]): paper(row) for row in named}
+        self._papers |= {hashlib.sha256(content).hexdigest() for content in papers.values()}
+        self._drop.put(name, named, _names("licence", "up_lic_data"), papers)
 
     # --- exchanges -----------------------------------------------------------------------------
+
+    @property
+    def fetched_exchange(self) -> str:
+        """The exchange that the insurance office's programme calls for."""
+        return f"share-{self.grants[CALLED_FOR]}"
 
     def run(self, exchange: str) -> RunResult:
         """Carry an exchange out: at the integrator's word, or at the call of the department's programme whose it is.
@@ -256,15 +291,32 @@ class City:
         Raises:
             HubError: It was not carried out; says why.
         """
-        if exchange == f"share-{self.grants[CALLED_FOR]}":
+        if exchange == self.fetched_exchange:
             return self.programmes.fetch(USERS[INSURANCE], COMPANY)
-        if exchange == f"sync-{PERMIT.replace('/', '-')}":
+        if exchange == PUSHED_EXCHANGE:
             return self.programmes.push(USERS[HOUSING], PERMIT)
         return self.hub.oversight.run(exchange, by=self.actor("integrator"))
 
     def discrepancies(self, runs: Sequence[RunResult]) -> list[str]:
-        """Where what departments sent or hold by SOAP is not what the receipts say, in words."""
-        return self.programmes.discrepancies(runs, f"share-{self.grants[PUSHED_TO]}", self._fronts / RECEIVER)
+        """Where what departments sent, or hold by SOAP or in drops, is not what the receipts say, in words."""
+        found = self.programmes.discrepancies(runs, f"share-{self.grants[PUSHED_TO]}", self._fronts / RECEIVER)
+        dropped = {f"share-{self.grants[title]}": (folder, self._dropped(folder)) for title, folder in DROPS.items()}
+        found += [line for _, drop in dropped.values() for each in drop.values() for line in each.wrong]
+        for run in runs:
+            if run.plan.exchange in dropped:
+                folder, drop = dropped[run.plan.exchange]
+                got = drop.get(self.programmes.delivery(run), Arrived(0, 0, 0))
+                if (got.put, got.gone) != (run.counts["written"] - run.counts["deleted"], run.counts["deleted"]):
+                    found.append(f"{folder} 收到 {got.put} 行、删除 {got.gone} 行，与回执 {run.receipt} 不符")
+        return found
+
+    def _dropped(self, folder: str) -> dict[str, Arrived]:
+        return arrived(self._fronts / folder, self._papers)
+
+    def dropped(self) -> list[tuple[int, int]]:
+        """Rows put and documents in each of the recipients' drops, in the order of :data:`DROPS`."""
+        found = [self._dropped(folder).values() for folder in DROPS.values()]
+        return [(sum(each.put for each in drop), sum(each.documents for each in drop)) for drop in found]
 
     def received(self, runs: Sequence[RunResult]) -> tuple[int, int, int]:
         """What the housing office's service has: messages, rows taken out, rows held."""
@@ -283,6 +335,8 @@ class City:
         for endpoint in description["endpoints"]:
             options = endpoint["options"]
             options |= {name: str(self.home / options[name]) for name in options.keys() & {"path", "root"}}
+            if endpoint["name"] == "housing-drop" and self._server is not None:
+                endpoint["options"] = self._server.options()
         for kind, entries in description.items():
             folder.joinpath(f"{kind}.yaml").write_text(
                 yaml.safe_dump({kind: entries}, allow_unicode=True, sort_keys=False), encoding="utf-8"
@@ -319,8 +373,13 @@ class City:
         self._application(
             "许可证目录给住建局", HOUSING, LICENCE, "housing-drop", "licence_*.csv", way="file",
             items=["certificate_source_id", "certificate_name", "certificate_holder", "issue_dept",
-                   "certificate_validate_end", "trust_level", "update_time"],
-            masks={"certificate_holder": {"mask": "clear", "justification": "核对持证主体名称"}},
+                   "certificate_validate_end", "trust_level", "certificate_file", "update_time"],
+            masks={"certificate_holder": {"mask": "clear", "justification": "核对持证主体名称"},
+                   "certificate_file": {"mask": "clear", "justification": "免于提交证照原件"}},
+        )  # fmt: skip
+        self._application(
+            "许可证目录给税务局", TAX, LICENCE, "tax-drop", "licence_*.csv", way="file",
+            items=["certificate_source_id", "certificate_name", "certificate_validate_end", "update_time"],
         )  # fmt: skip
         self._application("投资项目给住建局", HOUSING, PROJECT, "housing-front", "project")
         self._application("服务事项给税务局", TAX, ITEM, "tax-front", "service_item")

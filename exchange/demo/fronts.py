@@ -119,8 +119,14 @@ class Drop:
         self._folder = folder
         folder.mkdir(parents=True)
 
-    def put(self, name: str, rows: Sequence[Row], columns: Sequence[str]) -> None:
-        """Put a CSV file (GB18030, as many a department's system writes) and then its manifest."""
+    def put(
+        self, name: str, rows: Sequence[Row], columns: Sequence[str], documents: Mapping[str, bytes] | None = None
+    ) -> None:
+        """Put documents, a CSV file (GB18030, as many a department's system writes) that names them, its manifest."""
+        for each, document in (documents or {}).items():
+            place = self._folder / each
+            place.parent.mkdir(exist_ok=True)
+            place.write_bytes(document)
         text = io.StringIO()
         writer = csv.writer(text)
         writer.writerow(columns)

@@ -97,6 +97,10 @@ class Programmes:
         self.pushed[result.id] = Sent(told["rows"], told["accepted"], len(told["refused"]), told["receipt"])
         return result
 
+    def booked(self, run: str) -> RunResult:
+        """A run that another process carried out, as its books have it."""
+        return self._result(RunRow.id == run)
+
     def _call(self, name: str, programme: str, resource: str, user: str, database: str) -> dict[str, Any]:
         remedy = f"平台服务接口的记录在 {self._logs}"
         words = [programme, self.door, resource, str(self._token(user)), str(self._fronts / database)]
@@ -162,5 +166,9 @@ class Programmes:
 
     def brought(self, run: RunResult, folder: Path) -> receiving.Tally:
         """What the messages of a run brought to the service of a folder."""
+        return receiving.tally(folder, self.delivery(run))
+
+    def delivery(self, run: RunResult) -> str:
+        """The delivery key of a run, which the department finds with what it got."""
         with self._hub.database.reading() as session:
-            return receiving.tally(folder, session.get_one(RunRow, run.id).delivery)
+            return session.get_one(RunRow, run.id).delivery

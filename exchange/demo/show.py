@@ -10,7 +10,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -23,7 +23,8 @@ from rich.table import Table
 
 from exchange.audit import Verification
 from exchange.checks import RULES
-from exchange.demo.city import CASE, CORRECTED, INSURANCE, NAMES, PERSON, RESULT, STEP, WRONG, City
+from exchange.demo.city import CASE, CORRECTED, INSURANCE, NAMES, PERSON, PUSHED_EXCHANGE, RESULT, STEP, WRONG, City
+from exchange.demo.scheduled import Scheduled
 from exchange.engine import RunResult
 from exchange.errors import Denied, HubError, Invalid, Misplaced
 from exchange.hub.oversight import RefusedRow
@@ -57,6 +58,7 @@ LEGEND = """\
 服务事项按操作批次读取，有意与上次重叠，重读的行记为未变或过时。
 服务：平台读发展改革委的 SOAP 服务，写住建局的；住建局、医保局的程序则调用
 平台的接口，推送证照、读取法人。两个部门的服务和平台的接口都是独立的进程。
+文件：市场监管局每天放入一个 GB18030 编码的 CSV 和其中所列的证照（PDF）。
 """
 WIDTH = 80
 """Columns of the tables, whatever the screen has: a wider one shows no more, a narrower one folds."""
@@ -73,8 +75,9 @@ class Play:
         findings: Rows refused, or kept with a state, in both rounds.
         stopped: Why nothing more is delivered under the revoked grant.
         verification: What the log's verification found.
-        discrepancies: Where what departments sent or hold by SOAP is not what the receipts say.
+        discrepancies: Where what departments sent, or hold by SOAP or in drops, is not what the receipts say.
         received: What the housing office's service has: messages, rows taken out, rows held.
+        dropped: Rows and documents in the two drops: the housing office's, and the tax office's.
     """
 
     first: Sequence[RunResult]
@@ -85,6 +88,7 @@ class Play:
     verification: Verification
     discrepancies: Sequence[str]
     received: tuple[int, int, int]
+    dropped: Sequence[tuple[int, int]]
 
     @property
     def runs(self) -> list[RunResult]:
@@ -129,12 +133,13 @@ class Screen:
         self._file.flush()
 
 
-def run(*, as_json: bool = False, home: Path | None = None) -> int:
+def run(*, as_json: bool = False, home: Path | None = None, airflow: bool = False) -> int:
     """Set a city up, exchange, change the sources, exchange again, and show what moved.
 
     Args:
         as_json: One JSON object on standard output instead of tables.
         home: Where to make it; by default a fresh folder, kept for looking at.
+        airflow: Whether Airflow carries the exchanges out.
 
     Returns:
         Exit status: 0 only if every book balances, the log verifies, and departments have what the receipts say.
@@ -147,7 +152,10 @@ def run(*, as_json: bool = False, home: Path | None = None) -> int:
     home = _new_home(home)
     screen = Screen(sys.stderr if as_json else sys.stdout)
     screen.say(f"演示城市建在 {home}（保留，可随时查看）")
-    with closing(City(home)) as city:
+    with closing(City(home)) as city, ExitStack() as ended:
+        if airflow:
+            city.scheduled = Scheduled(city, screen.say)
+            ended.callback(city.scheduled.stop)
         play = _play(city, screen)
     if as_json:
         for line in play.discrepancies:
@@ -198,6 +206,8 @@ def _play(city: City, screen: Screen) -> Play:
     screen.say(f"{len(NAMES)} 个部门登记 {city.resources} 个资源，各经两级审核发布；各部门提出申请，逐一得到答复……")
     city.report_first()
     city.apply_all()
+    if city.scheduled is not None:
+        city.scheduled.start()
     screen.say("第一轮：归集到基础库，再按授权共享……")
     first = _round(city)
     insured = city.insured_read()
@@ -222,6 +232,7 @@ def _play(city: City, screen: Screen) -> Play:
         verification=hub.oversight.verify(by=auditor),
         discrepancies=city.discrepancies([*first, *second]),
         received=city.received([*first, *second]),
+        dropped=city.dropped(),
     )
 
 
@@ -230,6 +241,12 @@ def _round(city: City, skip: str = "") -> list[RunResult]:
     standing = [status for status in city.hub.oversight.status() if status.id != skip]
     standing.sort(key=lambda status: (status.kind == "sharing", status.resource, status.recipient))
     try:
+        if city.scheduled is not None:
+            # What is shared from the base library is shared when all of it has come in.
+            intake = [one.id for one in standing if one.kind != "sharing"]
+            called = [PUSHED_EXCHANGE, city.fetched_exchange]
+            came = city.scheduled.run(intake, called)
+            return [*came, *city.scheduled.run([one.id for one in standing if one.id not in intake], called)]
         return [city.run(one.id) for one in standing]
     except HubError:
         # What is behind it may be a service that is gone.
@@ -310,7 +327,11 @@ def _noteworthy(city: City, play: Play) -> Iterator[str]:
     read = city.programmes.fetched.values()
     pages, rows = sum(one.pages for one in read), sum(one.put + one.gone for one in read)
     agreed = "有不符" if play.discrepancies else "逐笔相符"
-    yield f"医保局的程序分 {pages} 页读到 {rows} 行。以上与平台的回执{agreed}。"
+    yield f"医保局的程序分 {pages} 页读到 {rows} 行；"
+    (rows, papers), (bare, _) = play.dropped
+    where = f"目录（不在 SFTP 服务器上：{city.no_server}）" if city.no_server else "SFTP 目录"
+    yield f"住建局的{where}收到 {rows} 行和随行的 {papers} 份证照文件，"
+    yield f"税务局的授权不含附件，只收到 {bare} 行。以上与平台的回执{agreed}。"
     for title, reasons in city.refused.items():
         yield f"未同意“{title}”："
         yield from (f"  {reason}" for reason in reasons)

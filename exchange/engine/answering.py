@@ -29,8 +29,11 @@ from catalog.errors import UnknownEntry
 from exchange.audit import AuditLog, events
 from exchange.checks import key_hashes
 from exchange.db import HubDatabase, alone, now
-from exchange.db.tables import AddendumRow, AnswerRow, NoticeRow, OwedRow, RunRow
+from exchange.db.tables import AddendumRow, AnswerRow, HandoverRow, NoticeRow, OwedRow, RunRow
+from exchange.engine.handovers import Handovers
+from exchange.engine.legible import legible
 from exchange.engine.opening import binding, translated
+from exchange.engine.pauses import demand_awake
 from exchange.errors import Busy, HubError, Misplaced, Tampered, Unknown
 from exchange.identity import Actor
 from exchange.plan import End, Plan
@@ -66,6 +69,8 @@ class FailedRow:
 def owe(session: Session, run: RunRow, plan: Plan, acknowledged: Acknowledgement, moment: datetime) -> None:
     """Note, with the promotion, that the recipient is to be asked; nothing where it cannot be."""
     written = acknowledged.written - acknowledged.deleted
+    if acknowledged.stamped is not None:
+        written = acknowledged.stamped
     if not acknowledged.stamp or not written:
         return
     session.add(OwedRow(run=run.id, kind=KIND))
@@ -94,6 +99,7 @@ class Answering:
         audit: AuditLog,
         catalog: Catalog,
         vault: Vault,
+        handovers: Handovers,
         endpoint: Callable[[Session, End], Endpoint],
     ) -> None:
         self._settings = settings
@@ -102,6 +108,7 @@ class Answering:
         self._audit = audit
         self._catalog = catalog
         self._vault = vault
+        self._handovers = handovers
         self._endpoint = endpoint
         self._key = keyring.derive("receipt")
 
@@ -143,7 +150,7 @@ class Answering:
             if answer is None:
                 raise Misplaced(
                     f"批次 {run} 的处理结果无从得知",
-                    remedy="目标端是带状态列和写入时间列的前置库表，且这次交付写入了行，才能读回处理结果",
+                    remedy="目标端是带状态列和写入时间列的前置库表，或是文件目录，且这次交付写入了行，才能读回处理结果",
                 )
             plan = Plan(**session.get_one(RunRow, run).plan)
             others = self._sharing(session, answer)
@@ -152,6 +159,8 @@ class Answering:
         except HubError as error:
             self._note(run, error)
             raise
+        with self._database.reading() as session:
+            found = self._handovers.believed(session, run, found)
         rows = self._failed(plan, found)
         expected = answer.rows + sum(other.rows for other in others)
         total = found.new + found.done + (found.failed or 0) + found.other
@@ -168,7 +177,7 @@ class Answering:
             "shared_with": sorted(other.run for other in others),
             "advice": list(found.advice),
         }
-        return self._keep(run, plan, said, rows, by)
+        return self._keep(run, plan, said, rows, by, found)
 
     def look(self, session: Session, run: str) -> list[AddendumRow]:
         """The addenda of a delivery's receipt.
@@ -201,6 +210,7 @@ class Answering:
     def _found(self, plan: Plan, stamp: str) -> Answers:
         try:
             with self._database.reading() as session:
+                demand_awake(session, plan.target.endpoint)
                 endpoint = self._endpoint(session, plan.target)
         except UnknownEntry as error:
             raise Unknown(error.message, remedy=error.remedy) from error
@@ -208,10 +218,20 @@ class Answering:
         with translated(f"目标端 {plan.target.endpoint}"), endpoint.sink(target) as sink:
             found = sink.answers(stamp, rows=self._settings.answers.rows)
         if found is None:
-            raise Misplaced(f"目标端 {plan.target.endpoint} 没有状态列可读", remedy="核对前置库表族是否改过")
+            remedy = "核对前置库表族是否改过，或文件目录的台账 .shutong 是否还在"
+            raise Misplaced(f"目标端 {plan.target.endpoint} 没有可读的处理结果", remedy=remedy)
         return found
 
     def _failed(self, plan: Plan, found: Answers) -> list[FailedRow]:
+        """The failed rows, and after them the documents that were refused."""
+        rows = self._failed_rows(plan, found)
+        for each in found.documents[: self._settings.answers.rows]:
+            name, text = legible(each.name), legible(each.text)
+            told = f"附件 {name}：{text}" if text else f"附件 {name}"
+            rows.append(FailedRow(len(rows) + 1, {}, "", told[:ERROR_CHARACTERS]))
+        return rows
+
+    def _failed_rows(self, plan: Plan, found: Answers) -> list[FailedRow]:
         if not found.rows:
             return []
         columns = [pa.array(values, pa.string()) for values in zip(*(row.key for row in found.rows), strict=True)]
@@ -228,7 +248,9 @@ class Answering:
 
     # --- keeping -------------------------------------------------------------------------------
 
-    def _keep(self, run: str, plan: Plan, said: dict[str, Any], rows: Sequence[FailedRow], by: Actor) -> bool:
+    def _keep(
+        self, run: str, plan: Plan, said: dict[str, Any], rows: Sequence[FailedRow], by: Actor, found: Answers
+    ) -> bool:
         with self._database.transaction() as session:
             # Nobody else adds to a receipt, or sweeps a file away that is not named yet.
             alone(session, KIND)
@@ -248,7 +270,8 @@ class Answering:
                     receipt=of.id, number=added.number, digest=added.digest, counts=counts, rows=len(rows)
                 )
                 self._record(session, event, plan, run, by)
-            self._settle(session, run, plan, said["counts"]["new"], moment, by)
+            self._handovers.answered(session, run, found)
+            self._settle(session, run, plan, found.new, moment, by, more=found.more)
         if changed and old is not None:
             self._sweep()
         return changed
@@ -262,21 +285,29 @@ class Answering:
             writer.append(_written(rows))
         return name
 
-    def _settle(self, session: Session, run: str, plan: Plan, unread: int, moment: datetime, by: Actor) -> None:
-        """The debt is paid when nothing is unread any more; else the recipient is told, once, and asked later."""
+    def _settle(
+        self, session: Session, run: str, plan: Plan, unread: int, moment: datetime, by: Actor, *, more: bool
+    ) -> None:
+        """The debt is paid when nothing is unread any more; else the recipient is told, once, and asked later.
+
+        Whoever has the rows and has more to say of them is asked later too.
+        """
         answer = session.get_one(AnswerRow, run, with_for_update=True)
         debt = self._debt(session, run)
         debt.attempts += 1
         debt.error = None
         if not unread:
-            debt.done_at = debt.done_at or moment
+            if more:
+                self._later(answer, debt, moment)
+            else:
+                debt.done_at = debt.done_at or moment
             return
         hours = self._settings.answers.unread_hours
         overdue = answer.delivered_at + timedelta(hours=hours)
         if moment >= overdue and answer.noticed_at is None:
             answer.noticed_at = moment
             name = self._catalog.resource(session, plan.resource, version=plan.resource_version).resource.name
-            text = f"《{name}》送达的行有 {unread} 行超过 {hours:g} 小时没有读取（批次 {run}）"
+            text = f"《{name}》送达的行有 {unread} 行超过 {hours:g} 小时没有读取，或没有回执（批次 {run}）"
             session.add(NoticeRow(department=plan.recipient, run=run, text=text, at=moment))
             self._record(session, events.NoticeIssued(department=plan.recipient), plan, run, by)
         self._later(answer, debt, moment, overdue)
@@ -318,6 +349,8 @@ class Answering:
             old = (AddendumRow.file.is_not(None), AddendumRow.at < oldest)
             rows = sum(int(body["rows"]) for body in session.scalars(select(AddendumRow.body).where(*old)))
             if rows:
+                runs = select(AddendumRow.run).where(*old)
+                session.execute(update(HandoverRow).where(HandoverRow.run.in_(runs)).values(reason=None))
                 session.execute(update(AddendumRow).where(*old).values(file=None))
                 self._audit.record(session, events.AnswersExpired(rows=rows), by=by)
         self._sweep()
@@ -332,14 +365,6 @@ class Answering:
             for name in self._vault.names():
                 if name.startswith(FILES) and name not in named:
                     self._vault.remove(name)
-
-
-def legible(text: str | None) -> str | None:
-    """A stranger's text in one line, in which nothing steers a terminal or turns the direction of writing."""
-    if text is None:
-        return None
-    letters = (letter if letter.isprintable() else " " if letter.isspace() else "\ufffd" for letter in text)
-    return " ".join("".join(letters).split())[:ERROR_CHARACTERS] or None
 
 
 def _written(rows: Sequence[FailedRow]) -> bytes:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pyarrow as pa
 from pydantic import ValidationError
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from adapters import Endpoint, FoundObject, Probe, Refreshing
+from adapters import Acknowledgement, Endpoint, FoundObject, Probe, Refreshing
 from catalog import Catalog
 from catalog.errors import CatalogError
 from exchange.db.tables import ExchangeRow, RunRow
 from exchange.engine.mailbox import Mailroom
 from exchange.engine.opening import binding, open_registered, translated
 from exchange.engine.passage import delivered_schema
+from exchange.engine.subject import Places
 from exchange.errors import HubError, Problem
 from exchange.plan import End, Plan
 from exchange.secrets import Keyring
@@ -44,6 +45,16 @@ class Endpoints:
         with translated(f"端点 {name}"):
             return self.open(session, name).test()
 
+    def reaching(self, session: Session, name: str) -> Callable[[], None]:
+        """What tells whether it can be reached, again and again and without this session; raises the hub's errors."""
+        opened = self.open(session, name)
+
+        def reach() -> None:
+            with translated(f"端点 {name}"):
+                opened.inspect()
+
+        return reach
+
     def test_offer(
         self, session: Session, end: End, *, key: Sequence[str], version: str | None, items: Sequence[Item]
     ) -> Probe:
@@ -63,6 +74,13 @@ class Endpoints:
         """What lies there (探查)."""
         with translated(f"端点 {name}"):
             return self.open(session, name).inspect(object)
+
+    def dataset(self, session: Session, end: End) -> tuple[str, str]:
+        """Which data set an end of an exchange is to a catalogue of lineage (血缘): namespace and name.
+
+        No secret is opened for it, and nobody is asked.
+        """
+        return Places(session, self._settings, self._catalog).dataset(end.model_dump())
 
     def prepare(self, session: Session, end: End, plan: Plan) -> str:
         """The script the recipient's administrator runs before the first delivery (建表脚本)."""
@@ -88,7 +106,7 @@ class Endpoints:
         """Everything about a resource's offer that does not fit what lies at its endpoint."""
         with translated(f"端点 {end.endpoint}"):
             endpoint = self.open(session, end.endpoint)
-            found = endpoint.check(binding(end, tuple(key), version), arrow_schema(items), sink=False)
+            found = endpoint.check(binding(end, tuple(key), version, items), arrow_schema(items), sink=False)
         return [Problem(where=f"端点 {end.endpoint} › {end.object}", message=text) for text in found]
 
     def check_target(self, session: Session, plan: Plan) -> list[Problem]:
@@ -111,6 +129,19 @@ class Endpoints:
         with translated(f"端点 {plan.target.endpoint}"):
             return self.open(session, plan.target.endpoint).refreshing(binding(plan.target, plan.key, plan.version))
 
+    def settled(self, session: Session, run: RunRow) -> Acknowledgement | None:
+        """What the target's ledger says now of a run's delivery (台账); None: it knows nothing of it.
+
+        Raises:
+            ValidationError: The run's plan is none.
+            HubError: The target cannot be asked.
+        """
+        plan = Plan(**run.plan)
+        with translated(f"端点 {plan.target.endpoint}"):
+            endpoint = self.open(session, plan.target.endpoint)
+            with endpoint.sink(binding(plan.target, plan.key, plan.version)) as sink:
+                return sink.settled(run.delivery)
+
     def ledger_heads(self, session: Session) -> tuple[list[tuple[str, str]], list[str]]:
         """The head of the log that each exchange's last delivery left in its target's ledger (台账).
 
@@ -123,11 +154,7 @@ class Endpoints:
         for run in session.scalars(last):
             place = f"交换 {run.exchange} 的目标端台账"
             try:
-                plan = Plan(**run.plan)
-                with translated(f"端点 {plan.target.endpoint}"):
-                    endpoint = self.open(session, plan.target.endpoint)
-                    with endpoint.sink(binding(plan.target, plan.key, plan.version)) as sink:
-                        kept = sink.settled(run.delivery)
+                kept = self.settled(session, run)
             except ValidationError:
                 unheard.append(f"{place}无法读取，其中的链头未比对：批次的方案被改动")
                 continue

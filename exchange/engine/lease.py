@@ -16,7 +16,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from exchange.db import HubDatabase, clock
-from exchange.db.tables import LeaseRow
+from exchange.db.tables import LeaseRow, PartRow
 from exchange.errors import Busy, HubError
 
 
@@ -105,13 +105,20 @@ class Heartbeat:
         while not self._stop.wait(self._seconds / 3):
             try:
                 with self._database.transaction() as session:
-                    if not holds(session, self._exchange, owner=self._owner, epoch=self._epoch):
+                    row = self._held(session)
+                    if row is None:
                         self.lost = True
                         return
-                    session.get_one(LeaseRow, self._exchange).expires = clock(session) + self._seconds
+                    row.expires = clock(session) + self._seconds
             except HubError:
                 # The next beat tries again; the gate and the target's epoch hold whatever happens here.
                 continue
+
+    def _held(self, session: Session) -> LeaseRow | PartRow | None:
+        """The row of the lease under a lock, if it is still ours."""
+        if not holds(session, self._exchange, owner=self._owner, epoch=self._epoch):
+            return None
+        return session.get_one(LeaseRow, self._exchange)
 
     def check(self) -> None:
         """Stop working as soon as the lease is known to be somebody else's.
@@ -121,3 +128,15 @@ class Heartbeat:
         """
         if self.lost:
             raise Busy(f"交换 {self._exchange} 已被其他执行者接管", remedy="无需处理：由接管者继续")
+
+
+class PartHeartbeat(Heartbeat):
+    """Renews the lease of one part of a split run (分段租约), which is a row of its own."""
+
+    def __init__(self, database: HubDatabase, part: PartRow, exchange: str, *, seconds: float) -> None:
+        super().__init__(database, exchange, owner=part.owner or "", epoch=part.epoch, seconds=seconds)
+        self._part = part.run, part.number
+
+    def _held(self, session: Session) -> PartRow | None:
+        row = session.get_one(PartRow, self._part, with_for_update=True)
+        return row if (row.owner, row.epoch) == (self._owner, self._epoch) else None

@@ -12,7 +12,7 @@ import secrets
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy import Select, func, or_, select, update
 from sqlalchemy.orm import Session
@@ -166,9 +166,29 @@ class Mailroom:
         if plan.replay is None and plan.source.capture == PUSHED and file is not None:
             session.execute(update(MessageRow).where(MessageRow.file == file).values(run=run.id))
 
-    def waiting(self, session: Session) -> set[str]:
-        """Exchanges with a message that waits to be carried out."""
-        return {message.exchange for message in session.scalars(_waiting())}
+    def waiting(self, session: Session, *, since: datetime | None = None) -> set[str]:
+        """Exchanges with a message that waits to be carried out.
+
+        Args:
+            session: The caller's.
+            since: Only where the next one to be taken is there so long, and no run that took it has failed: such a
+                one is taken again at the exchange's own time.
+        """
+        if since is None:
+            return set(session.scalars(_waiting().with_only_columns(MessageRow.exchange)))
+        columns = (MessageRow.exchange, MessageRow.run, MessageRow.received_at, ExchangeRow.due_at)
+        query = _waiting().join(ExchangeRow, ExchangeRow.id == MessageRow.exchange).with_only_columns(*columns)
+        found, seen = set(), set()
+        for exchange, run, received, due in session.execute(query):
+            if exchange not in seen and received <= since and (run is None or due is None or due <= since):
+                found.add(exchange)
+            seen.add(exchange)
+        return found
+
+    def lying(self, session: Session) -> list[tuple[str, int]]:
+        """Exchange and number of each message that waits to be carried out, the oldest first."""
+        rows = session.execute(_waiting().with_only_columns(MessageRow.exchange, MessageRow.id))
+        return [(exchange, number) for exchange, number in rows]
 
     @staticmethod
     def message_name() -> str:

@@ -9,12 +9,15 @@ Arrow streams with a one-byte tag; the last frame is the header.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
+from itertools import islice
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from adapters import TakenFile
 from exchange.checks import Leaf
 from exchange.errors import Tampered
 from exchange.secrets import Vault, VaultWriter
@@ -36,6 +39,17 @@ REFUSED = pa.schema(
         pa.field("reference", pa.string(), nullable=False),
     ]
 )
+DOCUMENTS = pa.schema(
+    [
+        pa.field("staged", pa.int64(), nullable=False),
+        pa.field("item", pa.string(), nullable=False),
+        pa.field("key_hash", pa.string(), nullable=False),
+        pa.field("document", pa.string()),  # as it stands in the row; null: the row has none
+        pa.field("name", pa.string()),  # what it is called where it is delivered
+    ]
+)
+_FILES = 500
+"""Files of a frame."""
 NUMBER = "_number"
 """Column of a refused row's content with its number in the order of reading."""
 
@@ -60,6 +74,11 @@ def _stream(batch: pa.RecordBatch) -> bytes:
     with pa.ipc.new_stream(sink, batch.schema) as writer:
         writer.write_batch(batch)
     return bytes(sink.getvalue())
+
+
+def _later(batch: pa.RecordBatch, name: str, read: int) -> pa.RecordBatch:
+    place = batch.schema.get_field_index(name)
+    return batch.set_column(place, batch.schema.field(place), pc.add(batch.column(name), read))
 
 
 class ManifestWriter:
@@ -89,11 +108,38 @@ class ManifestWriter:
         if batch.num_rows:
             self._writer.append(b"K" + _stream(batch))
 
+    def documents(self, batch: pa.RecordBatch) -> None:
+        """Note the files that go with staged rows, after the schema :data:`DOCUMENTS`."""
+        if batch.num_rows:
+            self._writer.append(b"D" + _stream(batch))
+
     def leaf(self, leaf: Leaf | None) -> None:
         """Note a leaf of the content digest with its key bounds, which are personal data like the keys."""
         if leaf is not None:
             bounds = {"first": leaf.first.hex(), "last": leaf.last.hex()}
             self._writer.append(b"L" + json.dumps({"rows": leaf.rows, "digest": leaf.digest, **bounds}).encode())
+
+    def files(self, files: Iterable[TakenFile]) -> None:
+        """Note the files that rows came from, and those that were refused whole."""
+        each = iter(files)
+        while page := [asdict(file) for file in islice(each, _FILES)]:
+            self._writer.append(b"F" + json.dumps(page, ensure_ascii=False).encode())
+
+    def take_over(self, part: Manifest, *, read: int, staged: int) -> None:
+        """Note what another manifest says, as if its rows came after so many read and staged.
+
+        Files and documents are not among what parts have.
+        """
+        for batch in part.rows():
+            numbers, places = batch.column("number"), batch.column("staged")
+            moved = [pc.add(numbers, read), pc.add(places, staged), batch.column("reference")]
+            self.rows(pa.record_batch(moved, schema=ROWS))
+        for batch, contents in zip(part.refused(), part.contents(), strict=True):
+            self.refused(_later(batch, "number", read), _later(contents, NUMBER, read))
+        for batch in part.kept():
+            self.kept(_later(batch, "number", read))
+        for leaf in part.leaves():
+            self._writer.append(b"L" + json.dumps(leaf).encode())
 
     def seal(self, header: Header) -> None:
         """Write the header, the last frame."""
@@ -133,6 +179,15 @@ class Manifest:
     def kept(self) -> Iterator[pa.RecordBatch]:
         """Rows accepted with a state, after :data:`REFUSED`."""
         return self._batches(b"K")
+
+    def documents(self) -> Iterator[pa.RecordBatch]:
+        """Files that go with staged rows, after :data:`DOCUMENTS`."""
+        return self._batches(b"D")
+
+    def files(self) -> Iterator[list[TakenFile]]:
+        """The files that rows came from, and those refused whole, some at a time."""
+        for frame in self._frames(b"F"):
+            yield [TakenFile(**one) for one in json.loads(frame)]
 
     def leaves(self) -> Iterator[dict[str, Any]]:
         """Leaves of the content digest: rows, digest, first and last key."""

@@ -2,31 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, get_args
 
 import adapters
-from adapters import AdapterError, Binding, Endpoint
+from adapters import AdapterError, Binding, DocumentStore, Endpoint
 from adapters.registry import endpoint_type, open_endpoint, secret_fields
 from catalog import EndpointSpec
 from exchange.engine.spool import HubSpool
 from exchange.errors import Failed, Invalid, Problem, Red
 from exchange.plan import LIBRARY, End
-from exchange.secrets import Keyring, is_reference, open_secret
-from schemas import profile
+from exchange.secrets import HOW_TO_WRITE, Keyring, is_reference, open_secret
+from schemas import Item, profile
 
 
 @contextmanager
 def translated(what: str) -> Iterator[None]:
     """Turn an adapter's error into the hub's, keeping its cause, its remedy and whether to retry.
 
-    A lost stage is none for people: the run begins again by itself.
+    A lost stage is none for people, nor is a reading that is to be begun anew: the run begins again by itself.
     """
     try:
         yield
-    except adapters.StageLost:
+    except (adapters.StageLost, adapters.ReadAnew):
         raise
     except (adapters.Restored, adapters.Unbalanced, adapters.Overtaken) as error:
         raise Red(f"{what}: {error.message}", remedy=error.remedy) from error
@@ -39,7 +39,7 @@ def translated(what: str) -> Iterator[None]:
 def problems_of_options(kind: str, options: Mapping[str, Any], *, where: str) -> list[Problem]:
     """Everything wrong with an endpoint's options, without opening anything.
 
-    A secret must be a reference (``env:NAME``, ``file:PATH``): its value is never registered.
+    A secret must be a reference (``env:NAME``, ``file:PATH``, ``airflow:CONNECTION``): its value is never registered.
     """
     try:
         secrets = secret_fields(kind)
@@ -49,7 +49,7 @@ def problems_of_options(kind: str, options: Mapping[str, Any], *, where: str) ->
         Problem(
             where=f"{where} › options › {name}",
             message="口令和密钥只登记引用，不登记原文",
-            remedy="写成 env:变量名 或 file:文件路径",
+            remedy=HOW_TO_WRITE,
         )
         for name in sorted(secrets & options.keys())
         if not (isinstance(options[name], str) and is_reference(options[name]))
@@ -82,18 +82,26 @@ def _reaching_in(kind: str, options: Mapping[str, Any], *, home: Path, name: str
     found = []
     for field in sorted(_path_fields(kind) & options.keys()):
         path = (home / str(options[field])).resolve()
-        folders = {home / folder for folder in ("keys", "payload", "spool", "mail", "logs")}
+        folders = {home / folder for folder in ("keys", "payload", "spool", "mail", "logs", "airflow")}
         if path in own or not folders.isdisjoint({path, *path.parents}):
             found.append(field)
     return found
 
 
 def open_registered(
-    kind: str, options: Mapping[str, Any], zone: str, *, home: Path, name: str, keyring: Keyring | None = None
+    kind: str,
+    options: Mapping[str, Any],
+    zone: str,
+    *,
+    home: Path,
+    name: str,
+    keyring: Keyring | None = None,
+    documents: DocumentStore | None = None,
 ) -> Endpoint:
     """Open a registered endpoint with its secrets; files of secrets may lie in the hub's home.
 
-    With the hub's keys it can also be delivered to where that takes a place of the hub's own to stage in.
+    With the hub's keys it can also be delivered to where that takes a place of the hub's own to stage in; with the
+    hub's documents, files travel with its rows.
 
     Raises:
         Invalid: The registration is wrong, or a secret is not to be found.
@@ -107,8 +115,10 @@ def open_registered(
         for field in _path_fields(kind) & opened.keys():
             opened[field] = home / opened[field]
         endpoint = open_endpoint(kind, opened, zone)
+        endpoint.scratch = home / "spool"
         if keyring is not None:
             endpoint.spool = HubSpool(home, keyring, name)
+        endpoint.documents = documents
         return endpoint
 
 
@@ -118,8 +128,8 @@ def _path_fields(kind: str) -> frozenset[str]:
     return frozenset(name for name, field in fields if Path in (field.annotation, *get_args(field.annotation)))
 
 
-def binding(end: End, key: tuple[str, ...], version: str | None) -> Binding:
-    """The adapters' binding of one end of an exchange."""
+def binding(end: End, key: tuple[str, ...], version: str | None, items: Iterable[Item] = ()) -> Binding:
+    """The adapters' binding of one end of an exchange; a source of files must know which of its items are documents."""
     return Binding(
         object=end.object,
         columns=end.columns,
@@ -129,4 +139,5 @@ def binding(end: End, key: tuple[str, ...], version: str | None) -> Binding:
         profile=profile(end.profile) if end.profile else None,
         fixed=end.fixed,
         options=end.options,
+        documents=tuple(item.name for item in items if item.document),
     )

@@ -18,10 +18,13 @@ from adapters import DELETE, OPERATION, PUT, REFERENCE
 from exchange.authorisation import expression, masks
 from exchange.checks import Examined, Finding, examine, key_hashes, reference_states
 from exchange.checks.buffers import indices
-from exchange.engine.manifest import NUMBER, REFUSED, ROWS
+from exchange.engine.manifest import DOCUMENTS, NUMBER, REFUSED, ROWS
 from exchange.engine.references import References
 from exchange.plan import Plan
 from schemas import arrow_schema
+from schemas.documents import Document
+from schemas.drop_names import DropNames
+from schemas.items import documents
 
 _FALSE = pa.scalar(False, pa.bool_())  # noqa: FBT003 - the value itself
 _PUT, _DELETE = pa.scalar(PUT, pa.int8()), pa.scalar(DELETE, pa.int8())
@@ -40,6 +43,7 @@ class Passed:
         filtered: Rows that passed the checks and lie outside the grant.
         kept: Rows that passed the checks with a state: what they refer to is not registered (manifest schema
             ``REFUSED``).
+        documents: Files that go with the rows to hand over (manifest schema ``DOCUMENTS``).
     """
 
     staged: pa.RecordBatch
@@ -49,6 +53,7 @@ class Passed:
     refused_rows: int
     filtered: int
     kept: pa.RecordBatch
+    documents: pa.RecordBatch
 
 
 class Holder(Protocol):
@@ -104,6 +109,7 @@ class Passage:
         self._sink = sink
         self._references = references
         self._filter = expression.parse(plan.filter) if plan.filter else None
+        self._names = DropNames()
         self._read = 0
         self._staged = 0
         self._masks = {name: masks.parse(mask) for name, mask in plan.masks.items() if name in plan.deliver}
@@ -119,6 +125,7 @@ class Passage:
             refused=self._refusals(seen),
             contents=seen.refused.append_column(NUMBER, self._numbers(seen.refused_rows)),
             kept=self._unknown(seen),
+            documents=self._documents(staged),
             refused_rows=seen.refused.num_rows,
             filtered=pc.sum(pc.cast(pc.invert(out), pa.int64())).as_py() or 0,
         )
@@ -225,6 +232,31 @@ class Passage:
         place = {row: index for index, row in enumerate(seen.refused_rows.to_pylist())}
         findings = [(place[finding.row], finding) for finding in seen.findings]
         return self._told(refused, seen.refused_rows, findings)
+
+    def _documents(self, staged: pa.RecordBatch) -> pa.RecordBatch:
+        """The files of staged rows; what lies in the library is told of rows without one too."""
+        columns = documents(staged.schema)
+        if not columns or not staged.num_rows:
+            return pa.RecordBatch.from_pylist([], schema=DOCUMENTS)
+        whole = self._plan.kind == "synchronisation"
+        texts = {name: staged.column(name).to_pylist() for name in columns}
+        rows = list(range(staged.num_rows))
+        if not whole:
+            rows = [row for row in rows if any(values[row] is not None for values in texts.values())]
+        hashes = key_hashes(staged.take(pa.array(rows, pa.int64())), self._plan.key, self._hash_key)
+        entries = [
+            {
+                "staged": self._staged + row,
+                "item": name,
+                "key_hash": key_hash,
+                "document": text,
+                "name": None if text is None else self._names.name(Document.of(text).name),
+            }
+            for row, key_hash in zip(rows, hashes, strict=True)
+            for name in columns
+            if (text := texts[name][row]) is not None or whole
+        ]
+        return pa.RecordBatch.from_pylist(entries, schema=DOCUMENTS)
 
     def _unknown(self, seen: Examined) -> pa.RecordBatch:
         """Accepted rows that refer to something not registered: kept, with a state."""

@@ -15,11 +15,15 @@ from sqlalchemy import insert, select, update
 from sqlalchemy.orm import Session
 
 from adapters import Acknowledgement, RefusedRow
+from catalog import Catalog
 from exchange.audit import AuditLog, events
 from exchange.authorisation import Authorisation
 from exchange.db import now
 from exchange.db.tables import ExchangeRow, GrantRow, OwedRow, QuarantineRow, RunRow
+from exchange.engine import dispatch
 from exchange.engine.answering import owe
+from exchange.engine.files import FileBooks
+from exchange.engine.handovers import Handovers
 from exchange.engine.manifest import Header, Manifest
 from exchange.engine.quarantine import RowState
 from exchange.engine.replay import Replays, origin
@@ -53,10 +57,21 @@ class Promotion:
     """Writes what a committed delivery means for the hub."""
 
     def __init__(
-        self, settings: Settings, keyring: Keyring, audit: AuditLog, authorisation: Authorisation, replays: Replays
+        self,
+        settings: Settings,
+        keyring: Keyring,
+        audit: AuditLog,
+        authorisation: Authorisation,
+        replays: Replays,
+        handovers: Handovers,
+        files: FileBooks,
+        catalog: Catalog,
     ) -> None:
+        self._handovers = handovers
         self._settings = settings
+        self._catalog = catalog
         self._replays = replays
+        self._files = files
         self._keyring = keyring
         self._audit = audit
         self._authorisation = authorisation
@@ -103,9 +118,15 @@ class Promotion:
         self._authorisation.settle_usage(session, run.delivery, counts["written"] - acknowledged.gone)
         self.quarantine(session, run, manifest, refused)
         self._replays.settled(session, run, plan, manifest, [reference for reference, *_ in refused.values()], by)
+        self._handovers.promoted(session, run, plan, manifest, acknowledged, moment)
+        self._files.record(session, run, plan, manifest, by, delivered=True)
         for kind in ("settle", "notify", "tidy"):
             session.add(OwedRow(run=run.id, kind=kind))
         owe(session, run, plan, acknowledged, moment)
+        if plan.kind == "synchronisation" and counts["written"]:
+            dispatch.owe(session, run, self._catalog, moment)
+        elif plan.kind == "sharing" and plan.replay is None:  # a replay has not read what is owed
+            dispatch.carried(session, run, moment)
         about = {"resource": plan.resource, "exchange": plan.exchange, "run": run.id, "department": plan.recipient}
         committed = events.RunCommitted(counts=counts, receipt=receipt.id, digest=header.content)
         self._audit.record(session, committed, by=by, **about)

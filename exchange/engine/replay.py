@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from adapters import OPERATION, REFERENCE, Outcome, Position, Selection, Source
+from adapters import OPERATION, REFERENCE, DocumentStore, Outcome, Position, Selection, Settled, Source
 from catalog import Catalog
 from exchange.audit import AuditLog, events
 from exchange.checks import KEPT, examine
@@ -28,6 +28,9 @@ from exchange.errors import Busy, Misplaced
 from exchange.identity import Actor
 from exchange.plan import Plan, Replay, Tolerance
 from exchange.secrets import Vault
+from schemas import Item
+from schemas.documents import Document
+from schemas.unreadable import unreadable
 
 LARGEST = 50_000
 """Rows of one replay; what is left goes with the next."""
@@ -48,9 +51,13 @@ class ReplaySource(Source):
         plan: The plan of the replay.
         runs: The runs that refused the rows, by their ids.
         source: The source they came from; told what was accepted.
+        documents: Has the files that rows name.
     """
 
-    def __init__(self, vault: Vault, plan: Plan, runs: Mapping[str, RunRow], source: Source) -> None:
+    def __init__(
+        self, vault: Vault, plan: Plan, runs: Mapping[str, RunRow], source: Source, documents: DocumentStore
+    ) -> None:
+        self._documents = documents
         self._vault = vault
         self._plan = plan
         self._runs = runs
@@ -84,7 +91,7 @@ class ReplaySource(Source):
         """None: a replay leaves the reading of the source where it is."""
         return None
 
-    def settle(self, outcomes: Iterable[Outcome]) -> int:
+    def settle(self, outcomes: Iterable[Outcome], settled: Settled | None = None) -> int:
         """Tell the source which rows were accepted after all; of the others it has been told already."""
         return self._source.settle(
             Outcome(origin(outcome.reference)[2], corrected=True) for outcome in outcomes if outcome.reason is None
@@ -109,6 +116,7 @@ class ReplaySource(Source):
         ]
         names = [*(item.name for item in self._plan.items), OPERATION]
         fields = [*(rows.schema.field(name) for name in names), pa.field(REFERENCE, pa.string(), nullable=False)]
+        rows = _present(rows, self._plan.items, self._documents)
         arrays = [*(rows.column(name) for name in names), pa.array(references, pa.string())]
         return pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields))
 
@@ -120,9 +128,11 @@ class Replays:
         vault: Where manifests and corrections lie.
         catalog: Knows the zones of endpoints.
         audit: The log.
+        documents: Has the files that rows name.
     """
 
-    def __init__(self, vault: Vault, catalog: Catalog, audit: AuditLog) -> None:
+    def __init__(self, vault: Vault, catalog: Catalog, audit: AuditLog, documents: DocumentStore) -> None:
+        self._documents = documents
         self._vault = vault
         self._catalog = catalog
         self._audit = audit
@@ -132,7 +142,7 @@ class Replays:
         if plan.replay is None:
             return source
         rows = session.scalars(select(RunRow).where(RunRow.id.in_(plan.replay.rows)))
-        return ReplaySource(self._vault, plan, {row.id: row for row in rows}, source)
+        return ReplaySource(self._vault, plan, {row.id: row for row in rows}, source, self._documents)
 
     def planned(self, session: Session, row: ExchangeRow, plan: Plan) -> Plan:
         """The plan of a run that replays what can be replayed: corrected rows, and those that pass the checks now.
@@ -201,6 +211,7 @@ class Replays:
             ]
             as_given = rows.filter(pa.array([waiting[number] is None for number in numbers], pa.bool_()))
             if as_given.num_rows and not missing:
+                as_given = _present(as_given, plan.items, self._documents)
                 seen = examine(as_given, plan.items, key=plan.key, version=plan.version, zone=zone, today=today)
                 ready += as_given.column(NUMBER).take(seen.accepted_rows).to_pylist()
         return sorted(ready)
@@ -254,6 +265,31 @@ class Replays:
         )
         about = {"resource": plan.resource, "exchange": plan.exchange, "run": run.id, "department": plan.provider}
         self._audit.record(session, event, by=by, **about)
+
+
+def _present(rows: pa.RecordBatch, items: Iterable[Item], store: DocumentStore) -> pa.RecordBatch:
+    """The rows, with the reason in the place of a document that the hub has not got any more: its row is refused again.
+
+    A document that no row of the library has is kept for a time of its own, which may be shorter than the quarantine's.
+    """
+    for item in items:
+        if item.document and item.name in rows.schema.names:
+            texts = rows.column(item.name).to_pylist()
+            told = [
+                unreadable("document_gone") if (found := _document(text)) and not store.has(found.digest) else text
+                for text in texts
+            ]
+            if told != texts:
+                place = rows.schema.get_field_index(item.name)
+                rows = rows.set_column(place, rows.schema.field(place), pa.array(told, pa.string()))
+    return rows
+
+
+def _document(text: str | None) -> Document | None:
+    try:
+        return Document.of(text) if text else None
+    except ValueError:
+        return None
 
 
 def _named(rows: Mapping[str, Iterable[int]]) -> Iterator[tuple[tuple[Any, ...], tuple[int, ...]]]:

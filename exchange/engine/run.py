@@ -18,12 +18,11 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
-from dataclasses import dataclass, replace
-from datetime import datetime
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -32,16 +31,19 @@ from adapters import (
     Acknowledgement,
     AdapterError,
     Claim,
+    Cut,
     Delivery,
     Diminished,
     Endpoint,
     Overtaken,
+    ReadAnew,
     Refresh,
     Restored,
     Selection,
     Sink,
     Source,
     StageLost,
+    TakenFile,
     TooManyRefused,
     Unavailable,
     Unbalanced,
@@ -54,33 +56,38 @@ from exchange.authorisation.gate import standing
 from exchange.checks import Digest
 from exchange.db import HubDatabase, now
 from exchange.db.tables import ExchangeRow, GrantRow, OwedRow, ReceiptRow, RunRow
-from exchange.engine import answering, lease
+from exchange.engine import answering, lease, tallying
 from exchange.engine.answering import Answering
+from exchange.engine.dispatch import Dispatches
+from exchange.engine.documents import open_documents
+from exchange.engine.files import FileBooks
+from exchange.engine.handovers import Handovers
 from exchange.engine.mailbox import Mailroom
 from exchange.engine.manifest import Header, Manifest, ManifestWriter
 from exchange.engine.notes import NOTES, NoteKeeper
 from exchange.engine.opening import binding, open_registered, translated
-from exchange.engine.passage import Passage, delivered_schema
-from exchange.engine.pipeline import Behind, ahead
+from exchange.engine.parts import Parts, RunPart, SplitRun, splits
+from exchange.engine.passage import delivered_schema
+from exchange.engine.pauses import demand_active
 from exchange.engine.promotion import Promotion, conflicts
+from exchange.engine.pruning import Pruning
 from exchange.engine.quarantine import Quarantine
-from exchange.engine.references import References
+from exchange.engine.recalling import Recalling
 from exchange.engine.replay import Replays
 from exchange.engine.retention import Retention
 from exchange.engine.settlement import Settlement
+from exchange.engine.staging import Observer, Staging, demand_balance
 from exchange.engine.states import UNFINISHED, RunState, moved
 from exchange.engine.structures import Structures
 from exchange.engine.subject import Places, plan_exchange, predecessors
 from exchange.engine.tidying import Tidying
-from exchange.errors import Busy, HubError, Red, Unknown
+from exchange.engine.watching import Watching
+from exchange.errors import Busy, HubError, Misplaced, Red, Unknown
 from exchange.identity import Actor
 from exchange.plan import End, Plan
 from exchange.receipts import BALANCE
 from exchange.secrets import Keyring, Vault
 from exchange.settings import Settings
-
-Observer = Callable[[str, dict[str, Any]], None]
-"""Called at every step with its name and figures: for progress, and for tests that kill the process there."""
 
 _ATTEMPTS = 3
 """How often a run stages anew within one go."""
@@ -106,6 +113,8 @@ class RunResult:
     receipt: str | None
     reasons: tuple[str, ...] = ()
     owed: tuple[str, ...] = ()
+    files: dict[str, int] = field(default_factory=dict)
+    """Files ``taken`` and ``refused``, if its source has files and this process read them."""
 
 
 @dataclass
@@ -133,11 +142,59 @@ class _Work:
     """Why the source's structure could not be compared; then nothing is read."""
     held: Delivery | None = None
     """What was staged by this very worker."""
+    files: dict[str, int] = field(default_factory=dict)
+    """How many files this very worker took and refused."""
+
+    @property
+    def file(self) -> str:
+        """The manifest that this owner writes."""
+        return f"{self.run}.{self.epoch}"
+
+
+@dataclass(frozen=True)
+class _CutPlan:
+    """How the source was cut, under which plan."""
+
+    plan: str
+    cut: Cut
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What was asked for, other than usual."""
+
+    redeliver: bool = False
+    after_restore: bool = False
+    replay: bool = False
+    accepted: int | None = None
+    cut: _CutPlan | None = None
+    """A new run is to begin, in these parts."""
+    only: str | None = None
+    """This run is to be carried on, and no other."""
+
+    def about(self, standing: RunRow | None) -> bool:
+        """Whether the unfinished run, or that there is none, is what was asked about."""
+        if self.cut is not None:
+            return standing is None
+        return self.only is None or (standing is not None and standing.id == self.only)
+
+
+def _counted(files: Iterable[TakenFile], counts: dict[str, int]) -> Iterator[TakenFile]:
+    """The files, counted on the way."""
+    counts.clear()
+    for file in files:
+        name = "taken" if file.reason is None else "refused"
+        counts[name] = counts.get(name, 0) + 1
+        yield file
 
 
 def _unlooked(exchange: str) -> HubError:
     """Says why a run that was not to read any more reads nothing, should it come to that."""
     return Busy(f"交换 {exchange} 的授权刚有变动", remedy="稍后重试")
+
+
+def _overtaken(exchange: str) -> HubError:
+    return Busy(f"交换 {exchange} 刚由其他执行者推进", remedy="稍后重试")
 
 
 def _stand(row: ExchangeRow, run: RunRow | None) -> tuple[Any, ...]:
@@ -165,14 +222,33 @@ class Engine:
         self._catalog = catalog
         self._authorisation = authorisation
         self.vault = Vault(settings.home / "payload", keyring.derive("payload"))
+        self.documents = open_documents(settings, keyring)
         self.quarantine = Quarantine(self.vault, catalog)
         self.retention = Retention(database, self.vault, audit, days=settings.retention.quarantine_days)
-        self._replays = Replays(self.vault, catalog, audit)
-        self._promotion = Promotion(settings, keyring, audit, authorisation, self._replays)
-        self.mailroom = Mailroom(database, Vault(settings.home / "mail", keyring.derive("mail")), audit)
+        kept = settings.retention
+        self.pruning = Pruning(database, audit, book_days=kept.book_days, dispatch_days=kept.dispatch_days)
+        self._replays = Replays(self.vault, catalog, audit, self.documents)
+        self.handovers = Handovers(database, self.vault, self.documents, audit, keyring)
+        self.dispatches = Dispatches(
+            database,
+            audit,
+            again=settings.messages.again_seconds,
+            retry=settings.messages.retry_seconds,
+            deaths=settings.messages.deliveries,
+        )
         self._notes = NoteKeeper(self.vault, database)
-        self._settlement = Settlement(database, audit, catalog)
-        self._tidying = Tidying(database, self._endpoint)
+        self.files = FileBooks(settings, database, audit, catalog, self._notes, self._endpoint)
+        self.watching = Watching(database, catalog, self.files, self._endpoint)
+        books = self.handovers, self.files
+        self._promotion = Promotion(settings, keyring, audit, authorisation, self._replays, *books, catalog)
+        self.mailroom = Mailroom(database, Vault(settings.home / "mail", keyring.derive("mail")), audit)
+        self.structures = Structures(settings, database, audit)
+        self._staging = Staging(database, catalog, keyring)
+        self.parts = Parts(
+            settings, database, keyring, audit, self.vault, self._staging, self.structures, self._endpoint
+        )
+        self._settlement = Settlement(database, audit, catalog, self.parts)
+        self._tidying = Tidying(database, self._endpoint, self.parts)
         self.answering = Answering(
             settings=settings,
             database=database,
@@ -180,9 +256,18 @@ class Engine:
             audit=audit,
             catalog=catalog,
             vault=self.vault,
+            handovers=self.handovers,
             endpoint=self._endpoint,
         )
-        self.structures = Structures(settings, database, audit)
+        self.recalling = Recalling(
+            settings=settings,
+            database=database,
+            keyring=keyring,
+            audit=audit,
+            catalog=catalog,
+            handovers=self.handovers,
+            endpoint=self._endpoint,
+        )
 
     # --- the run -------------------------------------------------------------------------------
 
@@ -217,25 +302,143 @@ class Engine:
             Red: Going on could lose or repeat something.
             Failed: An endpoint could not be used.
             Invalid: The registration does not allow it; every reason is listed.
-            Misplaced: The exchange is paused or ended, or there is nothing to replay.
+            Misplaced: The exchange is paused, which keeps an unfinished run waiting too, or it has ended, or there is
+                nothing to replay.
         """
+        asked = _Asked(redeliver, after_restore, replay, accept_fall)
         while True:
-            self._tidying.tidy(exchange)
-            options = {"redeliver": redeliver, "after_restore": after_restore, "replay": replay}
-            work, ends = self._begin(exchange, by, observe, accepted=accept_fall, **options)
-            observe("2.leased", {"run": work.run, "epoch": work.epoch})
-            try:
-                with self._heartbeat(work) as beat:
-                    self._carry(work, *ends, beat)
-            finally:
-                with self._database.transaction() as session:
-                    lease.release(session, exchange, owner=work.owner, epoch=work.epoch)
-                self._tidying.tidy(exchange)
-                if work.plan.replay is None and (work.plan.source.capture == "diff" or NOTES in (work.position or {})):
-                    self._notes.sweep(exchange, work.epoch)
-                self._audit.seal()
+            work = self._go(exchange, by, observe, asked)
             if work.asked or not (redeliver or replay or accept_fall is not None):
                 return self._result(work)
+
+    def split(self, exchange: str, parts: int, *, by: Actor, observe: Observer = _silent) -> SplitRun | None:
+        """Begin a run whose rows are read and staged in parts, by whomever and side by side (切分).
+
+        Nothing is read yet but the keys that lie between the parts. What is changed at the source from now on comes
+        with the next run, whether or not a part sees it.
+
+        Args:
+            exchange: Id of the exchange.
+            parts: How many; there may be fewer where the table is small.
+            by: Who asked for it.
+            observe: Told about every step.
+
+        Returns:
+            The run and its parts, those of one that was split before and waits for them; None: this is nothing to be
+            split, or another run is unfinished, and :meth:`run` does it.
+
+        Raises:
+            HubError: As :meth:`run`.
+        """
+        self._tidying.tidy(exchange)
+        with self._database.reading() as session:
+            standing = self._unfinished(session, exchange)
+            if standing is not None:
+                return self.parts.of(session, standing) if standing.state == RunState.PLANNED else None
+        found = self._cut(exchange, parts) if parts > 1 else None
+        if found is None:
+            return None
+        work, _ = self._begin(exchange, by, observe, _Asked(cut=found))
+        observe("2.leased", {"run": work.run, "epoch": work.epoch})
+        self._audit.seal()
+        with self._database.reading() as session:
+            return self.parts.of(session, session.get_one(RunRow, work.run))
+
+    def stage_part(self, run: str, number: int, *, by: Actor, observe: Observer = _silent) -> RunPart:
+        """Read, check and stage one part of a split run (分段暂存). Repeatable; done once.
+
+        A run whose grant is no more ends here, barred; one that has gone on without this part leaves it as it is.
+
+        Raises:
+            Unknown: There is no such run or part.
+            Busy: Somebody else is at this part.
+            Red: Going on could lose or repeat something.
+            Failed: An endpoint could not be used.
+        """
+        row = self._known(run)
+        self.parts.part(run, number)
+        with self._database.reading() as session:
+            barred = row.state == RunState.PLANNED and not self._would_read(session, row)
+        if barred:
+            self._bar_split(row, by)
+        else:
+            self.parts.stage(run, number, by=by, observe=observe)
+        return self.parts.part(run, number)
+
+    def finish(self, run: str, *, by: Actor, observe: Observer = _silent) -> RunResult:
+        """Deliver what the parts of a split run have staged: once, with one receipt (合并交付). Repeatable.
+
+        Raises:
+            Unknown: There is no such run.
+            Misplaced: Parts are not staged yet; it says which.
+            HubError: As :meth:`run`.
+        """
+        row = self._known(run)
+        if row.state not in UNFINISHED:
+            return self._told(row, time.monotonic())
+        with self._database.reading() as session:
+            reads = self._would_read(session, row)
+        missing = self.parts.waiting(run) if reads else []
+        if missing:
+            numbers = "、".join(map(str, missing))
+            raise Misplaced(f"批次 {run} 的第 {numbers} 段还没有暂存", remedy="先暂存这些段，再合并")
+        return self._result(self._go(row.exchange, by, observe, _Asked(only=run)))
+
+    def _known(self, run: str) -> RunRow:
+        with self._database.reading() as session:
+            row = session.get(RunRow, run)
+        if row is None:
+            raise Unknown(f"没有批次 {run}", remedy="用 shutong runs 查看已有的批次")
+        return row
+
+    def _go(self, exchange: str, by: Actor, observe: Observer, asked: _Asked) -> _Work:
+        """Take the lease and carry a run to its end."""
+        self._tidying.tidy(exchange)
+        work, ends = self._begin(exchange, by, observe, asked)
+        observe("2.leased", {"run": work.run, "epoch": work.epoch})
+        try:
+            with self._heartbeat(work) as beat:
+                self._carry(work, *ends, beat)
+        finally:
+            with self._database.transaction() as session:
+                lease.release(session, exchange, owner=work.owner, epoch=work.epoch)
+            self._tidying.tidy(exchange)
+            notes = work.plan.source.capture in ends[0].capabilities.notes
+            if work.plan.replay is None and (notes or NOTES in (work.position or {})):
+                self._notes.sweep(exchange, work.epoch)
+            self._audit.seal()
+        return work
+
+    def _cut(self, exchange: str, parts: int) -> _CutPlan | None:
+        """Cut the source of an exchange, if what is to be done can be done in parts."""
+        with self._database.reading() as session:
+            row = session.get(ExchangeRow, exchange)
+            if row is None:
+                raise Unknown(f"没有交换 {exchange}", remedy="用 shutong status 查看已有的交换")
+            ends = self._endpoint(session, End(**row.source)), self._endpoint(session, End(**row.target))
+            able = ends[0].capabilities, ends[1].capabilities
+            lost = not self._notes.intact(row.position)
+            plan = plan_exchange(session, row, *able, self._settings, self._catalog, forgotten=lost)
+        if not splits(plan) or not able[1].merges or not able[1].transactional:
+            return None
+        bound = binding(plan.source, plan.key, plan.version, plan.items)
+        with translated(f"来源端 {plan.source.endpoint}"), ends[0].source(bound) as source:
+            cut = source.cut(parts, batch_rows=plan.batch_rows)
+        return None if cut is None else _CutPlan(plan.digest(), cut)
+
+    def _bar_split(self, row: RunRow, by: Actor) -> None:
+        """A split run whose grant is no more ends, unless somebody is at it."""
+        owner = lease.owner_name()
+        with self._database.transaction() as session:
+            epoch = lease.acquire(session, row.exchange, owner=owner, seconds=self._settings.lease_seconds)
+            run = session.get_one(RunRow, row.id, with_for_update=True)
+            reasons = self._reasons_against(session, Plan(**run.plan))
+            if run.state == RunState.PLANNED and reasons:
+                run.epoch = epoch
+                self._bar(session, run, reasons, by)
+            lease.release(session, row.exchange, owner=owner, epoch=epoch)
+        self._tidying.tidy(row.exchange)
+        self._audit.seal()
 
     def _heartbeat(self, work: _Work) -> lease.Heartbeat:
         seconds = self._settings.lease_seconds
@@ -248,12 +451,16 @@ class Engine:
         with translated(f"目标端 {plan.target.endpoint}"):
             sink = target_end.sink(binding(plan.target, plan.key, plan.version))
         with sink, self._source(source_end, plan) as source:
-            for attempt in range(_ATTEMPTS):
+            attempt, first = 0, True
+            while True:
                 try:
-                    self._deliver(work, source, sink, target_end, beat, direct=attempt == 0)
+                    self._deliver(work, source, sink, target_end, beat, direct=first)
                     break
-                except StageLost as error:
-                    self._restage(work, error, last=attempt + 1 == _ATTEMPTS)
+                except (StageLost, ReadAnew) as error:
+                    # What is to be read anew is to be read without something: that comes to an end by itself.
+                    attempt += isinstance(error, StageLost)
+                    first = False
+                    self._restage(work, error, last=attempt == _ATTEMPTS)
                     # A takeover that was not to read has not looked at what it is going to read.
                     looks, work.unseen = self.structures.look(plan, source_end, target_end)
                     self.structures.demand(plan, looks, by=work.by)
@@ -285,8 +492,8 @@ class Engine:
         if work.state == RunState.COMMITTING:
             self._commit(work, sink)
 
-    def _restage(self, work: _Work, error: StageLost, *, last: bool) -> None:
-        """What was staged is gone and nothing of it was committed: the run starts again under its own key."""
+    def _restage(self, work: _Work, error: StageLost | ReadAnew, *, last: bool) -> None:
+        """Nothing of what was staged was committed, and it is gone or is to go: the run starts again under its key."""
         with self._owned(work) as (session, run):
             if run.state != RunState.PLANNED:
                 self._authorisation.release(session, run.delivery)
@@ -303,7 +510,7 @@ class Engine:
     @contextmanager
     def _source(self, end: Endpoint, plan: Plan) -> Iterator[Source]:
         with translated(f"来源端 {plan.source.endpoint}"):
-            source = end.source(binding(plan.source, plan.key, plan.version))
+            source = end.source(binding(plan.source, plan.key, plan.version, plan.items))
         with self._database.reading() as session:
             source = self._replays.source(session, plan, source)
         with source:
@@ -316,20 +523,20 @@ class Engine:
         exchange: str,
         by: Actor,
         observe: Observer,
-        *,
-        redeliver: bool,
-        after_restore: bool,
-        replay: bool,
-        accepted: int | None,
+        asked: _Asked,
     ) -> tuple[_Work, tuple[Endpoint, Endpoint]]:
         """Plan, take the lease and make run and delivery key durable, before the first read."""
+        redeliver, after_restore, replay, accepted = asked.redeliver, asked.after_restore, asked.replay, asked.accepted
         anew = redeliver or after_restore
         with self._database.reading() as session:
             row = session.get(ExchangeRow, exchange)
             if row is None:
                 raise Unknown(f"没有交换 {exchange}", remedy="用 shutong status 查看已有的交换")
+            demand_active(session, row)
             standing = self._unfinished(session, exchange)
             stands = _stand(row, standing)
+            if not asked.about(standing):
+                raise _overtaken(exchange)
             given_up = standing is not None and (
                 after_restore or (redeliver and standing.state in (RunState.PLANNED, RunState.STAGED))
             )
@@ -346,6 +553,8 @@ class Engine:
             known = row.last_delivery is not None or row.shape is not None
             delivered = known or bool(predecessors(session, row, Places(session, self._settings, self._catalog)))
             reads = standing is None or given_up or self._would_read(session, standing)
+            if asked.cut is not None and plan.digest() != asked.cut.plan:
+                raise _overtaken(exchange)
         observe("1.planned", {"plan": plan.digest()})
         looks, unseen = self.structures.look(plan, *ends) if reads else ((), _unlooked(exchange))
         self.structures.demand(plan, looks, by=by)
@@ -367,9 +576,10 @@ class Engine:
                     remedy=f"确认后执行 shutong run {exchange} --after-restore，已送达的行会计为未变化",
                 )
             row = session.get_one(ExchangeRow, exchange)
+            demand_active(session, row)
             run = self._unfinished(session, exchange)
             if _stand(row, run) != stands:
-                raise Busy(f"交换 {exchange} 刚由其他执行者推进", remedy="稍后重试")
+                raise _overtaken(exchange)
             if run is not None and given_up:
                 self._abandon(session, run, by, restored=after_restore)
                 run = None
@@ -379,12 +589,17 @@ class Engine:
                 self.mailroom.claim(session, run, plan)
                 if anew:
                     self._forget_delivered(session, row, run, by, lost=redeliver)
-                asked = True
+                new = True
             else:
-                asked = False
+                new = False
                 run.epoch = epoch
                 self._event(session, events.RunTakenOver(epoch=epoch, state=run.state), by, run)
             self.structures.record(session, run.id, plan, looks, by=by)
+            fresh = not delivered and not seen
+            if asked.cut is not None:
+                self.parts.begin(session, run, asked.cut.cut, fresh=fresh, by=by)
+                # The parts have leases of their own; who finishes takes that of the exchange.
+                lease.release(session, exchange, owner=owner, epoch=epoch)
             work = _Work(
                 run=run.id,
                 plan=Plan(**run.plan),
@@ -395,9 +610,9 @@ class Engine:
                 previous=row.last_delivery,
                 position=row.position,
                 state=run.state,
-                fresh=not delivered and not seen,
+                fresh=fresh,
                 in_doubt=run.state == RunState.COMMITTING,
-                asked=asked,
+                asked=new,
                 observe=observe,
                 started=time.monotonic(),
                 unseen=unseen,
@@ -430,7 +645,9 @@ class Engine:
     def _endpoint(self, session: Session, end: End) -> Endpoint:
         spec = self._catalog.endpoint(session, end.endpoint)
         home, keyring = self._settings.home, self._keyring
-        found = open_registered(spec.kind, spec.options, spec.zone, home=home, name=spec.name, keyring=keyring)
+        found = open_registered(
+            spec.kind, spec.options, spec.zone, home=home, name=spec.name, keyring=keyring, documents=self.documents
+        )
         return self.mailroom.opened(found, spec.name)
 
     def _new_run(self, session: Session, plan: Plan, epoch: int, by: Actor) -> RunRow:
@@ -460,6 +677,7 @@ class Engine:
                 self._authorisation.release(session, run.delivery)
             run.state = moved(run.state, RunState.ABANDONED)
             run.ended_at = now(session)
+            tallying.note(session, run)
             self._tidying.owe(session, run)
         event = events.HubRecovered(run=run.id) if restored else events.RunAborted(reason="改为重新送达")
         self._event(session, event, by, run)
@@ -486,61 +704,76 @@ class Engine:
         """Read, check and stage everything, then make the manifest durable. True: stopped for good."""
         plan = work.plan
         claim = Claim(key=work.delivery, exchange=plan.exchange, epoch=work.epoch)
-        passage = Passage(
-            plan,
-            zone=self._zone(plan.source.endpoint),
-            mask_key=self._keyring.derive("grant", plan.grant),
-            hash_key=self._keyring.derive("quarantine", plan.resource),
-            today=datetime.now(ZoneInfo("Asia/Shanghai")).date(),
-            sink=None if work.fresh else sink,
-            references=self._references(work, target_end),
-        )
-        digest = Digest(plan.digest_algorithm, key=plan.key)
         header = Header(delivery=work.delivery)
-        name = f"{work.run}.{work.epoch}"
+        digest = Digest(plan.digest_algorithm, key=plan.key)
         if not work.asked:
             self._sweep(work)
+        with translated(f"交换 {plan.exchange}"):
+            if self.parts.is_split(work.run):
+                self._gather(work, sink, claim, beat, digest, header)
+            else:
+                self._read_whole(work, source, sink, target_end, claim, beat, digest, header, direct=direct)
+        demand_balance(plan.exchange, header)
+        work.observe("5.staged", {"staged": header.staged})
+        return self._note_staged(work, header)
+
+    def _gather(
+        self, work: _Work, sink: Sink, claim: Claim, beat: lease.Heartbeat, digest: Digest, header: Header
+    ) -> None:
+        """Put what the parts have staged and noted together."""
+        work.held = self.parts.gather(work.run, sink, claim, by=work.by, check=beat.check, observe=work.observe)
+        work.observe("4.gathered", {})
+        with self.vault.write(work.file) as writer:
+            manifest = ManifestWriter(writer)
+            self.parts.joined(work.run, manifest, digest, header)
+            header.content = digest.root()
+            header.seconds = time.monotonic() - work.started
+            manifest.seal(header)
+
+    def _read_whole(
+        self,
+        work: _Work,
+        source: Source,
+        sink: Sink,
+        target_end: Endpoint,
+        claim: Claim,
+        beat: lease.Heartbeat,
+        digest: Digest,
+        header: Header,
+        *,
+        direct: bool,
+    ) -> None:
+        plan = work.plan
+        passage = self._staging.passage(plan, fresh=work.fresh, sink=sink, target=target_end)
         kept: AbstractContextManager[Any] = nullcontext()
         if plan.replay is None:
             kept = self._notes.open(plan.exchange, work.epoch, work.position, full=plan.full)
-        with translated(f"交换 {plan.exchange}"), self.vault.write(name) as writer, kept as notebook:
+        with self.vault.write(work.file) as writer, kept as notebook:
             manifest = ManifestWriter(writer)
             whole = work.fresh or plan.full or plan.source.capture == "snapshot"
             work.held = sink.direct(claim, passage.schema, empty=plan.refresh is not None) if direct and whole else None
             work.held = work.held or sink.begin(claim, passage.schema)
             after = None if plan.full else work.position
-            selection = Selection(after=after, batch_rows=plan.batch_rows, notebook=notebook)
-            with ahead(source.batches(selection)) as batches, closing(Behind(work.held.stage)) as staging:
-                for batch in batches:
-                    beat.check()
-                    passed = passage.through(batch)
-                    if passed.staged.num_rows:
-                        staging.put(passed.staged)
-                        manifest.leaf(digest.add(passed.staged))
-                    manifest.rows(passed.rows)
-                    manifest.refused(passed.refused, passed.contents)
-                    manifest.kept(passed.kept)
-                    header.read += batch.num_rows
-                    header.filtered += passed.filtered
-                    header.refused += passed.refused_rows
-                    header.staged += passed.staged.num_rows
-                    for rule in (*passed.refused.column("rule").to_pylist(), *passed.kept.column("rule").to_pylist()):
-                        header.report[rule] = header.report.get(rule, 0) + 1
-                    work.observe("3.read", {"read": header.read, "refused": header.refused, "staged": header.staged})
-                staging.finish()
+            again = self.files.again(plan.exchange)
+            selection = Selection(after=after, batch_rows=plan.batch_rows, notebook=notebook, again=again)
+            self._staging.carry(
+                source, selection, passage, work.held, manifest, header, digest, check=beat.check, observe=work.observe
+            )
             position = source.position()
+            manifest.files(_counted(source.files(), work.files))
             header.position = notebook.sealed(position) if notebook else dict(position) if position else None
             header.content = digest.root()
             header.seconds = time.monotonic() - work.started
             manifest.seal(header)
-        if header.read != header.filtered + header.refused + header.staged:
-            raise Red(f"交换 {plan.exchange} 账不平：读取 {header.read} 行，去向合计不等", remedy="保全现场并报告缺陷")
-        work.observe("5.staged", {"staged": header.staged})
+
+    def _note_staged(self, work: _Work, header: Header) -> bool:
+        """Make the manifest the run's own. True: too many rows were refused."""
+        plan = work.plan
         stop = plan.tolerance.exceeded(header.refused, header.read)
         with self._owned(work) as (session, run):
             run.state = moved(run.state, RunState.STOPPED if stop else RunState.STAGED)
-            run.manifest = name
-            run.manifest_digest = self.vault.digest(name)
+            run.manifest = work.file
+            run.manifest_digest = self.vault.digest(work.file)
             run.stage_epoch = work.epoch
             run.after = header.position
             run.counts = {"read": header.read, "filtered": header.filtered, "refused": header.refused}
@@ -549,6 +782,7 @@ class Engine:
             if stop:
                 reason = f"拒收 {header.refused} 行，共读 {header.read} 行，超过容许（{plan.tolerance.words()}）"
                 self._promotion.quarantine(session, run, self._manifest_of(run), {}, stopped=True)
+                self.files.record(session, run, plan, self._manifest_of(run), work.by, delivered=False)
                 self._end(session, run, reason, work.by)
             work.state = run.state
         work.observe("5.manifest", {"stopped": stop})
@@ -561,37 +795,28 @@ class Engine:
             if name.startswith(f"{work.run}."):
                 self.vault.remove(name)
 
-    def _references(self, work: _Work, target_end: Endpoint) -> References | None:
-        """What rows collected into the library may refer to there; None where none of them refers to anything."""
-        plan = work.plan
-        if plan.kind != "synchronisation" or not any(item.reference for item in plan.items):
-            return None
-        with translated(f"基础库 {plan.target.endpoint}"):
-            return References(target_end, plan.items)
-
-    def _zone(self, endpoint: str) -> str:
-        with self._database.reading() as session:
-            return self._catalog.endpoint(session, endpoint).zone
-
     # --- step 6 --------------------------------------------------------------------------------
 
     def _still_granted(self, work: _Work) -> bool:
         """Before a takeover reads: nothing is put beside the recipient's table under a grant that is no more."""
         plan = work.plan
         with self._owned(work) as (session, run):
-            grant = session.get_one(GrantRow, plan.grant)
-            reasons = standing(grant, now(session))
-            if not reasons and grant.version != plan.grant_version:
-                reasons = [f"授权 {grant.id} 已变更"]
+            reasons = self._reasons_against(session, plan)
             if reasons:
                 self._bar(session, run, reasons, work.by)
             work.state = run.state
         return not reasons
 
+    def _reasons_against(self, session: Session, plan: Plan) -> list[str]:
+        grant = session.get_one(GrantRow, plan.grant)
+        reasons = standing(grant, now(session))
+        return reasons or ([f"授权 {grant.id} 已变更"] if grant.version != plan.grant_version else [])
+
     def _bar(self, session: Session, run: RunRow, reasons: list[str], by: Actor) -> None:
         run.state = moved(run.state, RunState.BARRED)
         run.error = "；".join(reasons)
         run.ended_at = now(session)
+        tallying.note(session, run)
         self._tidying.owe(session, run)
         self._event(session, events.RunRefusedAtGate(reasons=tuple(reasons)), by, run)
 
@@ -677,6 +902,7 @@ class Engine:
             self._authorisation.release(session, run.delivery)
             rows = conflicts(manifest, error.refused)
             self._promotion.quarantine(session, run, manifest, rows, stopped=True)
+            self.files.record(session, run, work.plan, manifest, work.by, delivered=False)
             told = f"拒收 {refused} 行，其中目标端提交时拒收 {len(error.refused)} 行，共读 {header.read} 行"
             self._end(session, run, f"{told}，超过容许（{work.plan.tolerance.words()}）", work.by)
             work.state = run.state
@@ -700,6 +926,7 @@ class Engine:
         with self._owned(work) as (session, run):
             self._promotion.promote(session, run, work.plan, manifest, header, acknowledged, counts, head, work.by)
             run.state = moved(run.state, RunState.COMMITTED)
+            tallying.note(session, run)
             work.state = run.state
 
     # --- states --------------------------------------------------------------------------------
@@ -732,7 +959,7 @@ class Engine:
         with self._database.reading() as session:
             if session.get_one(RunRow, work.run).stage_epoch == work.epoch:
                 return
-        self.vault.remove(f"{work.run}.{work.epoch}")
+        self.vault.remove(work.file)
         if work.held is not None:
             work.held.close()
         self._notes.drop(work.plan.exchange, work.epoch)
@@ -751,6 +978,7 @@ class Engine:
     def _end(self, session: Session, run: RunRow, reason: str, by: Actor) -> None:
         run.error = reason
         run.ended_at = now(session)
+        tallying.note(session, run)
         self._tidying.owe(session, run)
         self._event(session, events.RunReddened(state=run.state, reason=reason), by, run)
 
@@ -773,18 +1001,23 @@ class Engine:
 
     def _result(self, work: _Work) -> RunResult:
         with self._database.reading() as session:
-            run = session.get_one(RunRow, work.run)
+            return self._told(session.get_one(RunRow, work.run), work.started, work.files)
+
+    def _told(self, run: RunRow, started: float, files: Mapping[str, int] = MappingProxyType({})) -> RunResult:
+        """What a run has come to."""
+        with self._database.reading() as session:
             receipt = session.scalar(select(ReceiptRow.id).where(ReceiptRow.run == run.id))
             unpaid = select(OwedRow.kind).where(OwedRow.run == run.id, OwedRow.done_at.is_(None))
             owed = session.scalars(unpaid.where(OwedRow.kind != answering.KIND))  # the recipient takes its time
             zero = dict.fromkeys(("read", *BALANCE, "deleted"), 0)
             return RunResult(
                 id=run.id,
-                plan=work.plan,
+                plan=Plan(**run.plan),
                 state=run.state,
                 counts={**zero, **(run.counts or {})},
-                seconds=time.monotonic() - work.started,
+                seconds=time.monotonic() - started,
                 receipt=receipt,
                 reasons=(run.error,) if run.error else (),
                 owed=tuple(owed),
+                files=dict(files),
             )

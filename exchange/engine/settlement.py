@@ -11,14 +11,15 @@ from collections.abc import Callable, Iterator
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from adapters import AdapterError, Claim, Outcome, Sink, Source
+from adapters import AdapterError, Claim, Outcome, Settled, Sink, Source
 from catalog import Catalog
 from exchange.audit import AuditLog, events
 from exchange.checks import KEPT
 from exchange.db import HubDatabase, now
-from exchange.db.tables import NoticeRow, OwedRow, QuarantineRow, RunRow
+from exchange.db.tables import NoticeRow, OwedRow, QuarantineRow, ReceiptRow, RunRow
 from exchange.engine.manifest import Manifest
 from exchange.engine.opening import translated
+from exchange.engine.parts import Parts
 from exchange.engine.passage import delivered_schema
 from exchange.engine.states import RunState, moved
 from exchange.identity import Actor
@@ -28,10 +29,11 @@ from exchange.plan import Plan
 class Settlement:
     """Pays the debts of one run at a time."""
 
-    def __init__(self, database: HubDatabase, audit: AuditLog, catalog: Catalog) -> None:
+    def __init__(self, database: HubDatabase, audit: AuditLog, catalog: Catalog, parts: Parts) -> None:
         self._database = database
         self._audit = audit
         self._catalog = catalog
+        self._parts = parts
 
     def pay(self, run: str, plan: Plan, source: Source, sink: Sink, manifest: Manifest, *, by: Actor) -> None:
         """Pay what is owed for a run, then call it settled.
@@ -44,12 +46,14 @@ class Settlement:
             row = session.get_one(RunRow, run)
             claim = Claim(key=row.delivery, exchange=row.exchange, epoch=row.stage_epoch or row.epoch)
             refused = self._refusals(session, run)
+            settled = self._settled(session, run, plan)
         if "settle" in owed:
-            self._attempt(run, "settle", lambda: source.settle(outcomes(manifest, refused)), plan.source.endpoint)
+            told = outcomes(manifest, refused)
+            self._attempt(run, "settle", lambda: source.settle(told, settled), plan.source.endpoint)
         if "notify" in owed:
             self._notify(run, plan, by)
         if "tidy" in owed:
-            self._attempt(run, "tidy", lambda: sink.resume(claim, delivered_schema(plan)).abort(), plan.target.endpoint)
+            self._attempt(run, "tidy", lambda: self._tidied(row, claim, plan, sink), plan.target.endpoint)
         with self._database.transaction() as session:
             row = session.get_one(RunRow, run, with_for_update=True)
             if row.state == RunState.COMMITTED:
@@ -57,6 +61,22 @@ class Settlement:
                 self._audit.record(
                     session, events.RunSettled(), by=by, resource=plan.resource, exchange=plan.exchange, run=run
                 )
+
+    def _tidied(self, run: RunRow, claim: Claim, plan: Plan, sink: Sink) -> None:
+        schema = delivered_schema(plan)
+        sink.resume(claim, schema).abort()
+        self._parts.remove(run, sink, schema)
+
+    def _settled(self, session: Session, run: str, plan: Plan) -> Settled | None:
+        """What the provider may be told of the run itself.
+
+        A grant that is served straight from the provider's place has no receipt there: there may be many such
+        grants, their receipts would lie over one another, and each would tell of a recipient.
+        """
+        if plan.kind != "synchronisation":
+            return None
+        receipt = session.scalars(select(ReceiptRow).where(ReceiptRow.run == run)).one()
+        return Settled(run=run, receipt=receipt.id, at=receipt.issued_at)
 
     def _refusals(self, session: Session, run: str) -> dict[int, str]:
         """Reasons by number of the row read: all reasons of a row in one sentence."""
@@ -110,7 +130,11 @@ class Settlement:
 
 
 def outcomes(manifest: Manifest, refused: dict[int, str]) -> Iterator[Outcome]:
-    """What each row read is to be told, from the durable manifest."""
+    """What each file and each row read is to be told, from the durable manifest."""
+    for page in manifest.files():
+        for file in page:
+            if file.reference:
+                yield Outcome(file.reference, file.reason)
     for batch in manifest.rows():
         for number, reference in zip(
             batch.column("number").to_pylist(), batch.column("reference").to_pylist(), strict=True

@@ -8,10 +8,11 @@ in a new version, or an integrator answers for it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from adapters import Difference, Endpoint, Structure, StructureColumn, differences
@@ -231,13 +232,21 @@ class Structures:
             self._audit.record(session, issued, by=by, exchange=plan.exchange, department=department)
 
 
-def held(session: Session, exchange: ExchangeRow) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def compared(session: Session) -> dict[tuple[str, str], StructureRow]:
+    """What is known of the ends of all exchanges, by exchange and side: for :func:`held` of many."""
+    return {(row.exchange, row.side): row for row in session.scalars(select(StructureRow))}
+
+
+def held(
+    session: Session, exchange: ExchangeRow, known: Mapping[tuple[str, str], StructureRow] | None = None
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Why an exchange is held, and what its last run noted; in words."""
     reasons: list[str] = []
     noted: list[str] = []
     for side, word in SIDES.items():
         end = exchange.source if side == "source" else exchange.target
-        row = session.get(StructureRow, (exchange.id, side))
+        key = (exchange.id, side)
+        row = session.get(StructureRow, key) if known is None else known.get(key)
         if row is None or (row.endpoint, row.object) != (end["endpoint"], end["object"]):
             continue
         where = f"{word} {row.endpoint} › {row.object}"

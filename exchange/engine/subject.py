@@ -48,6 +48,8 @@ def plan_exchange(
         raise Denied(f"交换 {row.id} 没有有效授权", reasons, remedy=f"用 shutong explain {grant.id} 查看授权")
     resource = catalog.resource(session, row.resource, version=grant.resource_version).resource
     places = Places(session, settings, catalog)
+    if row.kind == "sharing" and target.way == "file":
+        _refuse_loop(session, row, places)
     if target.merges:
         _refuse_mixed_pseudonyms(session, row, grant, places, catalog)
     subject = Subject(
@@ -105,6 +107,12 @@ class Places:
         """Where an exchange delivers to; rows of other fixed values are none of its business."""
         return *self.whereabouts(end), tuple(sorted(end.get("fixed", {}).items()))
 
+    def dataset(self, end: Mapping[str, Any]) -> tuple[str, str]:
+        """Namespace and name of an end of an exchange among data sets; by the hub's own, where the place has none."""
+        endpoint = self._endpoint(end["endpoint"])
+        namespace, name = ("", end["object"]) if endpoint is None else endpoint.dataset(end["object"])
+        return namespace or f"shutong://{end['endpoint']}", name
+
     def _endpoint(self, name: str) -> Endpoint | None:
         if name not in self._opened:
             try:
@@ -126,6 +134,17 @@ def _rivals(session: Session, row: ExchangeRow, places: Places) -> list[str]:
     others = session.scalars(select(ExchangeRow).where(ExchangeRow.id != row.id, ExchangeRow.state != "ended"))
     readers = [other for other in others if other.source.get("capture") == "outbox"]
     return [other.id for other in readers if places.whereabouts(other.source) == here]
+
+
+def _refuse_loop(session: Session, row: ExchangeRow, places: Places) -> None:
+    """Refuse to deliver into the very directory that the resource is collected from: it would be taken up again."""
+    collecting = select(ExchangeRow).where(ExchangeRow.kind == "synchronisation", ExchangeRow.resource == row.resource)
+    here, _ = places.whereabouts(row.target)
+    sources = [row.source, *(each.source for each in session.scalars(collecting.where(ExchangeRow.state != "ended")))]
+    if any(places.whereabouts(source)[0] == here for source in sources):
+        message = f"交换 {row.id} 的目标目录就是资源 {row.resource} 的收取目录，送出的文件会被当作新放入的"
+        problem = Problem(where=f"端点 {row.target['endpoint']}", message=message, remedy="给接收方另设目录")
+        raise Invalid(f"交换 {row.id} 不能执行", problems=[problem])
 
 
 def predecessors(session: Session, row: ExchangeRow, places: Places) -> list[ExchangeRow]:

@@ -15,7 +15,9 @@ from adapters import AdapterError, Claim, Endpoint
 from exchange.db import HubDatabase, now
 from exchange.db.tables import OwedRow, RunRow
 from exchange.engine.opening import binding
+from exchange.engine.parts import Parts
 from exchange.engine.passage import delivered_schema
+from exchange.engine.pauses import demand_awake
 from exchange.engine.states import UNDELIVERED
 from exchange.errors import HubError
 from exchange.plan import End, Plan
@@ -24,9 +26,10 @@ from exchange.plan import End, Plan
 class Tidying:
     """Removes stages that nothing will be delivered from."""
 
-    def __init__(self, database: HubDatabase, endpoint: Callable[[Session, End], Endpoint]) -> None:
+    def __init__(self, database: HubDatabase, endpoint: Callable[[Session, End], Endpoint], parts: Parts) -> None:
         self._database = database
         self._endpoint = endpoint
+        self._parts = parts
 
     def owe(self, session: Session, run: RunRow) -> None:
         """Note, with the end of a run, that its stage is to be removed."""
@@ -52,9 +55,12 @@ class Tidying:
         claim = Claim(key=run.delivery, exchange=run.exchange, epoch=run.epoch)
         try:
             with self._database.reading() as session:
+                demand_awake(session, plan.target.endpoint)
                 endpoint = self._endpoint(session, plan.target)
             with endpoint.sink(binding(plan.target, plan.key, plan.version)) as sink:
-                sink.resume(claim, delivered_schema(plan)).abort()
+                schema = delivered_schema(plan)
+                sink.resume(claim, schema).abort()
+                self._parts.remove(run, sink, schema)
         except (AdapterError, HubError) as error:
             return error.message
         return None

@@ -6,7 +6,7 @@ import hmac
 import secrets
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 from pydantic import SecretStr
 from sqlalchemy import select
@@ -141,6 +141,8 @@ class Access:
         self, session: Session, kind: str, name: str | None, purpose: str, until: datetime | None, moment: datetime
     ) -> None:
         problems = []
+        if kind not in get_args(CredentialKind):
+            problems.append(Problem("种类", "没有这一种", f"可写：{'、'.join(get_args(CredentialKind))}"))
         word = _NAMED.get(kind)
         if word is None and name is not None:
             problems.append(Problem("名称", "令牌没有名称", "去掉名称"))

@@ -24,7 +24,7 @@ from exchange.settings import Role
 if TYPE_CHECKING:
     from exchange.hub.core import Hub
 
-UNKNOWN = "目标端没有能读回的状态：不是带状态列和写入时间列的前置库表，或者这次交付没有写入行"
+UNKNOWN = "目标端没有能读回的状态：不是带状态列和写入时间列的前置库表，也不是文件目录，或者这次交付没有写入行"
 
 
 @dataclass(frozen=True)

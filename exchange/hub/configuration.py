@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter
+from pydantic import BeforeValidator, Field, TypeAdapter
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -29,9 +29,11 @@ from exchange.authorisation.application import parse as parse_application
 from exchange.authorisation.reading import read
 from exchange.db.tables import ApplicationRow, ExchangeRow
 from exchange.engine import problems_of_endpoint
-from exchange.errors import Denied, Invalid, Problem
+from exchange.errors import Denied, Invalid, Problem, Unknown
+from exchange.hub.directory import concerns
+from exchange.hub.rhythm import RHYTHM, Rhythm
 from exchange.identity import Actor
-from exchange.plan import End, Refresh, Tolerance, reasons_against_refresh
+from exchange.plan import LIBRARY, End, Refresh, Tolerance, reasons_against_refresh
 from exchange.settings import Role
 from schemas import SchemaError
 from schemas.errors import did_you_mean
@@ -89,10 +91,8 @@ class _Tolerance(Tolerance):
     share: Annotated[float | None, Field(default=None, ge=0, le=1, strict=True), BeforeValidator(_share)] = None
 
 
-class _Exchange(BaseModel):
-    """What can be described of an exchange (交换任务)."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class _Exchange(Rhythm):
+    """What can be described of an exchange (交换任务), its rhythm among it."""
 
     id: str
     tolerance: _Tolerance | None = None
@@ -107,10 +107,11 @@ class _Exchange(BaseModel):
         own = self.tolerance.model_dump(exclude_none=True) if self.tolerance else {}
         refreshed = Refresh() if self.may_fall is None else Refresh(may_fall=self.may_fall)
         refresh = {"refresh": refreshed.model_dump(exclude_none=True)} if self.refresh else {}
-        return {**({"tolerance": own} if own else {}), **refresh}
+        rhythm = self.model_dump(mode="json", include=set(RHYTHM), exclude_defaults=True)
+        return {**({"tolerance": own} if own else {}), **refresh, **rhythm}
 
 
-_OWN = ("tolerance", "refresh")
+_OWN = ("tolerance", "refresh", *RHYTHM)
 """Settings of an exchange that can be described."""
 
 
@@ -179,6 +180,53 @@ class Configuration:
                 ],
             }
         return yaml.dump(content, Dumper=_Plain, allow_unicode=True, sort_keys=False, width=120)
+
+    def own_of(self, exchange: str, *, by: Actor) -> dict[str, Any]:
+        """What is described of one exchange, as a file has it (交换设定), to its parties and the administrators."""
+        hub = self._hub
+        with hub.database.reading() as session:
+            row = session.get(ExchangeRow, exchange)
+            settings, parties = (row.settings, (row.provider, row.recipient)) if row is not None else ({}, ())
+        if row is None:
+            raise Unknown(f"没有交换 {exchange}", remedy="用 shutong status 查看已有的交换")
+        if not concerns(hub, by, *parties):
+            error = Denied(f"{by.name} 不能查看交换 {exchange} 的设定", ["只有交换双方和管理员可以查看"])
+            hub.denied(by, f"查看交换 {exchange} 的设定", error, exchange=exchange)
+            raise error
+        return _exchange_document(settings)
+
+    def configure(self, exchange: str, given: Mapping[str, Any], *, by: Actor) -> Change:
+        """Describe one exchange anew, as a file would (交换设定); what is not given is as the hub's settings have it.
+
+        Args:
+            exchange: Its id.
+            given: What a file holds of it, without the id.
+            by: An integrator of the recipient or of the hub.
+
+        Raises:
+            Unknown: There is no such exchange.
+            Invalid: With everything that is wrong.
+            Denied: The actor may not.
+        """
+        hub = self._hub
+        what, about = f"设定交换 {exchange}", {"exchange": exchange}
+        with hub.database.reading() as session:
+            row = session.get(ExchangeRow, exchange)
+            of = [row.recipient] if row is not None else []
+        with hub.permitted(by, Role.INTEGRATOR, action=what, of=of, **about):
+            if row is None:
+                raise Unknown(f"没有交换 {exchange}", remedy="用 shutong status 查看已有的交换")
+            try:
+                with hub.told(), hub.database.transaction() as session:
+                    described = _Described("exchanges", exchange, {**given, "id": exchange}, exchange)
+                    change = self._put_exchanges(session, described, by)
+            except Denied as error:
+                hub.denied(by, what, error, **about)
+                raise
+            except Invalid as error:
+                raise Invalid(f"没有{what}", error.problems, remedy=error.remedy) from error
+            hub.audit.seal()
+        return change
 
     # --- reading -------------------------------------------------------------------------------
 
@@ -307,6 +355,7 @@ class Configuration:
         self._of(by, row.recipient)
         before, after = _own(row.settings), described.settings()
         self._demand_refreshable(row, described)
+        self._demand_read(session, row, described)
         about = {"resource": row.resource, "exchange": row.id, "department": row.recipient}
         if before != after:
             row.settings = {name: value for name, value in row.settings.items() if name not in _OWN} | after
@@ -319,7 +368,28 @@ class Configuration:
             fall = None if refresh is None else str(refresh["may_fall"])
             configured = events.RefreshConfigured(full=refresh is not None, may_fall=fall)
             hub.audit.record(session, configured, by=by, **about)
+        if any(before.get(name) != after.get(name) for name in RHYTHM):
+            rhythm = events.RhythmConfigured(**described.model_dump(include=set(RHYTHM)))
+            hub.audit.record(session, rhythm, by=by, **about)
         return _change("交换", entry.name, before, after)
+
+    def _demand_read(self, session: Session, row: ExchangeRow, described: _Exchange) -> None:
+        """That it waits for nothing but resources of the base library, and reads that itself.
+
+        Raises:
+            Invalid: It does not; says every reason.
+        """
+        reasons = []
+        if described.all_of and row.source["endpoint"] != LIBRARY:
+            reasons.append("all_of 只用于从基础库读取的共享")
+        for code in described.all_of:
+            try:
+                self._hub.catalog.resource(session, code, published=True)
+            except CatalogError as error:
+                reasons.append(error.message)
+        if reasons:
+            remedy = "写已发布资源的代码，见 shutong search"
+            raise Invalid("", [Problem(where="all_of", message=text, remedy=remedy) for text in reasons])
 
     def _demand_refreshable(self, row: ExchangeRow, described: _Exchange) -> None:
         """That a refresh can be, as far as can be told without a plan.

@@ -12,16 +12,28 @@ from exchange.audit import AuditLog, events
 from exchange.authorisation import Authorisation
 from exchange.db import HubDatabase
 from exchange.engine import Endpoints, Engine, Reconciler
-from exchange.errors import Denied, Invalid, Misplaced, Problem, Unknown
+from exchange.errors import Denied, Invalid, Misplaced, Overtaken, Problem, Unknown
 from exchange.hub.access import Access
+from exchange.hub.accounts import Accounts
 from exchange.hub.answers import AnswerBook
 from exchange.hub.configuration import Configuration
 from exchange.hub.directory import Directory
+from exchange.hub.exchanges import Exchanges
+from exchange.hub.figures import Figures
+from exchange.hub.files import FileDesk
 from exchange.hub.mending import Mending
+from exchange.hub.messages import Messages
 from exchange.hub.oversight import Oversight
+from exchange.hub.pausing import Pausing
+from exchange.hub.recalls import RecallBook
 from exchange.hub.registration import Registration
+from exchange.hub.runs import Runs
 from exchange.hub.sharing import Sharing
+from exchange.hub.signing import Signing
 from exchange.hub.structures import Structures
+from exchange.hub.timetable import Timetable
+from exchange.hub.tokens import Tokens
+from exchange.hub.waiting import Waiting
 from exchange.identity import Actor, require
 from exchange.secrets import Keyring, with_password
 from exchange.settings import Role, Settings
@@ -41,11 +53,24 @@ class Hub:
         sharing: Applications, decisions, grants and exchanges (共享).
         oversight: Runs, receipts, quarantine and the log (监管).
         mending: Refused rows looked at, corrected and replayed by their provider (隔离处理).
+        messages: What is owed to recipients of files, and its delivery (消息).
         answers: What recipients made of what was delivered to them (处理结果).
+        figures: What moved in a period, between whom, how well and how fast (统计).
+        files: Files followed from drop to receipts, what waits, what is tried again (文件).
+        runs: Runs found, and one held against what its target's ledger says (批次).
+        recalls: What was called back of what was delivered, and what recipients said to that (撤回).
         configuration: All of it described in files (配置文件).
         structures: What the tables of an exchange look like, and changes to approve (表结构).
         directory: Looking things up, each to those who may see it (查阅).
+        waiting: What waits for somebody, and the lists of resources, applications and grants by pages (待办).
+        exchanges: Exchanges looked up, page by page and one by one (交换).
         access: What departments' programmes sign in with (接入).
+        accounts: Who may sign in, and with which roles (账号).
+        signing: Signing in and out, and who is there (登录).
+        tokens: What programmes call the interface with in the name of accounts (令牌).
+        runs: Runs, found by what people know of them (批次).
+        pausing: What rests because somebody said so (暂停).
+        timetable: What a scheduler is told and asks, and housekeeping (排班).
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -73,10 +98,23 @@ class Hub:
         self.oversight = Oversight(self)
         self.mending = Mending(self)
         self.answers = AnswerBook(self)
+        self.messages = Messages(self)
+        self.files = FileDesk(self)
+        self.figures = Figures(self)
+        self.runs = Runs(self)
+        self.recalls = RecallBook(self)
         self.structures = Structures(self)
         self.configuration = Configuration(self)
         self.directory = Directory(self)
+        self.waiting = Waiting(self)
+        self.exchanges = Exchanges(self)
         self.access = Access(self)
+        self.accounts = Accounts(self)
+        self.signing = Signing(self)
+        self.tokens = Tokens(self)
+        self.runs = Runs(self)
+        self.pausing = Pausing(self)
+        self.timetable = Timetable(self)
 
     def _use_schemas(self) -> None:
         """Read the folders of further classes, code lists and profiles that the settings name."""
@@ -90,6 +128,7 @@ class Hub:
 
     def close(self) -> None:
         """Seal what is unsealed and let go of the database."""
+        self.engine.watching.close()
         self.audit.seal()
         self.database.close()
 
@@ -107,6 +146,8 @@ class Hub:
             raise Invalid(error.message, problems) from error
         except told_by_catalog.UnknownEntry as error:
             raise Unknown(error.message, remedy=error.remedy) from error
+        except told_by_catalog.Overtaken as error:
+            raise Overtaken(error.message, remedy=error.remedy) from error
         except told_by_catalog.WrongState as error:
             raise Misplaced(error.message, remedy=error.remedy) from error
         except told_by_catalog.SamePerson as error:
@@ -145,6 +186,6 @@ class Hub:
 
     def denied(self, by: Actor, action: str, error: Denied, **about: Any) -> None:
         """Log a refusal, in a transaction of its own: the refused one is rolled back."""
-        with self.database.transaction() as session:
+        with self.database.accompanied(None), self.database.transaction() as session:
             event = events.AccessDenied(action=action, reasons=tuple(error.reasons or (error.message,)))
             self.audit.record(session, event, by=by, **about)

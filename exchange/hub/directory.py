@@ -7,6 +7,7 @@ department and the administrators. Nothing here changes anything.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,16 +19,19 @@ from sqlalchemy.orm import Session
 
 from catalog import (
     Change,
+    Cube,
     DemandEntry,
     Department,
     EndpointSpec,
     Entry,
+    Facets,
     Found,
     Resource,
     ResponsibilityList,
     Step,
 )
 from exchange.authorisation import APPLICATION_STATES, GRANT_STATES, Explanation
+from exchange.authorisation.reading import askable
 from exchange.db.tables import ApplicationRow, DecisionRow, GrantRow
 from exchange.errors import Denied, Unknown
 from exchange.hub.oversight import ExchangeStatus
@@ -39,6 +43,8 @@ if TYPE_CHECKING:
 
 OVERSEERS = frozenset({Role.INTEGRATOR, Role.SYSTEM, Role.SECURITY, Role.AUDIT})
 """Who may see what concerns others: administrators, and who configures the exchanges."""
+_AT_MOST = 20
+"""Counting all resources takes one part of the time in so many, however often some of them move."""
 
 
 @dataclass(frozen=True)
@@ -104,11 +110,19 @@ class GrantEntry:
     issued_at: datetime
 
 
+def concerns(hub: Hub, by: Actor, *parties: str) -> bool:
+    """Whether somebody may see what is between these departments."""
+    # An integrator sees everything only from the hub's own department.
+    whole = OVERSEERS if by.department == hub.settings.hub_department else OVERSEERS - {Role.INTEGRATOR}
+    return by.department in parties or not whole.isdisjoint(by.roles)
+
+
 class Directory:
     """Answers what doors ask without changing anything."""
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
+        self._cube: tuple[Cube | None, float] = (None, 0.0)
 
     # --- departments and endpoints -------------------------------------------------------------
 
@@ -195,11 +209,39 @@ class Directory:
             before = self._entry(session, code, old or after.version_in_force or max(after.version - 1, 1), by)
             return before, after, self._hub.catalog.difference(before.resource, after.resource)
 
+    def against(self, code: str, resource: Resource, *, by: Actor) -> tuple[Entry, tuple[Change, ...]]:
+        """The newest version as it stands, and what would differ if this were registered in its place."""
+        with self._hub.told(), self._hub.database.reading() as session:
+            entry = self._entry(session, code, None, by)
+        # The provider's name is the register's, whatever is written.
+        same = resource.model_copy(update={"provider": entry.resource.provider})
+        return entry, self._hub.catalog.difference(entry.resource, same)
+
     def search(self, text: str = "", *, provider: str | None = None, **filters: Any) -> Found:
         """Find published resources; the filters are those of the catalogue's search (目录检索)."""
         with self._hub.told(), self._hub.database.reading() as session:
             code = self._code(session, provider)
             return self._hub.catalog.search(session, text, provider=code, **filters)
+
+    def facets(self, text: str = "", *, provider: str | None = None, **filters: Any) -> Facets:
+        """How many published resources there are of each kind (分面计数); the filters are those of :meth:`search`.
+
+        Without words nothing is counted as long as no resource moves.
+        """
+        with self._hub.told(), self._hub.database.reading() as session:
+            code = self._code(session, provider)
+            cube = None if text.strip() else self._current(session)
+            return self._hub.catalog.facets(session, text, provider=code, cube=cube, **filters)
+
+    def _current(self, session: Session) -> Cube:
+        """All resources, counted: anew where some have moved, but not all the time where some move all the time."""
+        cube, until = self._cube
+        if cube is None or time.monotonic() >= until:
+            begun = time.monotonic()
+            cube = self._hub.catalog.cube(session, cube)
+            ended = time.monotonic()
+            self._cube = (cube, ended + _AT_MOST * (ended - begun))
+        return cube
 
     def responsibility(self, department: str, *, by: Actor) -> ResponsibilityList:
         """What a department has to provide (责任清单); others see what is published."""
@@ -240,7 +282,7 @@ class Directory:
             Denied: It concerns neither the actor's department nor his office.
         """
         with self._hub.told(), self._hub.database.reading() as session:
-            row = session.get(ApplicationRow, name)
+            row = session.get(ApplicationRow, name) if askable(name) else None
             found = self._applications(session, [row]) if row is not None else []
         if not found:
             raise Unknown(f"没有申请 {name}", remedy="用 shutong application list 查看")
@@ -267,7 +309,7 @@ class Directory:
             Denied: It concerns neither the actor's department nor his office.
         """
         with self._hub.told(), self._hub.database.reading() as session:
-            row = session.get(GrantRow, name)
+            row = session.get(GrantRow, name) if askable(name) else None
             found = self._grants(session, [row]) if row is not None else []
         if not found:
             raise Unknown(f"没有授权 {name}", remedy="用 shutong grant list 查看")
@@ -363,6 +405,14 @@ class Directory:
 
     # --- who may see what ----------------------------------------------------------------------
 
+    def oversees(self, by: Actor) -> bool:
+        """Whether somebody sees applications and grants to which his department is no party."""
+        return self._concerns(by)
+
+    def sees_drafts(self, by: Actor) -> bool:
+        """Whether somebody sees what other departments have not published yet."""
+        return self._concerns(by, self._hub.settings.hub_department)
+
     def _code(self, session: Session, department: str | None) -> str | None:
         return None if department is None else self._hub.catalog.department(session, department).code
 
@@ -380,9 +430,7 @@ class Directory:
         return self._concerns(by, entry.resource.provider_code, self._hub.settings.hub_department)
 
     def _concerns(self, by: Actor, *parties: str) -> bool:
-        # An integrator sees everything only from the hub's own department.
-        whole = OVERSEERS if by.department == self._hub.settings.hub_department else OVERSEERS - {Role.INTEGRATOR}
-        return by.department in parties or not whole.isdisjoint(by.roles)
+        return concerns(self._hub, by, *parties)
 
     def _must_concern(self, by: Actor, what: str, *parties: str) -> None:
         if not self._concerns(by, *parties):

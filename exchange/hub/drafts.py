@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from catalog.reading import read_department, read_resource
 from exchange.authorisation import Application, parse_application
 from exchange.errors import Invalid, Problem, Unknown
 from exchange.identity import Actor
-from schemas import SchemaError, record_class
+from schemas import RecordTable, SchemaError, record_class
 
 if TYPE_CHECKING:
     from exchange.hub.core import Hub
@@ -40,13 +41,53 @@ def checked(hub: Hub, given: Form | Mapping[str, Any]) -> Resource:
     Raises:
         Invalid: With everything that is wrong with it.
     """
+    found = examined(hub, given)
+    if found.errors:
+        raise Invalid(f"{found.here} 登记有误，共 {len(found.errors)} 处", found.errors)
+    return found.resource
+
+
+@dataclass(frozen=True)
+class Examined:
+    """A registration as written, and what is to be said of it before it is made.
+
+    Attributes:
+        resource: As far as it can be read, with stand-ins where it cannot.
+        here: Where it is, as the problems begin.
+        errors: What stops it.
+        warnings: What is worth a second look.
+    """
+
+    resource: Resource
+    here: str
+    errors: tuple[Problem, ...]
+    warnings: tuple[Problem, ...]
+
+
+def examined(hub: Hub, given: Form | Mapping[str, Any]) -> Examined:
+    """Everything wrong with a registration as written, and what is worth a second look; changes nothing.
+
+    Args:
+        hub: Where it is to be registered.
+        given: What was written: plain values, or a form as :func:`catalog.read_sheet` reads it.
+    """
     with hub.told(), hub.database.reading() as session:
-        found = [problem for problem in hub.catalog.check(session, given) if problem.severity == "error"]
+        found = hub.catalog.check(session, given)
         draft = read_resource(given)
-    if found:
-        problems = [Problem(where=fault.where, message=fault.message, remedy=fault.remedy) for fault in found]
-        raise Invalid(f"{draft.here} 登记有误，共 {len(problems)} 处", problems)
-    return draft.resource
+    told: dict[str, list[Problem]] = {"error": [], "warning": []}
+    for each in found:
+        told[each.severity].append(Problem(where=each.where, message=each.message, remedy=each.remedy))
+    return Examined(draft.resource, draft.here, tuple(told["error"]), tuple(told["warning"]))
+
+
+def next_code(hub: Hub, under: str) -> str:
+    """The next free code of a class (取资源代码).
+
+    Raises:
+        Invalid: There can be no codes in it.
+    """
+    with hub.told(), hub.database.reading() as session:
+        return hub.catalog.next_code(session, under)
 
 
 def asked(given: Mapping[str, Any]) -> Application:
@@ -69,8 +110,16 @@ def empty_sheet(of_class: str | None = None, table: str | None = None) -> bytes:
         Unknown: There is no such class or table.
         Invalid: The class has several tables.
     """
-    if of_class is None:
-        return write_sheet()
+    return write_sheet(table=None if of_class is None else class_table(of_class, table))
+
+
+def class_table(of_class: str, table: str | None = None) -> RecordTable:
+    """The table of a class (数据类别的数据表); the only one need not be named.
+
+    Raises:
+        Unknown: There is no such class or table.
+        Invalid: The class has several tables.
+    """
     try:
         tables = record_class(of_class).tables
     except SchemaError as error:
@@ -81,7 +130,7 @@ def empty_sheet(of_class: str | None = None, table: str | None = None) -> bytes:
     chosen = next((known for known in tables if table in (None, known.name)), None)
     if chosen is None:
         raise Unknown(f"数据类别 {of_class} 没有数据表 {table}", remedy=f"可选：{'、'.join(names)}")
-    return write_sheet(table=chosen)
+    return chosen
 
 
 def proposed(

@@ -43,6 +43,10 @@ def _opened(home: Path | None) -> Hub:
     keys = [reference.partition(":") for reference in (settings.master_key, settings.audit_key)]
     if not all(kind == "env" or (settings.home / Path(name).expanduser()).exists() for kind, _, name in keys):
         raise Misplaced(f"{settings.home} 里还没有枢纽", remedy="先执行 shutong init")
+    file = make_url(settings.database_url).database
+    if file and file.startswith("/") and not Path(file).exists():
+        # A new one would know of no exchange, and so of nothing that is owed.
+        raise Misplaced(f"平台数据库 {file} 不见了", remedy="从备份恢复它，再执行；不要另建")
     hub = Hub(settings)
     hub.database.migrate()
     return hub

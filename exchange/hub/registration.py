@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from catalog import MOVES, Department, EndpointSpec, Form, Registered, Resource
+from catalog import MOVES, Department, EndpointSpec, Entry, Form, Registered, Resource
 from catalog.codes import file_name
 from catalog.reading import read_resource
 from exchange.audit import events
 from exchange.db import now
 from exchange.db.tables import ExchangeRow, GrantRow
-from exchange.engine import problems_of_endpoint
-from exchange.errors import Denied, Invalid, Problem, Unknown
+from exchange.engine import problems_of_endpoint, settle
+from exchange.errors import Denied, Invalid, Misplaced, Problem, Unknown
 from exchange.identity import Actor
 from exchange.library import library_end, library_schema, library_table, offer_end
+from exchange.plan import canonical_digest
 from exchange.settings import Role
 
 if TYPE_CHECKING:
@@ -25,6 +26,11 @@ if TYPE_CHECKING:
 
 ROLES: dict[str, Role] = {"provider": Role.CLERK, "registration": Role.REVIEWER, "publication": Role.REVIEWER}
 """Who may make the moves of which part; that they are different people is the catalogue's rule."""
+
+
+def mark_of(endpoint: EndpointSpec) -> str:
+    """What tells whether an endpoint is still as somebody saw it (版本标记)."""
+    return canonical_digest(endpoint.model_dump(mode="json"))
 
 
 class Registration:
@@ -48,8 +54,18 @@ class Registration:
             event = events.DepartmentRegistered(code=department.code, name=department.name)
             hub.audit.record(session, event, by=by, department=department.code)
 
-    def put_endpoint(self, endpoint: EndpointSpec, *, by: Actor) -> None:
-        """Register an endpoint or change it (端点登记); every wrong option is told at once."""
+    def put_endpoint(self, endpoint: EndpointSpec, *, by: Actor, instead_of: str | None = None) -> None:
+        """Register an endpoint or change it (端点登记); every wrong option is told at once.
+
+        Args:
+            endpoint: As it is to be.
+            by: An integrator of its department or of the hub.
+            instead_of: Mark of what it takes the place of (:func:`mark_of`), empty for nothing; None: whatever
+                is there.
+
+        Raises:
+            Misplaced: What is there is not that; nothing was changed.
+        """
         hub = self._hub
         about = {"of": [endpoint.department], "department": endpoint.department}
         with hub.permitted(by, Role.INTEGRATOR, action=f"登记端点 {endpoint.name}", **about):
@@ -57,9 +73,18 @@ class Registration:
             if problems:
                 raise Invalid(f"端点 {endpoint.name} 的登记有误", problems)
             with hub.told(), hub.database.transaction() as session:
+                if instead_of is not None:
+                    self._demand_unchanged(session, endpoint.name, instead_of)
                 hub.catalog.put_endpoint(session, endpoint)
                 event = events.EndpointRegistered(name=endpoint.name, kind=endpoint.kind)
                 hub.audit.record(session, event, by=by, department=endpoint.department)
+
+    def _demand_unchanged(self, session: Session, name: str, mark: str) -> None:
+        there = next((each for each in self._hub.catalog.endpoints(session) if each.name == name), None)
+        if there is not None and not mark:
+            raise Misplaced(f"已经有端点 {name}", remedy="换一个名称，或到这个端点的页面上修改")
+        if mark and (there is None or mark_of(there) != mark):
+            raise Misplaced(f"端点 {name} 已被他人改动", remedy="重新打开，核对现在的登记后再改")
 
     def test_endpoint(self, name: str, *, by: Actor) -> list[Any]:
         """Try what a run will need of an endpoint, and of each resource that is offered there (连通测试)."""
@@ -98,8 +123,52 @@ class Registration:
 
     # --- resources -----------------------------------------------------------------------------
 
-    def register(self, given: Resource | Form | Mapping[str, Any], *, by: Actor) -> Registered:
+    def begin(self, *, by: Actor) -> None:
+        """Open the form for a new resource, before anything is written (打开登记表).
+
+        Raises:
+            Denied: It is not for him to register.
+        """
+        with self._hub.permitted(by, Role.CLERK, action="登记资源", department=by.department):
+            pass
+
+    def change(self, code: str, *, by: Actor, held: bool = False) -> Entry:
+        """Open a resource for a change, before anything is written (打开资源修改).
+
+        Args:
+            code: Code of the resource.
+            by: Who is to change it.
+            held: It was opened before, and what was written since is at hand: its state is :meth:`register`'s to judge.
+
+        Returns:
+            The newest version, whose mark :meth:`register` is given.
+
+        Raises:
+            Denied: It is another department's, or not for him to register.
+            Misplaced: Its newest version is under review.
+        """
+        hub = self._hub
+        what, about = f"修改资源 {code}", {"resource": code}
+        with hub.permitted(by, Role.CLERK, action=what, **about):
+            entry = hub.directory.resource(code, by=by)
+            if by.department != entry.resource.provider_code:
+                error = Denied(f"{by.name} 不能{what}", ["只能登记本部门的资源"], remedy="由提供部门的经办员登记")
+                hub.denied(by, what, error, **about)
+                raise error
+            if not held and not {"update", "revise"} & set(entry.actions):
+                raise Misplaced(f"资源 {code} {entry.label}，现在不能修改", remedy="先撤回，再修改")
+        return entry
+
+    def register(
+        self, given: Resource | Form | Mapping[str, Any], *, by: Actor, begun: str | None = None
+    ) -> Registered:
         """Register a resource, or a new version of it, as a draft (资源登记).
+
+        Args:
+            given: What is registered.
+            by: Who registers it.
+            begun: Mark of the version one began from (:attr:`catalog.Entry.mark`), empty: there was none; None:
+                whatever stands now.
 
         Returns:
             The entry as it stands, what changed, and warnings; errors are raised.
@@ -107,6 +176,7 @@ class Registration:
         Raises:
             Invalid: With everything that is wrong at once.
             Denied: It belongs to another department.
+            Overtaken: Somebody else has changed it since.
         """
         hub = self._hub
         resource = read_resource(given).resource
@@ -119,18 +189,28 @@ class Registration:
                 hub.denied(by, f"登记资源 {resource.code}", error, **about)
                 raise error
             with hub.told(), hub.database.transaction() as session:
-                told = hub.catalog.register(session, given, by.name, by.department)
+                told = hub.catalog.register(session, given, by.name, by.department, begun=begun)
                 event = events.ResourceRegistered(code=resource.code, version=told.entry.version, name=resource.name)
                 hub.audit.record(session, event, by=by, **about)
         return told
 
-    def move(self, code: str, action: str, *, opinion: str = "", by: Actor) -> str:
+    def move(self, code: str, action: str, *, opinion: str = "", by: Actor, begun: str | None = None) -> str:
         """Make a move in the life of a resource: submit, agree, reject, recall, withdraw (资源流转).
 
         Publication brings the collection grant, the library's table and the synchronisation with it.
 
+        Args:
+            code: Code of the resource.
+            action: The move.
+            opinion: Why.
+            by: Who makes it.
+            begun: Mark of the newest version one has seen; None: whatever stands now.
+
         Returns:
             The new state.
+
+        Raises:
+            Overtaken: Somebody else has changed or moved it since.
         """
         hub = self._hub
         step = next((move for name, move in MOVES.items() if name == action), None)
@@ -145,7 +225,8 @@ class Registration:
                     self._make_room(code)
                 with hub.told(), hub.database.transaction() as session:
                     before = hub.catalog.resource(session, code).state
-                    after = hub.catalog.move(session, code, action, by.name, by.department, opinion).state
+                    moved = hub.catalog.move(session, code, action, by.name, by.department, opinion, begun)
+                    after = moved.state
                     event = events.ResourceMoved(code=code, action=action, before=before, after=after, opinion=opinion)
                     hub.audit.record(session, event, by=by, resource=code)
                     if action == "agree_publication":
@@ -224,6 +305,7 @@ class Registration:
         row.source = offer_end(resource).model_dump(mode="json")
         row.target = library_end(resource).model_dump(mode="json")
         row.state = "active"
+        settle(session, row)
         event = events.ExchangeConfigured(exchange=name, kind="synchronisation", grant=grant.id)
         hub.audit.record(session, event, by=by, resource=code, exchange=name)
 

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from catalog import Entry
 from exchange.audit import events
-from exchange.authorisation import Application, Explanation
+from exchange.authorisation import Application, Assessment, Explanation
+from exchange.authorisation.reading import askable
 from exchange.db import now
 from exchange.db.tables import ApplicationRow, ExchangeRow, GrantRow
-from exchange.engine import plan_exchange
+from exchange.engine import owe_first, plan_exchange, settle
 from exchange.errors import Denied, Problem, Unknown
 from exchange.identity import Actor
 from exchange.library import library_table, served_end
@@ -28,6 +30,43 @@ class Sharing:
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
+
+    def begin(self, code: str, *, by: Actor) -> Entry:
+        """Open an application for a resource, before anything is written (打开申请表).
+
+        Returns:
+            The version in force.
+
+        Raises:
+            Denied: It is not for him to apply.
+            Misplaced: The resource is not published.
+        """
+        hub = self._hub
+        about = {"resource": code, "department": by.department}
+        with (
+            hub.permitted(by, Role.CLERK, action=f"申请资源 {code}", **about),
+            hub.told(),
+            hub.database.reading() as session,
+        ):
+            return hub.catalog.resource(session, code, published=True)
+
+    def assess(self, application: Application, *, by: Actor) -> Assessment:
+        """What the rules would say to an application if it were made now (预审); makes nothing.
+
+        Raises:
+            Denied: It is not for him to apply, or the target is another department's.
+        """
+        hub = self._hub
+        what = f"申请资源 {application.resource}"
+        about = {"resource": application.resource, "department": application.department}
+        with hub.permitted(by, Role.CLERK, action=what, **about):
+            try:
+                with hub.told(), hub.database.reading() as session:
+                    self._own_target(session, application)
+                    return hub.authorisation.assess(session, application)
+            except Denied as error:
+                hub.denied(by, what, error, **about)
+                raise
 
     def apply(self, application: Application, *, by: Actor) -> str:
         """Apply for the use of a resource (提出共享申请); unconditional ones are granted at once.
@@ -87,7 +126,7 @@ class Sharing:
         with hub.permitted(by, Role.REVIEWER, action=what):
             try:
                 with hub.told(), hub.database.transaction() as session:
-                    row = session.get(ApplicationRow, application)
+                    row = session.get(ApplicationRow, application) if askable(application) else None
                     if row is None:
                         raise Unknown(f"没有申请 {application}", remedy="用 shutong application list 查看")
                     hub.authorisation.decide(session, by, application, approved=approved, reasons=reasons, **narrower)
@@ -137,14 +176,30 @@ class Sharing:
             created_at=now(session),
         )
         session.add(row)
+        session.flush()
+        settle(session, row)
+        owe_first(session, row, hub.catalog, row.created_at)
         event = events.ExchangeConfigured(exchange=name, kind="sharing", grant=grant.id)
         hub.audit.record(session, event, by=by, resource=grant.resource, exchange=name, department=grant.department)
         return grant.id
 
-    def change(self, grant: str, action: str, *, reason: str, by: Actor) -> None:
+    def change(self, grant: str, action: str, *, reason: str, recall: bool = False, by: Actor) -> list[str]:
         """Suspend, resume or revoke a grant (中止、恢复、撤销).
 
         Only its provider's reviewer or the security administrator may.
+
+        Args:
+            grant: Its id.
+            action: ``suspend``, ``resume`` or ``revoke``.
+            reason: Why.
+            recall: Call back what was delivered under a grant that is revoked.
+            by: Who does it.
+
+        Returns:
+            Ids of the recalls.
+
+        Raises:
+            Misplaced: It is not in a state for that, or what was delivered cannot be called back; nothing is changed.
         """
         hub = self._hub
         word = {"suspend": "中止", "resume": "恢复", "revoke": "撤销"}[action]
@@ -152,7 +207,7 @@ class Sharing:
         with hub.permitted(by, Role.REVIEWER, Role.SECURITY, action=what):
             try:
                 with hub.told(), hub.database.transaction() as session:
-                    row = session.get(GrantRow, grant)
+                    row = session.get(GrantRow, grant) if askable(grant) else None
                     if row is None:
                         raise Unknown(f"没有授权 {grant}", remedy="用 shutong grant list 查看")
                     provider = hub.catalog.resource(
@@ -160,9 +215,13 @@ class Sharing:
                     ).resource.provider_code
                     self._may_change(by, what, provider)
                     getattr(hub.authorisation, action)(session, by, grant, reason)
+                    # With the grant held: what passes the gate has passed it before, or never does.
+                    recalls = hub.recalls.revoked(session, grant, reason=reason, by=by) if recall else []
             except Denied as error:
                 hub.denied(by, what, error)
                 raise
+        hub.recalls.attend(recalls, by=by)
+        return recalls
 
     def _may_change(self, by: Actor, what: str, provider: str) -> None:
         if Role.SECURITY not in by.roles and by.department != provider:
@@ -172,7 +231,7 @@ class Sharing:
         """Who may have what, why, until when, and would it pass now (授权说明)."""
         hub = self._hub
         with hub.told(), hub.database.reading() as session:
-            exchange = session.get(ExchangeRow, name)
+            exchange = session.get(ExchangeRow, name) if askable(name) else None
             return hub.authorisation.explain(session, exchange.grant if exchange else name)
 
     def plan(self, exchange: str) -> Plan:

@@ -1,7 +1,7 @@
-"""Who acts (操作人): a person established by the operating system, or the platform where a rule decides.
+"""Who acts (操作人): a person established by his account or the operating system, or the platform where a rule decides.
 
-Until the hub has accounts of its own, a person is whoever the settings name under the operating-system
-user that runs the command. Every event says how the actor was established.
+On the command line a person is whoever the settings name under the operating-system user that runs it; through the
+other doors he signs in to an account. Every event says how the actor was established.
 """
 
 from __future__ import annotations
@@ -16,14 +16,22 @@ from exchange.settings import FILE, PLATFORM_NAME, ActorEntry, Role, Settings
 
 OS_USER = "os-user"
 """Established by the user the process runs as."""
+ACCOUNT = "account"
+"""Signed in to an account with its password."""
+OIDC = "oidc"
+"""Signed in to an account by the city's unified identity."""
+TOKEN = "token"  # noqa: S105 - a word of the log
+"""A programme that acts in the name of an account, by a token of it."""
 DEMO = "demo"
 """Named on the command line of a demonstration; proves nothing."""
 CREDENTIAL = "credential"
 """No person: a department's programme, by what it signed in with."""
 SYSTEM = "system"
 """No person: a rule of the platform decides."""
+SCHEDULER = "scheduler"
+"""A person as the scheduler knows him that ran something by hand; as true as its own sign-in."""
 
-_TITLES = {
+TITLES = {
     Role.CLERK: "部门经办员",
     Role.REVIEWER: "审核员",
     Role.INTEGRATOR: "集成工程师",
@@ -31,6 +39,7 @@ _TITLES = {
     Role.SECURITY: "安全管理员",
     Role.AUDIT: "审计管理员",
 }
+"""What the holder of a role is called."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +48,8 @@ class Actor:
 
     Attributes:
         name: The person's name; two people of one name count as one, so that neither approves the other's work.
-        established: How that was established: ``os-user``, ``demo``, ``credential`` or ``system``.
+        established: How that was established: ``account``, ``oidc``, ``token``, ``os-user``, ``demo``,
+            ``credential``, ``scheduler`` or ``system``.
         department: Credit code of the department the person works for; None for the platform.
         roles: What the person may do.
     """
@@ -115,6 +125,18 @@ def programme(credential: str, department: str) -> Actor:
     return Actor(name=credential, established=CREDENTIAL, department=department, roles=frozenset())
 
 
+def through_scheduler(name: str) -> Actor:
+    """A person who had a scheduler run something, by the name he has there; he holds no role here.
+
+    Raises:
+        Denied: It is no name, or the platform's own.
+    """
+    text = " ".join(name.split())
+    if not text or text == PLATFORM_NAME or not text.isprintable():
+        raise Denied("不能代为执行", ["调度平台没有给出操作人的名称"], remedy="在调度平台以本人的账号触发")
+    return Actor(name=text[:64], established=SCHEDULER, department=None, roles=frozenset())
+
+
 def require(actor: Actor, *roles: Role, action: str) -> None:
     """Let only certain roles do something.
 
@@ -127,8 +149,8 @@ def require(actor: Actor, *roles: Role, action: str) -> None:
         Denied: The actor has none of them.
     """
     if actor.roles.isdisjoint(roles):
-        needed = "、".join(_TITLES[role] for role in roles)
-        held = "、".join(_TITLES[role] for role in sorted(actor.roles)) or "无"
+        needed = "、".join(TITLES[role] for role in roles)
+        held = "、".join(TITLES[role] for role in sorted(actor.roles)) or "无"
         raise Denied(
             f"{actor.name} 不能{action}",
             [f"需要角色：{needed}；现有角色：{held}"],

@@ -1,9 +1,7 @@
 """Encrypted files (加密文件): manifests, refused rows and spool, from the first row.
 
-A file is a header with a random salt and then frames of AES-256-GCM, one for each chunk appended and
-an empty one that says the file ends here. Each file has a key of its own, derived from the vault's
-key, the salt and the file's name; the frame's number is its nonce, and its place and whether it is
-the last are authenticated with it. A file renamed, cut, extended or with frames exchanged does not open.
+Each is written as :mod:`exchange.secrets.frames` says, under its own name: a file renamed, cut, extended or with
+frames exchanged does not open.
 """
 
 from __future__ import annotations
@@ -14,24 +12,15 @@ import io
 import os
 import re
 import secrets
-import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-
-from exchange.errors import Failed, Invalid, Tampered, Unknown
+from exchange.errors import Failed, Invalid, Unknown
+from exchange.secrets.frames import Frames
 from exchange.secrets.keyring import sync_folder
 
-_MAGIC = b"STV1"
-_SALT = 16
-_TAG = 16
-_LENGTH = struct.Struct(">I")
 _LARGEST = 2**30
 _PART = ".part"
 _PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,119}")
@@ -47,8 +36,7 @@ class Vault:
 
     def __init__(self, folder: Path, key: bytes) -> None:
         self._folder = folder
-        # Closing over the key keeps it out of ``vars()`` and every dump of attributes.
-        self._cipher = _cipher_of(key)
+        self._frames = Frames(key)
 
     def __repr__(self) -> str:
         return f"Vault({str(self._folder)!r}, ***)"
@@ -62,7 +50,7 @@ class Vault:
             Invalid: The name is not a plain one.
             Failed: The disk does not take it, now or while it is written; later may help.
         """
-        return VaultWriter(self._path(name), self._cipher)
+        return VaultWriter(self._path(name), self._frames)
 
     def read(self, name: str) -> Iterator[bytes]:
         """The chunks of a file in the order in which they were appended, one in memory at a time.
@@ -74,32 +62,7 @@ class Vault:
             Tampered: It is not as it was written, or was written under another name or key.
         """
         with self._open(name) as file:
-            end = os.fstat(file.fileno()).st_size
-            header = file.read(len(_MAGIC) + _SALT)
-            if len(header) != len(_MAGIC) + _SALT or not header.startswith(_MAGIC):
-                raise _tampered(name)
-            cipher = self._cipher(name, header[len(_MAGIC) :])
-            number = 0
-            while True:
-                prefix = file.read(_LENGTH.size)
-                if len(prefix) != _LENGTH.size:
-                    raise _tampered(name)
-                (length,) = _LENGTH.unpack(prefix)
-                if not _TAG <= length <= end - file.tell():
-                    raise _tampered(name)
-                frame = file.read(length)
-                # An appended chunk is never empty, so only the frame that ends the file has that length.
-                last = length == _TAG
-                try:
-                    chunk = cipher.decrypt(_nonce(number), frame, _place(number, last=last))
-                except InvalidTag as error:
-                    raise _tampered(name) from error
-                if last:
-                    break
-                yield chunk
-                number += 1
-            if file.read(1):
-                raise _tampered(name)
+            yield from self._frames.read(name, file, os.fstat(file.fileno()).st_size)
 
     def digest(self, name: str) -> str:
         """SHA-256 of a file as it lies there, encrypted, in hex.
@@ -157,10 +120,9 @@ class Vault:
 class VaultWriter:
     """A file being written, see :meth:`Vault.write`."""
 
-    def __init__(self, path: Path, cipher_of: Callable[[str, bytes], AESGCM]) -> None:
+    def __init__(self, path: Path, frames: Frames) -> None:
         self._path = path
-        self._cipher_of = cipher_of
-        self._number = 0
+        self._frames = frames
 
     def __enter__(self) -> VaultWriter:
         folder = self._path.parent
@@ -175,9 +137,8 @@ class VaultWriter:
                     break
                 os.close(descriptor)
             self._file = os.fdopen(descriptor, "wb")
-            salt = secrets.token_bytes(_SALT)
-            self._cipher = self._cipher_of(self._path.name, salt)
-            self._file.write(_MAGIC + salt)
+            self._framing = self._frames.begin(self._path.name)
+            self._file.write(self._framing.header)
         return self
 
     @contextmanager
@@ -202,13 +163,7 @@ class VaultWriter:
             raise Invalid("一次写入加密文件的内容过大", remedy="减小 batch_rows")
         if chunk:
             with self._writing():
-                self._frame(chunk, last=False)
-
-    def _frame(self, chunk: bytes, *, last: bool) -> None:
-        frame = self._cipher.encrypt(_nonce(self._number), chunk, _place(self._number, last=last))
-        self._file.write(_LENGTH.pack(len(frame)))
-        self._file.write(frame)
-        self._number += 1
+                self._file.writelines(self._framing.add(chunk))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -219,7 +174,7 @@ class VaultWriter:
         try:
             with self._writing():
                 with self._file:
-                    self._frame(b"", last=True)
+                    self._file.writelines(self._framing.end())
                     self._file.flush()
                     os.fsync(self._file.fileno())
                     # Renamed while the lock is held: a sweep cannot come between.
@@ -234,23 +189,3 @@ class VaultWriter:
         # What the disk did not take before it does not take now.
         with suppress(OSError):
             self._file.close()
-
-
-def _cipher_of(key: bytes) -> Callable[[str, bytes], AESGCM]:
-    def cipher(name: str, salt: bytes) -> AESGCM:
-        info = b"shutong vault 1 " + name.encode()
-        return AESGCM(HKDF(algorithm=SHA256(), length=32, salt=salt, info=info).derive(key))
-
-    return cipher
-
-
-def _nonce(number: int) -> bytes:
-    return number.to_bytes(12)
-
-
-def _place(number: int, *, last: bool) -> bytes:
-    return number.to_bytes(8) + (b"\x01" if last else b"\x00")
-
-
-def _tampered(name: str) -> Tampered:
-    return Tampered(f"加密文件 {name} 不是写入时的样子，或密钥不对", remedy="核对主密钥，并从备份恢复该文件")

@@ -18,9 +18,10 @@ from adapters.webservice.desk import Caller, Desk, Direction, Offer, Page, Pushe
 from exchange.audit import Sealer
 from exchange.errors import Denied
 from exchange.hub import Hub, open_hub
+from exchange.hub.attempts import Bounded
 from exchange.identity import programme
 from exchange.service.evidence import Evidence
-from exchange.service.guard import WRITTEN, Bounded, Guard
+from exchange.service.guard import WRITTEN, Guard
 from exchange.service.letters import Letters
 from exchange.service.looks import Looks
 from exchange.service.messages import Messages

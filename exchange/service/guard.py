@@ -9,7 +9,6 @@ import base64
 import hashlib
 import hmac
 import secrets
-import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from exchange.db import now
 from exchange.db.tables import CredentialRow, NonceRow
 from exchange.hub import Hub
 from exchange.hub.access import credential_key, token_name
+from exchange.hub.attempts import Bounded
 from exchange.identity import PLATFORM
 from exchange.secrets import seal, unseal
 
@@ -41,30 +41,6 @@ _TOKENS = 4096
 _NOBODY = "nobody"
 _LONGEST = 255
 """Characters of what a credential is found by at most."""
-
-
-class Bounded:
-    """Lets so many through in a minute and counts the rest."""
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._lock = threading.Lock()
-        self._minute = 0
-        self._let = 0
-        self._held = 0
-
-    def through(self) -> int | None:
-        """How many were held since the last one let through; None: this one is held too."""
-        with self._lock:
-            minute = int(time.monotonic() // 60)
-            if minute != self._minute:
-                self._minute, self._let = minute, 0
-            if self._let >= self._most:
-                self._held += 1
-                return None
-            self._let += 1
-            held, self._held = self._held, 0
-            return held
 
 
 @dataclass(frozen=True)

@@ -6,23 +6,11 @@ door can be served with any: the hub's is the default.
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import importlib
 import importlib.util
-import ipaddress
-import signal
-import socket
-import sys
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
-
-from granian.constants import HTTPModes, Interfaces, SSLProtocols
-from granian.http import HTTP1Settings
-from granian.log import LogLevels
-from granian.server import Server
 
 from adapters.errors import AdapterError
 from adapters.webservice.application import Application, Pace
@@ -30,29 +18,12 @@ from adapters.webservice.credentials import Trust
 from adapters.webservice.desk import Desk
 from adapters.webservice.door import Door
 from adapters.webservice.reading import Limits
-from exchange.errors import Failed, HubError, Invalid
+from exchange.errors import Failed, Invalid
 from exchange.settings import Settings, Soap
-
-# Standard output is the command's; what the service has to say goes the other way.
-_LOG = {
-    "formatters": {"generic": {"format": "%(asctime)s %(levelname)s %(message)s"}},
-    "handlers": {
-        "console": {"formatter": "generic", "class": "logging.StreamHandler", "stream": "ext://sys.stderr"},
-    },
-    "loggers": {
-        "_granian": {"handlers": ["console"], "propagate": False},
-        "adapters.webservice": {"handlers": ["console"], "level": "INFO", "propagate": False},
-    },
-}
+from exchange.web.server import Listening, is_loopback, serve
 
 DeskFactory = Callable[[Path], Desk]
 """Opens a desk for a hub's home."""
-
-HEADER_SECONDS = 10
-"""Within which the head of a request must be here."""
-STOP_SECONDS = 10
-"""Within which calls under way may end when the service stops."""
-_PARENT_DIED = 1  # PR_SET_PDEATHSIG
 
 
 def desk_factory(path: str) -> DeskFactory:
@@ -112,65 +83,35 @@ def serve_soap(
     _demand_address(soap, host)
     factory = desk_factory(soap.desk)
     files = {name: _file(settings, name) for name in ("tls_certificate", "tls_key", "tls_client_ca")}
-    with _held(host, soap.port if port is None else port) as taken:
-        scheme = "https" if files["tls_certificate"] else "http"
-        address = f"{scheme}://{f'[{host}]' if ':' in host else host}:{taken}"
+    listening = Listening(
+        name="soap",
+        host=host,
+        port=soap.port if port is None else port,
+        workers=soap.workers,
+        certificate=files["tls_certificate"],
+        key=files["tls_key"],
+        client_ca=files["tls_client_ca"],
+        loggers=("adapters.webservice",),
+    )
 
-        def load(_: str) -> Application:
-            _end_with_parent()
-            try:
-                return application(settings, factory(settings.home), address)
-            except (HubError, AdapterError) as error:
-                sys.stderr.write(f"{error.message}（{error.remedy}）\n" if error.remedy else f"{error.message}\n")
-                raise SystemExit(1) from error
-
-        server = Server(
-            "soap",
-            address=host,
-            port=taken,
-            interface=Interfaces.ASGI,
-            workers=soap.workers,
-            http=HTTPModes.http1,
-            websockets=False,
-            http1_settings=HTTP1Settings(header_read_timeout=HEADER_SECONDS * 1000, max_buffer_size=64 << 10),
-            log_level=LogLevels.warning,
-            log_dictconfig=_LOG,
-            ssl_cert=files["tls_certificate"],
-            ssl_key=files["tls_key"],
-            ssl_ca=files["tls_client_ca"],
-            ssl_client_verify=files["tls_client_ca"] is not None,
-            ssl_protocol_min=SSLProtocols.tls12,
-            workers_kill_timeout=STOP_SECONDS,
-            respawn_failed_workers=True,
-            respawn_interval=0.5,
-        )
-        ended = threading.Event()
-        server.on_startup(lambda: _announce_when_open(host, taken, lambda: announce(address), ended))
+    def load(address: str) -> Application:
         try:
-            server.serve(target_loader=load)
-        except SystemExit as error:
-            if error.code not in (0, None):
-                raise Failed("服务接口没有启动或意外停止", remedy="查看上面的原因，改正后再启动") from error
-        finally:
-            ended.set()
+            return application(settings, factory(settings.home), address)
+        except AdapterError as error:
+            raise Failed(error.message, remedy=error.remedy) from error
+
+    serve(listening, load, announce)
 
 
 def _covered(address: str) -> bool:
     """Whether a password in clear is safe on the way to an address: encrypted, or on this machine."""
     parts = urlsplit(address)
-    return parts.scheme == "https" or _loopback(parts.hostname or "")
-
-
-def _loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+    return parts.scheme == "https" or is_loopback(parts.hostname or "")
 
 
 def _demand_address(soap: Soap, host: str) -> None:
     """Refuse to listen to others without an address of theirs: it stands in every service description."""
-    if not _loopback(host) and not soap.public_address:
+    if not is_loopback(host) and not soap.public_address:
         raise Invalid(
             f"服务接口监听 {host} 而没有写明对外地址",
             remedy="在 soap.public_address 写明别人访问的地址；并设置 soap.tls_certificate 和 tls_key，或由代理加密",
@@ -187,42 +128,3 @@ def _file(settings: Settings, name: str) -> Path | None:
     except OSError as error:
         raise Invalid(f"soap.{name} 所指的 {file} 不能读取", remedy="改正路径或文件权限") from error
     return file
-
-
-@contextlib.contextmanager
-def _held(host: str, port: int) -> Iterator[int]:
-    """Find out that a port is free, and keep it from others until the processes have it."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        # The processes share the port; so would a stranger of the same user, if nobody looked first.
-        with socket.socket(family) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((host, port))
-            taken = int(probe.getsockname()[1])
-        with socket.socket(family) as holder:
-            holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-            holder.bind((host, taken))
-            yield taken
-    except (OSError, OverflowError) as error:
-        raise Invalid(f"{host} 的端口 {port} 不能监听", remedy="换一个地址或端口，或用 0 自动选择") from error
-
-
-def _announce_when_open(host: str, port: int, announce: Callable[[], None], ended: threading.Event) -> None:
-    def wait() -> None:
-        while not ended.wait(0.05):
-            with contextlib.suppress(OSError), socket.create_connection((_reachable(host), port), timeout=1):
-                announce()
-                return
-
-    threading.Thread(target=wait, daemon=True).start()
-
-
-def _reachable(host: str) -> str:
-    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - not listened on here
-
-
-def _end_with_parent() -> None:
-    """Have this process told to stop when the one that started it is killed."""
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(_PARENT_DIED, signal.SIGTERM)

@@ -18,10 +18,15 @@ from exchange.settings.model import (
     FILE,
     PREFIX,
     SECRET_PREFIX,
+    Accounts,
     ActorEntry,
+    Airflow,
     Answering,
     Deadline,
+    Documents,
     Limits,
+    Messages,
+    OpenId,
     Retention,
     Settings,
     Soap,
@@ -138,11 +143,15 @@ def _known(path: list[str]) -> Iterable[str]:
     """Names allowed where the last part of the path stands."""
     parts: dict[str, type[BaseModel]] = {
         "actors": ActorEntry, "retention": Retention, "answers": Answering, "soap": Soap, "limits": Limits,
+        "documents": Documents,
+        "messages": Messages, "airflow": Airflow, "accounts": Accounts,
     }  # fmt: skip
     if len(path) == 1:
         return Settings.model_fields
     if path[0] == "deadlines":
         return get_args(Step) if len(path) == 3 else Deadline.model_fields  # region, step, number
+    if path[:2] == ["accounts", "oidc"] and len(path) == 3:
+        return OpenId.model_fields
     return parts[path[0]].model_fields if path[0] in parts else ()
 
 

@@ -40,7 +40,7 @@ PLATFORM_NAME = "platform"
 """Name under which rules decide; no person may bear it."""
 
 REFERENCE = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]*|file:[^\x00]+")
-"""What a reference to a secret looks like."""
+"""What a reference to a secret looks like that every process of the hub can open; endpoints have one kind more."""
 
 
 class Role(StrEnum):
@@ -145,6 +145,36 @@ class Retention(_Part):
     第十二条."""
     quarantine_days: int = Field(default=90, ge=1)
     """Days after which the content of refused rows is removed; rule, reason and keyed hash stay."""
+    book_days: int = Field(default=1095, ge=1)
+    """Days after which files that were taken and documents that were handed over go from the books, with their names;
+    receipts and log stay. Three years, as the records that say what was handed to whom."""
+    dispatch_days: int = Field(default=90, ge=1)
+    """Days after which deliveries to recipients of files go from the books that are done or withdrawn."""
+
+
+def _spool_address(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+    except ValueError as error:
+        raise ValueError("不是地址，应形如 s3://桶/前缀 或 file:///路径") from error
+    if text and not (parts.scheme and (parts.netloc or parts.path)):
+        raise ValueError("不是地址，应形如 s3://桶/前缀 或 file:///路径")
+    if parts.password is not None:
+        raise ValueError("地址中不能写口令，请在 secrets 中写引用")
+    return text
+
+
+class Documents(_Part):
+    """Where files that travel with rows lie at the hub (文件暂存), and how long after nobody needs them."""
+
+    url: Annotated[str, AfterValidator(_spool_address)] = ""
+    """Address as fsspec reads it; unset: ``spool/documents`` in the home."""
+    options: dict[str, str | int | bool] = Field(default_factory=dict)
+    """What its file system wants to know, without secrets."""
+    secrets: dict[str, Reference] = Field(default_factory=dict)
+    """The options that are secrets, as references."""
+    days: int = Field(default=90, ge=1)
+    """Days after which a file that no row of the base library and no unfinished delivery needs is removed."""
 
 
 class Answering(_Part):
@@ -156,6 +186,8 @@ class Answering(_Part):
     """Days after which a delivery is asked about on demand only, though rows of it are unread."""
     unread_hours: float = Field(default=24.0, gt=0)
     """Hours after which the recipient is notified of rows nobody has read."""
+    recall_days: float = Field(default=5.0, gt=0)
+    """Days within which a recipient is to answer that delivered files were called back; then the provider is told."""
 
 
 def _network(text: str) -> str:
@@ -236,6 +268,35 @@ class Soap(_Part):
         return self
 
 
+class Web(_Part):
+    """Console and REST interface: where they listen, whom they trust, what they take (站点)."""
+
+    public_address: Annotated[str, AfterValidator(_web_address)] = ""
+    """Where others reach it; unset: where it listens."""
+    host: Annotated[str, StringConstraints(min_length=1, max_length=253)] = "127.0.0.1"
+    """Address it listens on."""
+    workers: int = Field(default=1, ge=1, le=64)
+    """Processes."""
+    largest: int = Field(default=32 << 20, ge=1024)
+    """Bytes of one request."""
+    seconds: float = Field(default=60.0, gt=0)
+    """Within which a request must be here."""
+    calls_per_minute: int = Field(default=600, ge=10)
+    """Calls of one account or token, by one process; a tenth of them at once."""
+    proxies: Annotated[tuple[str, ...], AfterValidator(_networks)] = ()
+    """Addresses or networks of reverse proxies that are trusted."""
+    tls_certificate: Path | None = None
+    """Certificate chain (PEM), in the home if relative."""
+    tls_key: Path | None = None
+    """Its key (PEM)."""
+
+    @model_validator(mode="after")
+    def _coherent(self) -> Self:
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            raise ValueError("tls_certificate 和 tls_key 要么都写，要么都不写")
+        return self
+
+
 class Limits(_Part):
     """How much a department's programme may ask for (调用限额), and how long what it left or pushed is kept."""
 
@@ -251,6 +312,158 @@ class Limits(_Part):
     """Days in which a fetched delivery may be asked for again."""
     message_days: int = Field(default=30, ge=1)
     """Days that the content of a pushed message stays after it was carried out."""
+
+
+def _broker(text: str) -> str:
+    if not text:
+        return text
+    parts = urlsplit(text)
+    try:
+        plain = parts.scheme in ("amqp", "amqps") and bool(parts.hostname and parts.username) and parts.port != 0
+    except ValueError:
+        plain = False
+    if not plain or parts.query or parts.fragment:
+        raise ValueError("应形如 amqp://用户@主机:5672/虚拟主机，加密用 amqps://")
+    if parts.password is not None:
+        raise ValueError("地址中不能写口令，请用 password 写引用")
+    return text
+
+
+class Messages(_Part):
+    """Message middleware for the file way (消息中间件): where it is, and how much is worked at together."""
+
+    url: Annotated[str, AfterValidator(_broker)] = ""
+    """RabbitMQ, as ``amqp://user@host:port/vhost`` or ``amqps://…``; unset: the embedded one, a file in the home."""
+    password: Reference | None = None
+    """Its user's password."""
+    tls_ca: Path | None = None
+    """Authorities (PEM) one of which must have signed the broker's certificate, in the home if relative; unset: those
+    the machine trusts."""
+    exchange: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,40}$")] = "shutong"
+    """Name of the topic exchange; those of the queues begin with it."""
+    heartbeat: int = Field(default=20, ge=5, le=600)
+    """Seconds after which a silent connection is dead."""
+    prefetch: int = Field(default=1, ge=1, le=100)
+    """Messages of one recipient that one process has in hand at most."""
+    workers: int = Field(default=8, ge=1, le=64)
+    """Deliveries that one process works at together."""
+    deliveries: int = Field(default=5, ge=1, le=100)
+    """How many may die over a message until it is a dead letter."""
+    again_seconds: float = Field(default=60.0, gt=0)
+    """After which what was published and is not delivered is published again, then twice as long, up to an hour."""
+    retry_seconds: float = Field(default=15.0, gt=0)
+    """After which a delivery that failed is tried again, then twice as long, up to an hour."""
+    visible_seconds: float = Field(default=60.0, ge=1)
+    """Embedded: after which a message that a killed process had in hand comes again."""
+
+    @model_validator(mode="after")
+    def _coherent(self) -> Self:
+        if self.url and self.password is None:
+            raise ValueError("写了 url 就要有 password（口令的引用）")
+        if not self.url and (self.password is not None or self.tls_ca is not None):
+            raise ValueError("password、tls_ca 只在写了 url 时有意义")
+        return self
+
+
+def _issuer(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+        host = parts.hostname or ""
+        plain = bool(host) and parts.port != 0 and not (parts.query or parts.fragment or parts.username)
+    except ValueError:
+        plain, host = False, ""
+    loopback = host in ("localhost", "::1") or host.startswith("127.")
+    if text and not (plain and (parts.scheme == "https" or (parts.scheme == "http" and loopback))):
+        raise ValueError("应为统一身份认证的 https 地址，如 https://sso.example.gov.cn/realms/city")
+    return text
+
+
+Claim = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.:/-]{0,100}$")]
+"""Name of something an identity provider says of a person."""
+
+
+class OpenId(_Part):
+    """Signing in by a city's unified identity (统一身份认证, OpenID Connect)."""
+
+    enabled: bool = False
+    """Whether people may sign in by it."""
+    issuer: Annotated[str, AfterValidator(_issuer)] = ""
+    """Its address, as its own description names it."""
+    client_id: Annotated[str, StringConstraints(max_length=255)] = ""
+    """Name under which the hub is registered there."""
+    client_secret: Reference | None = None
+    """The secret it was given there; unset: a public client, by PKCE alone."""
+    scopes: tuple[Annotated[str, StringConstraints(pattern=r"^[!#-\[\]-~]{1,100}$")], ...] = ("openid", "profile")
+    """What is asked for."""
+    link: bool = False
+    """Whether somebody who comes for the first time is taken for the account his claims name."""
+    login_claim: Claim = "preferred_username"
+    """The claim that names his login."""
+    department_claim: Claim = ""
+    """The claim that must name his account's department; unset: not compared."""
+    seconds: float = Field(default=10.0, gt=0, le=60)
+    """Within which it must answer."""
+
+    @model_validator(mode="after")
+    def _coherent(self) -> Self:
+        if self.enabled and not (self.issuer and self.client_id):
+            raise ValueError("启用统一身份认证须写 issuer 和 client_id")
+        if "openid" not in self.scopes:
+            raise ValueError("scopes 中须有 openid")
+        if self.link and not self.login_claim:
+            raise ValueError("link 须有 login_claim")
+        return self
+
+
+class Accounts(_Part):
+    """Accounts and sessions (账号与会话)."""
+
+    idle_minutes: int = Field(default=30, ge=1, le=1440)
+    """Minutes after which somebody who does nothing is signed out."""
+    session_hours: int = Field(default=12, ge=1, le=168)
+    """Hours after which everybody is signed out."""
+    failures: int = Field(default=5, ge=3, le=100)
+    """Wrong passwords after which a login is locked; they count for as long as the lock lasts."""
+    lock_minutes: int = Field(default=15, ge=1, le=1440)
+    """Minutes for which it then is."""
+    address_failures: int = Field(default=30, ge=3, le=100_000)
+    """Failures of one address in a minute, after which it must wait for another."""
+    password_length: int = Field(default=12, ge=8, le=64)
+    """Characters a password must have."""
+    password_days: int = Field(default=90, ge=0, le=3650)
+    """Days after which it must be changed; 0: never."""
+    token_days: int = Field(default=365, ge=1, le=365)
+    """Days for which a token may be issued at most."""
+    oidc: OpenId = OpenId()
+
+
+OptionName = Annotated[str, StringConstraints(pattern=r"^[a-z_]+\.[a-z0-9_]+$")]
+"""One of Airflow's own settings, as ``section.name``."""
+
+
+class Airflow(_Part):
+    """Airflow: what it is told of the hub (排班), and how the embedded one runs."""
+
+    snapshot: Path = Path("airflow/snapshot.json")
+    """File it is told by, in the home if relative; written by itself once its folder is there."""
+    dags: int = Field(default=1000, ge=0)
+    """Exchanges that have a DAG of their own; those beyond are carried out in one task with others."""
+    slots: int = Field(default=2, ge=1, le=1000)
+    """Runs that an endpoint bears at once."""
+    pools: dict[str, Annotated[int, Field(ge=1, le=1000)]] = Field(default_factory=dict)
+    """Those of single endpoints, by name."""
+    host: Annotated[str, StringConstraints(min_length=1, max_length=253)] = "127.0.0.1"
+    """Embedded: address its interface listens on."""
+    port: int = Field(default=8095, ge=0, le=65535)
+    """Embedded: port of its interface; 0: a free one."""
+    parallelism: int = Field(default=2, ge=1, le=64)
+    """Embedded: exchanges that run together; each takes some 50 MB at rest."""
+    log_bytes: int = Field(default=10 << 20, ge=1 << 16)
+    """Embedded: bytes of one component's log; as much again is kept of what was before."""
+    log_days: int = Field(default=30, ge=1)
+    """Embedded: days after which what runs wrote about themselves is removed; receipts and log stay."""
+    options: dict[OptionName, str] = Field(default_factory=dict)
+    """Embedded: Airflow's own settings that are to differ, as ``section.name``."""
 
 
 _D809 = "《政务数据共享条例》（国务院令第809号）"
@@ -322,9 +535,16 @@ class Settings(BaseSettings):
     deadlines: dict[str, dict[Step, Deadline]] = Field(default_factory=dict)
     """By six-digit division or ``national``, then by step."""
     retention: Retention = Retention()
+    documents: Documents = Documents()
     answers: Answering = Answering()
     soap: Soap = Soap()
+    port: int = Field(default=8090, ge=0, le=65535)
+    """Port of console and REST interface; 0: a free one."""
+    web: Web = Web()
     limits: Limits = Limits()
+    messages: Messages = Messages()
+    airflow: Airflow = Airflow()
+    accounts: Accounts = Accounts()
 
     @classmethod
     def settings_customise_sources(

@@ -58,12 +58,25 @@ demo = {demo}
 # personal_log_months = 36
 # 被拒收的行，内容保留多少天；到期清除内容，规则、原因和散列仍在
 # quarantine_days = 90
+# 收取的文件和送达的附件，在台账中（连同名称）保留多少天；已办结或撤回的待送保留多少天；回执和日志不受影响
+# book_days = 1095
+# dispatch_days = 90
+
+# 随行文件（附件）在平台的暂存处：默认为主目录下的 spool/documents，也可以是 fsspec 能到的存储，内容一律加密；
+# 基础库的现行数据和未完成的交付都不再需要的文件，保留多少天后清除
+# [documents]
+# url = "s3://桶/前缀"
+# options = {{ key = "访问标识" }}
+# secrets = {{ secret = "env:SHUTONG_SECRET_STORAGE" }}
+# days = 90
 
 # 接收方处理结果：每次交付最多读多少个处理失败的行；多少天后不再自动去问；多少小时没有读取就通知接收方
 # [answers]
 # rows = 1000
 # days = 30
 # unread_hours = 24
+# 撤回已送达的文件时，接收方应在多少天内答复；逾期通知提供方
+# recall_days = 5
 
 # 服务接口（shutong serve soap）。默认只监听本机；监听别的地址时须写明对外地址，并有 TLS 或由反向代理加密
 # [soap]
@@ -90,6 +103,21 @@ demo = {demo}
 # tls_client_ca = "keys/clients.crt"
 # desk = "exchange.service.desk:open_desk"
 
+# 控制台和 REST 接口（shutong up、shutong serve console）的端口，可由 SHUTONG_PORT 代替；
+# 默认只监听本机；监听别的地址时须有 TLS，或由 proxies 中的反向代理加密
+# port = 8090
+# [web]
+# public_address = "https://（别人访问的地址）"
+# host = "127.0.0.1"
+# workers = 1
+# 一次请求的字节数；须在多少秒内传完；每个账号或令牌每分钟的请求数
+# largest = 33554432
+# seconds = 60.0
+# calls_per_minute = 600
+# proxies = ["10.0.0.5"]
+# tls_certificate = "keys/web.crt"
+# tls_key = "keys/web.key"
+
 # 部门程序调用平台的限额（每部门每分钟）、每份推送消息的行数上限，以及信箱内容的保留天数
 # [limits]
 # calls_per_minute = 1200
@@ -98,6 +126,64 @@ demo = {demo}
 # unfetched_days = 30
 # fetched_days = 7
 # message_days = 30
+
+# 消息中间件（文件方式）。默认用内置的：主目录下的 messages.db，不需要服务器；
+# 由 shutong messages work 发布和投递，没有它时 shutong run --due 也会投递
+# [messages]
+# url = "amqps://shutong@主机:5671/shutong"
+# password = "env:SHUTONG_SECRET_BROKER"
+# tls_ca = "keys/broker-ca.crt"
+# exchange = "shutong"
+# heartbeat = 20
+# 每个接收方同时在办的消息数；一个进程同时办理的投递数；执行者死亡多少次后成为死信
+# prefetch = 1
+# workers = 8
+# deliveries = 5
+# 已发消息多少秒还没有送达就再发；投递失败多少秒后重试（以后逐次加倍，至多一小时）；内置：执行者被杀多少秒后消息重现
+# again_seconds = 60.0
+# retry_seconds = 15.0
+# visible_seconds = 60.0
+
+# 排班（Airflow）：排班快照写在哪里（相对路径在主目录下；所在文件夹存在后，每有变更自动重写）；
+# 每个端点同时执行几个交换，以及个别端点的
+# [airflow]
+# snapshot = "airflow/snapshot.json"
+# slots = 2
+# 有自己的 DAG 的交换至多几个；更多的成批执行，每分钟办理到期的
+# dags = 1000
+# pools = {{ police = 4 }}
+# 内置的 Airflow（shutong up）：监听的地址和端口；同时执行几个交换；每个部件的日志字节数；执行记录保留天数
+# host = "127.0.0.1"
+# port = 8095
+# parallelism = 2
+# log_bytes = 10485760
+# log_days = 30
+# Airflow 自己的设置，写成“节.名称”
+# options = {{ "scheduler.scheduler_heartbeat_sec" = "2" }}
+
+# 账号与会话：多少分钟没有操作即退出，多少小时后一律退出；连续多少次失败后锁定登录名多少分钟；
+# 一个地址每分钟最多失败多少次；口令最短长度、最长使用天数（0 为不限）；令牌最长有效天数
+# [accounts]
+# idle_minutes = 30
+# session_hours = 12
+# failures = 5
+# lock_minutes = 15
+# address_failures = 30
+# password_length = 12
+# password_days = 90
+# token_days = 365
+# 统一身份认证（OpenID Connect）；link 为 true 时，首次登录的人按 login_claim 对应到已有账号，
+# 写了 department_claim 的，该项还须等于账号所属部门的信用代码
+# [accounts.oidc]
+# enabled = true
+# issuer = "https://sso.example.gov.cn/realms/city"
+# client_id = "shutong"
+# client_secret = "env:SHUTONG_SECRET_OIDC"
+# scopes = ["openid", "profile"]
+# link = false
+# login_claim = "preferred_username"
+# department_claim = ""
+# seconds = 10.0
 
 # 各地时限（工作日），按六位行政区划代码或 national。内置数值未经核对，对外展示为法定期限之前须核对原文
 # [deadlines.370000.answer_conditional]

@@ -91,7 +91,7 @@ def test_what_an_adapter_need_not_say() -> None:
     assert endpoint.check(BINDING, SCHEMA, sink=True) == []
     with pytest.raises(Unsupported, match="bare"):
         endpoint.install(BINDING, SCHEMA)
-    assert endpoint.capabilities == Capabilities("file", frozenset(), False, False, False, False)
+    assert endpoint.capabilities == Capabilities("file")
     assert endpoint.source(BINDING).settle([Outcome("1")]) == 0
     sink = endpoint.sink(BINDING)
     assert sink.epoch("E1") == 0

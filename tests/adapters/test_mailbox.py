@@ -125,3 +125,7 @@ def test_foreign_options() -> None:
     assert "folder" in endpoint.check(wrong, pa.schema([]), sink=False)[0]
     with pytest.raises(Misconfigured, match="folder"):
         endpoint.source(wrong)
+
+
+def test_a_box_is_no_place_that_the_rules_of_lineage_know() -> None:
+    assert open_endpoint("mailbox", {}).dataset("inbox") == ("", "inbox")

@@ -77,7 +77,8 @@ def test_options_are_told_by_kind() -> None:
 
 def test_secrets() -> None:
     assert secret_fields("webservice") == {"password", "secret", "appkey"}
-    assert secret_fields("files") == secret_fields("memory") == frozenset()
+    assert secret_fields("files") == {"key", "passphrase", "password"}
+    assert secret_fields("memory") == frozenset()
 
 
 def test_the_package_exports_the_port() -> None:

@@ -60,8 +60,8 @@ class Race:
         out = f"COPY (SELECT {_COLUMNS} FROM people) TO STDOUT (FORMAT binary)"
         into = f"COPY {name} ({_COLUMNS}) FROM STDIN (FORMAT binary)"
         begun = time.perf_counter()
-        with subprocess.Popen([*_psql(self.county.source), "-c", out], stdout=subprocess.PIPE) as reading:
-            subprocess.run([*_psql(self.county.target), "-c", into], stdin=reading.stdout, check=True)
+        with subprocess.Popen([*psql(self.county.source), "-c", out], stdout=subprocess.PIPE) as reading:
+            subprocess.run([*psql(self.county.target), "-c", into], stdin=reading.stdout, check=True)
         assert reading.returncode == 0
         seconds = time.perf_counter() - begun
         self.drop(name)
@@ -101,7 +101,7 @@ class Race:
         return seconds
 
 
-def _psql(url: str) -> list[str]:
+def psql(url: str) -> list[str]:
     parsed = sa.make_url(url).set(drivername="postgresql")
     return [str(PSQL.path()), "-q", "-X", "-d", parsed.render_as_string(hide_password=False)]
 

@@ -24,7 +24,7 @@ class Result:
         baseline: What it is compared with; empty: nothing.
         baseline_seconds: Median of the same rounds.
         ratio: How many times as long it took, less is better; where the benchmark says so, how many times as many
-            rows it moved in a second.
+            rows or bytes it moved in a second.
         rows_per_second: Rows handed over in a second.
         peak_mb: Highest resident memory of the process that moved the rows, in MiB.
     """

@@ -14,6 +14,7 @@ from tests.bench.report import Result, document, show
 from tests.support.servers import PostgreSQLServer, Server
 
 
+@pytest.mark.long_with.with_args(database.merge)
 @pytest.mark.parametrize("part", [database.append, database.merge, database.changes])
 def test_a_part_says_how_long_it_took(
     postgresql_server: Server, tmp_path: Path, part: Callable[..., list[Result]], capsys: pytest.CaptureFixture[str]

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.bench.lookup import lookup
 from tests.support.servers import PostgreSQLServer, Server
 
 
+@pytest.mark.long
 def test_rows_are_asked_for_straight_and_through_the_hub(postgresql_server: Server, tmp_path: Path) -> None:
     assert isinstance(postgresql_server, PostgreSQLServer)
     found = lookup(postgresql_server, tmp_path, queries=30, clients=(1, 3), rounds=1, name="small")

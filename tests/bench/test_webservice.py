@@ -12,6 +12,7 @@ from tests.bench.report import Result
 from tests.support.servers import PostgreSQLServer, Server
 
 
+@pytest.mark.long_with.with_args(webservice.push)
 @pytest.mark.parametrize("part", [webservice.read, webservice.push])
 def test_rows_come_and_go_beside_plain_spyne(
     postgresql_server: Server, tmp_path: Path, part: Callable[..., list[Result]], monkeypatch: pytest.MonkeyPatch
@@ -22,6 +23,7 @@ def test_rows_come_and_go_beside_plain_spyne(
     assert all(each.ratio and each.rows_per_second and "spyne" in each.baseline for each in found)
 
 
+@pytest.mark.long
 def test_each_side_alone_and_its_memory(
     postgresql_server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

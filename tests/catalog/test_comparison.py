@@ -141,3 +141,13 @@ def test_the_items_of_child_rows_are_told_one_by_one() -> None:
     }
     (gone, _) = difference(after, before)[-2:]
     assert json.loads(json.dumps(gone.as_json()))["path"].startswith("items.family.rows.")
+
+
+def test_an_item_that_becomes_a_file_is_told() -> None:
+    scan = {"name": "scan", "label": "证照文件", "type": "G", "grade": "personal"}
+    before, after = (
+        Resource.model_validate(person(items=[*person()["items"], scan | more])) for more in ({}, {"document": True})
+    )
+    assert [change.path for change in difference(before, after)] == ["items.scan.document"]
+    assert "的附件" in difference(before, after)[0].words
+    assert [change.path for change in difference(after, before)] == ["items.scan.document"]

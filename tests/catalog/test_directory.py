@@ -10,8 +10,8 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from catalog.directory import Catalog
-from catalog.entries import Entry
-from catalog.errors import CatalogError, Rejected, SamePerson, UnknownEntry, WrongState
+from catalog.entries import Entry, Outline
+from catalog.errors import CatalogError, Overtaken, Rejected, SamePerson, UnknownEntry, WrongState
 from catalog.model import Resource
 from catalog.sheet import read_sheet, write_sheet
 from catalog.tables import Base, HistoryRow, ResourceRow
@@ -37,6 +37,14 @@ def test_what_is_wrong_is_told_at_once_and_nothing_is_kept(catalog: Catalog, cit
     ]  # fmt: skip
     assert "共 4 处" in caught.value.message
     assert city.scalar(select(func.count()).select_from(ResourceRow)) == 0
+
+
+def test_outlines_tell_what_every_version_is_called(catalog: Catalog, city: Session) -> None:
+    assert catalog.outlines(city) == {}
+    entry = catalog.register(city, person(), LI, POLICE).entry
+    told = catalog.outlines(city)
+    name, cycle = entry.resource.name, entry.resource.update_cycle
+    assert told == {(CODE, 1): Outline(name=name, provider=POLICE, update_cycle=cycle)}
 
 
 def test_warnings_do_not_stop_a_registration(catalog: Catalog, city: Session) -> None:
@@ -360,3 +368,22 @@ def test_hostile_text_in_any_question_is_text_or_is_told(catalog: Catalog, city:
         except CatalogError as error:
             assert str(error).encode()
     assert len(catalog.departments(city)) == 3
+
+
+def test_whoever_began_from_what_stands_no_more_is_told_so(catalog: Catalog, city: Session) -> None:
+    first = catalog.register(city, person(), LI, POLICE, begun="").entry
+    with pytest.raises(Overtaken, match="刚由他人登记"):
+        catalog.register(city, person(abstract="另一份"), LI, POLICE, begun="")
+    second = catalog.register(city, person(abstract="先写的"), LI, POLICE, begun=first.mark).entry
+    assert second.mark != first.mark
+    with pytest.raises(Overtaken, match="第 1 版，草稿"):
+        catalog.register(city, person(abstract="后写的"), LI, POLICE, begun=first.mark)
+    with pytest.raises(Overtaken):
+        catalog.move(city, CODE, "submit_registration", LI, POLICE, begun=first.mark)
+    with pytest.raises(Overtaken, match="不在了"):
+        catalog.register(city, person(code="101001001/0404"), LI, POLICE, begun=first.mark)
+    submitted = catalog.move(city, CODE, "submit_registration", LI, POLICE, begun=second.mark)
+    recalled = catalog.move(city, CODE, "recall", LI, POLICE, begun=submitted.mark)
+    # The same content in the same state is what was seen.
+    assert recalled.mark == second.mark
+    assert catalog.resource(city, CODE).resource.abstract == "先写的"

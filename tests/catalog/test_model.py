@@ -216,3 +216,14 @@ def test_completing_twice_changes_nothing() -> None:
 def test_an_offer_names_no_capture_the_port_does_not_know() -> None:
     with pytest.raises(ValidationError):
         Offer.model_validate({"endpoint": "e", "object": "t", "capture": "guess"})
+
+
+def test_files_of_a_class_come_only_where_a_column_is_named_for_them() -> None:
+    table = record_class("licence").tables[0]
+    assert "certificate_file" in {item.name for item in table.items}
+    given = person(items=[], record_class="licence", table="up_lic_data", key=[], version_item=None)
+    bare = completed(Resource.model_validate(given), table)
+    assert [item.name for item in bare.items] == [item.name for item in table.items if not item.document]
+    offer = {"endpoint": "drop", "object": "*.csv", "columns": {"certificate_file": "文件"}}
+    bound = completed(Resource.model_validate(given | {"offer": offer}), table)
+    assert {item.name for item in bound.items} == {item.name for item in table.items}

@@ -85,7 +85,8 @@ def test_a_form_written_from_a_resource_reads_as_the_same() -> None:
         classes=["101001001", "201"], provider="市公安局", related=["101001001/0002"], open_to_public=True,
         open_condition="无条件", share_ways=["database", "medium"], share_ways_note="一\n二", legal_basis="《档案法》",
         items=[*person()["items"], {"name": "amount", "label": "金额", "type": "Y", "length": 20, "scale": 4,
-                "share_type": 3}],
+                "share_type": 3},
+               {"name": "scan", "label": "证照文件", "type": "G", "document": True, "grade": "personal"}],
     )  # fmt: skip
     resource = read_resource(whole).resource
     again = read_resource(read_sheet(write_sheet(resource)))

@@ -12,7 +12,7 @@ import json
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -22,8 +22,11 @@ import sqlalchemy as sa
 
 from adapters.base import OPERATION, REFERENCE, Acknowledgement, Binding, Claim, Endpoint, Manifest, Selection, Sink
 from adapters.database.layout import ROW, stage_prefix
-from adapters.errors import AdapterError, Misconfigured
-from adapters.files.formats.csv import Layout, encode, header, text_of
+from adapters.errors import AdapterError, Misconfigured, Unsupported
+from adapters.files.formats.base import text_of
+from adapters.files.options import FORMATS, told_by
+from adapters.files.stage import frame, frames
+from adapters.files.wrapping import wrapping
 from adapters.mailbox import pages, write_message
 from adapters.memory import forget, store
 from adapters.registry import open_endpoint
@@ -41,6 +44,7 @@ from schemas import Item, profile
 from tests.adapters.webservice.receiver import Receiver
 from tests.conformance.cases import Case
 from tests.exchange.settings.test_model import HUB
+from tests.support.openssh import OpenSSHServer
 
 ZONE = "Asia/Shanghai"
 _count = itertools.count(1)
@@ -180,19 +184,19 @@ class MemoryPlace(Place):
 
 
 class FilesPlace(Place):
-    """A directory of this machine."""
+    """A directory of this machine, and files of one format in it."""
 
     kind = "files"
+    ending: ClassVar[str] = ".csv"
     gaps: ClassVar[Mapping[str, Gap]] = {
         "merges": Gap(AssertionError, "a file of changes compares nothing: every staged row counts as written"),
-        "answers": Gap(AssertionError, "a file has no place where its reader could say anything"),
     }
 
     def open(self) -> Endpoint:
         return open_endpoint(self.kind, {"root": str(self.folder)})
 
     def object_name(self, wanted: str) -> str:
-        return f"{super().object_name(wanted)}_*.csv"
+        return f"{super().object_name(wanted)}_*{self.ending}"
 
     def reading(self, binding: Binding) -> Binding:
         return replace(binding, capture="batches", options={"operation": OPERATION})
@@ -200,12 +204,21 @@ class FilesPlace(Place):
     def provide(self, case: Case) -> Binding:
         binding = self.target(case.items, case)
         batch = case.batch.drop_columns([OPERATION])
-        content = header(binding.columns.values(), Layout()) + encode(batch, Layout())
+        content = self.written(binding.object, batch.rename_columns([*binding.columns.values()]))
         name = binding.object.replace("*", "1")
         (self.folder / name).write_bytes(content)
         manifest = {"rows": batch.num_rows, "sha256": hashlib.sha256(content).hexdigest()}
         (self.folder / f"{name}.manifest.json").write_text(json.dumps(manifest))
         return replace(binding, capture="batches")
+
+    def written(self, pattern: str, batch: pa.RecordBatch) -> bytes:
+        """The file that its department writes."""
+        wrapper, name = told_by(pattern)
+        form, around = FORMATS[name], wrapping(wrapper, "rows")
+        form.check(batch)
+        with closing(form.writer(batch.schema, form.writing(), batch.num_rows)) as writer:
+            pieces = [writer.header(), writer.rows(batch), *writer.trailer()]
+        return b"".join([*map(around.add, pieces), around.close()])
 
     def rows(self, binding: Binding, items: tuple[Item, ...]) -> list[dict[str, Any]]:
         """Applies the files one after another, as their receiver would."""
@@ -221,9 +234,67 @@ class FilesPlace(Place):
                         there[row["number"]] = row
         return sorted(_without([*there.values()]), key=lambda row: str(row["number"]))
 
+    def answer(self, binding: Binding, number: str, reason: str | None) -> None:
+        [file] = self.folder.glob(f"{binding.object}.manifest.json")
+        receipt = file.with_name(file.name.replace(".manifest.json", ".receipt.json"))
+        refused = [] if reason is None else [{"key": {binding.columns["number"]: number}, "reason": reason}]
+        receipt.write_text(json.dumps({"state": "stored", "rows": refused}))
+
     def steal(self, claim: Claim) -> None:
         [part] = self.folder.glob(f".*.{claim.epoch}.part")
         part.write_bytes(b"".join(part.read_bytes().splitlines(keepends=True)[:-1]))
+
+
+class LinesPlace(FilesPlace):
+    """Files of JSON Lines."""
+
+    ending = ".jsonl"
+
+
+class MadePlace(FilesPlace):
+    """Files that cannot be added to: what is staged are rows."""
+
+    def steal(self, claim: Claim) -> None:
+        [part] = self.folder.glob(f".*.{claim.epoch}.part")
+        *before, last = frames([part.read_bytes()])
+        part.write_bytes(b"".join(frame(batch) for batch in [*before, last.slice(0, last.num_rows - 1)]))
+
+
+class WorkbookPlace(MadePlace):
+    """Workbooks."""
+
+    ending = ".xlsx"
+    gaps: ClassVar[Mapping[str, Gap]] = {
+        **FilesPlace.gaps,
+        "a mebibyte": Gap(Unsupported, "a cell takes 32,767 characters"),
+    }
+
+
+class XmlPlace(MadePlace):
+    """Packages of XML."""
+
+    ending = ".xml"
+
+
+class ParquetPlace(MadePlace):
+    """Files of Parquet."""
+
+    ending = ".parquet"
+
+
+class ZippedPlace(MadePlace):
+    """CSV in a zip."""
+
+    ending = ".csv.zip"
+
+
+class SftpPlace(FilesPlace):
+    """A directory on an SFTP server, which the department sees as its own."""
+
+    def open(self) -> Endpoint:
+        server: OpenSSHServer = self.fixture("openssh_server")
+        self.folder = server.new_folder()
+        return open_endpoint(self.kind, server.options(self.folder))
 
 
 class MailboxPlace(Place):
@@ -458,7 +529,15 @@ class MariaDBPlace(DatabasePlace):
 
 PLACES: dict[str, Mapping[str, type[Place]]] = {
     "memory": {"memory": MemoryPlace},
-    "files": {"files": FilesPlace},
+    "files": {
+        "files": FilesPlace,
+        "jsonl": LinesPlace,
+        "xlsx": WorkbookPlace,
+        "xml": XmlPlace,
+        "parquet": ParquetPlace,
+        "zip": ZippedPlace,
+        "sftp": SftpPlace,
+    },
     "webservice": {"webservice": WebServicePlace},
     "mailbox": {"mailbox": MailboxPlace},
     "database": {"sqlite": SQLitePlace, "postgresql": PostgreSQLPlace, "mariadb": MariaDBPlace},

@@ -6,7 +6,7 @@ from typing import get_args
 
 import pytest
 
-from adapters.base import ERROR_CHARACTERS, REFERENCE, Answers, Capture, Outcome, Selection
+from adapters.base import ERROR_CHARACTERS, REFERENCE, Answers, Capture, Outcome, Recall, Selection
 from adapters.errors import Unsupported
 from adapters.registry import kinds
 from tests.conformance.cases import CASES, NUMBER, REMARK, Case
@@ -72,7 +72,9 @@ def test_what_can_be_asked_and_what_cannot(place: Place) -> None:
     binding = place.answering(two.items)
     run = Run(place.endpoint.sink(binding), two.schema)
     stamp = run.deliver(two.batch).stamp
-    assert run.sink.answers(stamp, rows=9) == Answers(new=2, done=0, failed=0, other=0)
+    unread = run.sink.answers(stamp, rows=9)
+    assert unread is not None
+    assert unread == Answers(new=2, done=0, failed=0, other=0, advice=unread.advice)
     place.answer(binding, "1", None)
     place.answer(binding, "2", "不对" * ERROR_CHARACTERS if place.kind == "memory" else "不对")
     found = run.sink.answers(stamp, rows=9)
@@ -82,6 +84,21 @@ def test_what_can_be_asked_and_what_cannot(place: Place) -> None:
     assert (failed.key, (failed.text or "")[:2]) == (("2",), "不对")
     assert len(failed.text or "") <= ERROR_CHARACTERS
     assert run.sink.answers(stamp, rows=0).rows == ()
+
+
+@pytest.mark.needs("delivers")
+def test_what_can_be_called_back_and_what_cannot(place: Place) -> None:
+    one = Case("one", (NUMBER, REMARK), ({"number": "1"},))
+    run = Run(place.endpoint.sink(place.target(one.items)), one.schema)
+    answer = run.deliver(one.batch)
+    about = {"key": answer.key, "place": answer.place, "subject": "测试", "reason": "误发", "by": "某局"}
+    recall = Recall(id="1", **about, delivered=answer.at, at=answer.at, until=answer.at)
+    if not place.endpoint.capabilities.recalls:
+        with pytest.raises(Unsupported):
+            run.sink.recall(recall)
+        return
+    assert run.sink.recall(recall) == run.sink.recall(recall)
+    assert run.sink.recalled("1") is None
 
 
 @pytest.mark.parametrize("capture", get_args(Capture))

@@ -69,7 +69,7 @@ def wrong(command: Any, words: list[str]) -> str:
     rest = list(words)
     while rest:
         word = rest.pop(0)
-        if word == "…" or command.name in ("test", "bench"):  # what follows is left open, or another program's
+        if word == "…" or command.name in ("test", "bench", "exec"):  # what follows is left open, or another program's
             return ""
         if word.startswith("-"):
             option = word.partition("=")[0]

@@ -15,9 +15,12 @@ from sqlalchemy import URL, make_url
 from tests.documents.blocks import ROOT, Block, blocks, commands
 from tests.support.servers import Server
 
-WALKTHROUGHS = ("README.md", "docs/guide.md", "docs/database.md", "docs/webservice.md")
+WALKTHROUGHS = (
+    "README.md", "docs/guide.md", "docs/database.md", "docs/webservice.md", "docs/files.md", "docs/airflow.md",
+    "docs/rest.md",
+)  # fmt: skip
 TWINS = {name: name.replace(".md", ".zh-CN.md") for name in WALKTHROUGHS}
-SECONDS = 180
+SECONDS = 300
 
 _STEP = """\
 {command}

@@ -9,7 +9,21 @@ import pytest
 
 from exchange import errors
 from exchange.cli.root import HELP
-from exchange.errors import Busy, Denied, Failed, Held, HubError, Invalid, Misplaced, Problem, Red, Tampered, Unknown
+from exchange.errors import (
+    Busy,
+    Denied,
+    Failed,
+    Held,
+    HubError,
+    Invalid,
+    Misplaced,
+    Overtaken,
+    Problem,
+    Red,
+    Tampered,
+    Unavailable,
+    Unknown,
+)
 
 SORTS = [
     kind
@@ -26,7 +40,7 @@ def drawn() -> dict[str, int]:
 
 def test_the_tree_is_as_it_is_drawn() -> None:
     assert drawn() == {kind.__name__: kind.status for kind in SORTS if kind is not HubError}
-    assert len(drawn()) == 9
+    assert len(drawn()) == 11
 
 
 def test_every_sort_has_a_status_of_its_own() -> None:
@@ -44,7 +58,7 @@ def test_the_command_line_explains_every_status() -> None:
 
 @pytest.mark.parametrize("kind", SORTS, ids=lambda kind: kind.__name__)
 def test_each_is_caught_as_an_error_of_the_hub_and_as_nothing_else(kind: type[HubError]) -> None:
-    above = {HubError: Exception, Held: Misplaced}
+    above = {HubError: Exception, Held: Misplaced, Overtaken: Misplaced, Unavailable: Failed}
     assert kind.__mro__[1] is above.get(kind, HubError)
     with pytest.raises(HubError) as raised:
         raise kind("库里没有这一行", remedy="先登记")

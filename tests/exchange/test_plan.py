@@ -377,3 +377,25 @@ def test_child_tables_that_cannot_be_are_refused_by_name() -> None:
         update={"grant_body": {"items": ["id_no", "family", "ver"], "filter": {"item": "family", "is": "[]"}}}
     )
     assert any("不能作过滤条件" in text for text in problems(about))
+
+
+def test_files_go_only_where_there_is_a_place_for_them() -> None:
+    items = (*ITEMS, Item(name="file", label="证照文件", type="G", document=True))
+    columns = {item.name: item.name for item in items}
+    body = {"items": ["id_no", "ver", "file"]}
+    library = End(endpoint="library", object="person", columns=columns, capture="journal")
+    about = subject(resource_items=items, grant_body=body, source=library)
+    drops = replace(FILES, documents=True)
+    assert planned(about, target=drops).deliver == ("id_no", "ver", "file")
+    assert problems(about) == [
+        "目标端：端点 tax 不能接收附件 证照文件（file）；改用文件方式共享，或申请时不要这些信息项"
+    ]
+    elsewhere = library.model_copy(update={"endpoint": "police", "capture": "snapshot"})
+    found = problems(subject(resource_items=items, grant_body=body, source=elsewhere), target=drops)
+    assert found == [
+        "来源端：端点 police 不能提供附件 证照文件（file）；资源改由文件端点（files）挂接，或从资源中去掉这些信息项"
+    ]
+    about = subject(resource_items=items, grant_body=body, source=library, key=("file",), version="file")
+    assert problems(about, target=drops) == ["业务主键：附件 file 不能作业务主键", "版本项：附件 file 不能作版本项"]
+    # Who is not granted the file can have the rows anywhere.
+    assert planned(subject(resource_items=items, source=library)).deliver == ("id_no", "name", "ver")

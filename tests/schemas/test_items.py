@@ -5,6 +5,7 @@ import pytest
 from pydantic import ValidationError
 
 from schemas import ITEM_TYPES, Item, arrow_schema, arrow_type
+from schemas.items import documents
 
 
 def item(**fields: object) -> Item:
@@ -91,3 +92,14 @@ def test_an_item_with_child_rows() -> None:
 def test_incoherent_child_rows_are_refused(fields: dict[str, object], why: str) -> None:
     with pytest.raises(ValidationError, match=why):
         item(**{"type": "M", "rows": [SUB], **fields})
+
+
+def test_a_document_travels_as_a_text() -> None:
+    schema = arrow_schema([item(name="a", type="G", document=True), item(name="b", type="G")])
+    assert schema.field("a").type == pa.string()
+    assert schema.field("b").type == pa.binary()
+    assert documents(schema) == ["a"]
+    assert "document" not in item(type="G").model_dump()
+    for wrong in ({"type": "C"}, {"type": "G", "length": 10}, {"type": "G", "code_list": "sex"}):
+        with pytest.raises(ValidationError, match="附件用通用型 G"):
+            item(document=True, **wrong)

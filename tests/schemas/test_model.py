@@ -32,3 +32,10 @@ def test_unknown_fields_and_changes_are_refused() -> None:
     codes = CodeList(name="x", label="x", source="x", codes={"1": "一"})
     with pytest.raises(ValidationError):
         codes.label = "y"  # type: ignore[misc]
+
+
+def test_what_is_barred_is_in_the_list() -> None:
+    codes = {"A": "甲", "B": "乙"}
+    assert CodeList(name="x", label="x", source="x", codes=codes, barred={"B": "不可"}).barred == {"B": "不可"}
+    with pytest.raises(ValidationError, match="不在表内：C"):
+        CodeList(name="x", label="x", source="x", codes=codes, barred={"C": "不可"})

@@ -59,7 +59,34 @@ MARIADB_INSTALL_DB = Program("mariadb-install-db", "mariadb-server-core")
 MY_PRINT_DEFAULTS = Program("my_print_defaults", "mariadb-client-core")
 PHP = Program("php", "php-cli")
 PHP_SOAP = Program("soap.so", "php-soap", ("usr/lib/php/*",))
-PROGRAMS = (INITDB, POSTGRES, PSQL, MARIADBD, MARIADB_INSTALL_DB, MY_PRINT_DEFAULTS, PHP, PHP_SOAP)
+SSHD = Program("sshd", "openssh-server", ("usr/sbin",))
+SFTP = Program("sftp", "openssh-client")
+SSH_KEYGEN = Program("ssh-keygen", "openssh-client")
+RABBITMQ_SERVER = Program("rabbitmq-server", "rabbitmq-server", ("usr/lib/rabbitmq/bin",))
+RABBITMQCTL = Program("rabbitmqctl", "rabbitmq-server", ("usr/lib/rabbitmq/bin",))
+EPMD = Program("epmd", "erlang-base")
+CHROMIUM = Program("chromium", "chromium")
+CURL = Program("curl", "curl")
+CHINESE_FONT = Program("wqy-zenhei.ttc", "fonts-wqy-zenhei", ("usr/share/fonts/truetype/wqy",))
+PROGRAMS = (
+    INITDB,
+    POSTGRES,
+    PSQL,
+    MARIADBD,
+    MARIADB_INSTALL_DB,
+    MY_PRINT_DEFAULTS,
+    PHP,
+    PHP_SOAP,
+    SSHD,
+    SFTP,
+    SSH_KEYGEN,
+    RABBITMQ_SERVER,
+    RABBITMQCTL,
+    EPMD,
+    CHROMIUM,
+    CURL,
+    CHINESE_FONT,
+)
 
 # The two files it makes are removed afterwards; what a killed run left behind is known by its mark.
 INSTALL = r"""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from contextlib import suppress
 from typing import Literal, Self
 
@@ -94,3 +95,77 @@ def _close(*ends: socket.socket) -> None:
         with suppress(OSError):
             end.shutdown(socket.SHUT_RDWR)
         end.close()
+
+
+class Line:
+    """A line to a server of which only bytes are seen: cut at once or after so many, or gone silent; a context manager.
+
+    Args:
+        port: The server's port.
+    """
+
+    def __init__(self, port: int) -> None:
+        self._server = ("127.0.0.1", port)
+        self._left: int | None = None
+        self._open: list[socket.socket] = []
+        self._guard = threading.Lock()
+        self.silent = threading.Event()
+        """While it is set nothing that the server says comes through."""
+        self.opened = 0
+        """How many connections were made."""
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.port = int(self._listening.getsockname()[1])
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with suppress(OSError):
+            self._listening.shutdown(socket.SHUT_RDWR)
+        self._listening.close()
+        self.cut()
+
+    def cut(self) -> None:
+        """Cut all connections there are."""
+        with self._guard:
+            ends, self._open = self._open, []
+        _close(*ends)
+
+    def cut_after(self, size: int) -> None:
+        """Cut all connections once so many bytes have gone by, in both directions taken together."""
+        with self._guard:
+            self._left = size
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = self._listening.accept()
+                self.opened += 1
+                try:
+                    server = socket.create_connection(self._server)
+                except OSError:
+                    client.close()
+                    continue
+                with self._guard:
+                    self._open += [client, server]
+                for source, target in ((client, server), (server, client)):
+                    pair = (source, target, source is server)
+                    threading.Thread(target=self._pump, args=pair, daemon=True).start()
+
+    def _pump(self, source: socket.socket, target: socket.socket, answers: bool) -> None:
+        with suppress(OSError):
+            while data := source.recv(1 << 16):
+                while answers and self.silent.is_set():
+                    time.sleep(0.01)
+                if target.fileno() < 0:
+                    return  # What comes too late goes by nobody, and no cut is spent on it.
+                with self._guard:
+                    due = self._left is not None and self._left <= len(data)
+                    if self._left is not None:
+                        self._left = None if due else self._left - len(data)
+                if due:
+                    self.cut()
+                    return
+                target.sendall(data)
+        _close(source, target)

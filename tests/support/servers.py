@@ -257,6 +257,28 @@ class PostgreSQLServer(Server):
         with psycopg.connect(url, autocommit=True, connect_timeout=5) as connection:
             connection.execute(statement.encode())
 
+    def go_away(self) -> None:
+        """End the server and every connection to it; its data and its port stay."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGINT)
+        self._process.wait(60)
+
+    def come_back(self) -> None:
+        """Start it again on the same port."""
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                self._unprivileged(self._command(), self.farewell),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=self.folder,
+                env=self._environment(),
+                start_new_session=True,
+            )
+        if not self._answers(self._process):
+            message = f"{self.product} did not come back:\n{self.log_tail()}"
+            raise RuntimeError(message)
+
     def drop_database(self, url: str) -> None:
         """Remove a database that ``new_database`` made, whoever still holds it open."""
         self.execute(f"DROP DATABASE {make_url(url).database} WITH (FORCE)")

@@ -53,6 +53,11 @@ class Diagnosis:
     """One value is to blame: without its row the others would go through."""
 
 
+def authority(host: str, port: int) -> str:
+    """Server and port as addresses have them."""
+    return f"[{host.strip('[]')}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 class Dialect(ABC):
     """One database product (数据库产品)."""
 
@@ -76,6 +81,10 @@ class Dialect(ABC):
     @abstractmethod
     def engine(self, options: DatabaseOptions, *, create: bool = False) -> sa.Engine:
         """An engine that pools nothing; ``create`` makes the database where that is a file."""
+
+    @abstractmethod
+    def dataset(self, options: DatabaseOptions, table: str) -> tuple[str, str]:
+        """Namespace and name of a table by OpenLineage's rules for the product."""
 
     def exists(self, options: DatabaseOptions) -> bool:
         """Whether there is a place to connect to, as far as can be told without connecting."""

@@ -18,12 +18,13 @@ from sqlalchemy.dialects.mysql.mariadb import MariaDBDialect
 from adapters.base import Probe
 from adapters.database.dialects import lines
 from adapters.database.dialects.alterations import Redefine
-from adapters.database.dialects.base import CONNECT_SECONDS, ENGINE, LOCK_SECONDS, Diagnosis, Dialect, Rows
+from adapters.database.dialects.base import CONNECT_SECONDS, ENGINE, LOCK_SECONDS, Diagnosis, Dialect, Rows, authority
 from adapters.database.dialects.options import DatabaseOptions, Product
 from adapters.database.dialects.types import arrow_decimal, declared, from_zone, item_length, number_digits
 from adapters.database.shapes import Column, Expression, Family, Reading, TableShape
 from adapters.errors import AdapterError, Malformed, Misconfigured, Refused, Unavailable, Unsupported
 
+_PORT = 3306
 _CHARSET = "utf8mb4"
 _BYTES = "utf8mb4_nopad_bin"
 _WHOLE, _FIRST_PLANE = ("utf16", "utf16le", "utf32"), ("utf8mb3", "utf8", "ucs2")
@@ -93,7 +94,7 @@ class MariaDB(Dialect):
             username=options.user,
             password=options.password.get_secret_value() if options.password else None,
             host=options.host,
-            port=options.port or 3306,
+            port=options.port or _PORT,
             database=options.database,
             query={"charset": _CHARSET},
         )
@@ -113,6 +114,10 @@ class MariaDB(Dialect):
                 context.verify_mode = ssl.CERT_NONE
             arguments["ssl"] = context
         return sa.create_engine(url, connect_args=arguments, paramstyle="format", **ENGINE)
+
+    def dataset(self, options: DatabaseOptions, table: str) -> tuple[str, str]:
+        """``mysql://host:port`` and ``database.table``; the rules know the one family of products by one name."""
+        return f"mysql://{authority(options.host or '', options.port or _PORT)}", f"{options.database}.{table}"
 
     def begin_snapshot(self, connection: sa.Connection, tables: Sequence[sa.TableClause] = ()) -> None:
         """A snapshot of all tables, taken now; one that is made anew meanwhile is told by an error."""

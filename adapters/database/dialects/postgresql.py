@@ -19,7 +19,16 @@ from sqlalchemy.dialects.postgresql.base import PGDialect
 
 from adapters.base import Probe
 from adapters.database.dialects import lines, swapping, wire
-from adapters.database.dialects.base import CONNECT_SECONDS, ENGINE, LOCK_SECONDS, Diagnosis, Dialect, Read, Rows
+from adapters.database.dialects.base import (
+    CONNECT_SECONDS,
+    ENGINE,
+    LOCK_SECONDS,
+    Diagnosis,
+    Dialect,
+    Read,
+    Rows,
+    authority,
+)
 from adapters.database.dialects.options import DatabaseOptions, Product
 from adapters.database.dialects.types import arrow_decimal, declared, from_zone, item_length, number_digits, plain
 from adapters.database.shapes import Column, Expression, Family, Reading, TableShape
@@ -28,6 +37,7 @@ from adapters.errors import AdapterError, Malformed, Misconfigured, Refused, Una
 if TYPE_CHECKING:
     from adbc_driver_postgresql import dbapi
 
+_PORT, _SCHEMA = 5432, "public"
 _TLS = {"prefer": "prefer", "require": "require", "verify": "verify-full", "disable": "disable"}
 
 # Our own habits for the session: what a role or database may have set otherwise would change values.
@@ -131,7 +141,7 @@ class PostgreSQL(Dialect):
             username=options.user,
             password=options.password.get_secret_value() if options.password else None,
             host=options.host,
-            port=options.port or 5432,
+            port=options.port or _PORT,
             database=options.database,
         )
         arguments: dict[str, Any] = {
@@ -146,6 +156,14 @@ class PostgreSQL(Dialect):
         engine = sa.create_engine(url, connect_args=arguments, **ENGINE)
         sa.event.listen(engine, "connect", _set_up)
         return engine
+
+    def dataset(self, options: DatabaseOptions, table: str) -> tuple[str, str]:
+        """``postgres://host:port`` and ``database.schema.table``."""
+        schema = options.schema_name or _SCHEMA
+        return (
+            f"postgres://{authority(options.host or '', options.port or _PORT)}",
+            f"{options.database}.{schema}.{table}",
+        )
 
     def begin_snapshot(self, connection: sa.Connection, tables: Sequence[sa.TableClause] = ()) -> None:
         """Repeatable read, read only: the snapshot is taken by the first statement that is not a lock.

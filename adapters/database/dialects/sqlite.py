@@ -91,6 +91,10 @@ class SQLite(Dialect):
         sa.event.listen(engine, "begin", _begin)
         return engine
 
+    def dataset(self, options: DatabaseOptions, table: str) -> tuple[str, str]:
+        """``sqlite://`` with the file's path, and the table; the rules are silent about files that are databases."""
+        return f"sqlite://{Path(options.path or '').absolute()}", table
+
     def exists(self, options: DatabaseOptions) -> bool:
         """Whether the file is there."""
         return Path(options.path or "").is_file()

@@ -10,20 +10,22 @@ Not records: empty lines. A file of a single column therefore cannot carry nulls
 
 from __future__ import annotations
 
-import base64
 import codecs
 import csv
 import io
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as arrow_csv
+from pydantic import field_validator
 
+from adapters.base import Options
 from adapters.errors import Malformed
+from adapters.files.formats.base import COLUMNS, Format, FormatName, Reader, Writer, text_of
 
 Encoding = Literal["utf-8", "utf-8-sig", "gb18030", "gbk"]
 
@@ -45,6 +47,70 @@ class Layout:
     null: str = ""
 
 
+class CsvOptions(Options):
+    """How CSV files are written.
+
+    Attributes:
+        encoding: ``utf-8``, ``utf-8-sig``, ``gb18030`` or ``gbk``; a mark of byte order is read with each.
+        delimiter: One character between fields.
+    """
+
+    encoding: Encoding = "utf-8"
+    delimiter: str = ","
+
+    @field_validator("delimiter")
+    @classmethod
+    def _one_character(cls, value: str) -> str:
+        if len(value) != 1 or not value.isascii() or value.isalnum() or value in '"\r\n\0.-+':
+            raise ValueError("应为一个 ASCII 符号，不能是引号、字母、数字、正负号或小数点")
+        return value
+
+
+class CsvReading(CsvOptions):
+    """What a binding may say about CSV to read.
+
+    Attributes:
+        null: The text that means null where it is not quoted.
+    """
+
+    null: str = ""
+
+
+class CsvWriting(CsvOptions):
+    """What a binding may say about CSV to write.
+
+    Attributes:
+        for_people: People open the files with spreadsheets: before texts that would be run as formulas stands ``'``.
+    """
+
+    for_people: bool = False
+
+    @field_validator("encoding")
+    @classmethod
+    def _whole_of_unicode(cls, value: Encoding) -> Encoding:
+        if value == "gbk":
+            raise ValueError("gbk 写不出生僻字，交付请用 gb18030 或 utf-8")
+        return value
+
+
+class Csv(Format):
+    """The format ``csv``."""
+
+    name: ClassVar[FormatName] = "csv"
+    endings: ClassVar[tuple[str, ...]] = (".csv",)
+    reading: ClassVar[type[Options]] = CsvReading
+    writing: ClassVar[type[Options]] = CsvWriting
+    appends: ClassVar[bool] = True
+
+    def reader(self, chunks: Iterable[bytes], name: str, options: Any, expected: Sequence[str] = ()) -> Reader:
+        """Read a file."""
+        return CsvReader(chunks, name, Layout(options.encoding, options.delimiter, options.null))
+
+    def writer(self, schema: pa.Schema, options: Any, rows: int | None) -> Writer:
+        """Write a file."""
+        return CsvWriter(schema, options)
+
+
 @dataclass(frozen=True)
 class _Piece:
     """Whole records: their bytes, the line each begins on and its number of fields."""
@@ -57,7 +123,7 @@ class _Piece:
     newlines: int
 
 
-class CsvReader:
+class CsvReader(Reader):
     """The records of one file.
 
     Args:
@@ -89,8 +155,13 @@ class CsvReader:
     def _header(self) -> tuple[str, ...]:
         if self._first is None:
             raise Malformed(f"文件 {self._name} 是空的，没有表头", remedy="第一行写列名")
-        text = self._first.data[self._first.starts[0] : self._first.ends[0]].decode()
-        return tuple(next(csv.reader(io.StringIO(text, newline=""), delimiter=self._layout.delimiter)))
+        count = int(self._first.fields[0])
+        if count > COLUMNS:
+            raise self._broken(int(self._first.lines[0]), f"的表头有 {count} 列，至多 {COLUMNS} 列")
+        names = [str(place) for place in range(count)]
+        # Read as the rows are: Python's reader takes no long fields, and neither of the two is to be asked for both.
+        head = self._table(self._first.data[: self._first.ends[0]] + b"\n", names, names, null=None)
+        return tuple(column[0].as_py() for column in head.columns)
 
     def _read(self, piece: _Piece, columns: Sequence[int], *, skip: int) -> Iterator[tuple[pa.Array, pa.RecordBatch]]:
         wrong = np.flatnonzero(piece.fields != len(self.header))
@@ -102,21 +173,26 @@ class CsvReader:
             return
         names = [str(place) for place in range(len(self.header))]
         wanted = [names[place] for place in columns]
-        table = arrow_csv.read_csv(
-            pa.BufferReader(pa.py_buffer(piece.data).slice(int(piece.starts[skip]))),
-            read_options=arrow_csv.ReadOptions(column_names=names, use_threads=False, block_size=len(piece.data) + 1),
+        rows = pa.py_buffer(piece.data).slice(int(piece.starts[skip]))
+        table = self._table(rows, names, wanted, null=self._layout.null)
+        self.records += table.num_rows
+        yield pa.array(piece.lines[skip:]), table.to_batches()[0]
+
+    def _table(self, data: bytes | pa.Buffer, names: list[str], wanted: list[str], *, null: str | None) -> pa.Table:
+        """Records that are known to be well formed; without a text for null there is none."""
+        return arrow_csv.read_csv(
+            pa.BufferReader(data),
+            read_options=arrow_csv.ReadOptions(column_names=names, use_threads=False, block_size=len(data) + 1),
             parse_options=arrow_csv.ParseOptions(delimiter=self._layout.delimiter, newlines_in_values=True),
             convert_options=arrow_csv.ConvertOptions(
                 column_types=dict.fromkeys(names, pa.string()),
                 include_columns=wanted,
-                strings_can_be_null=True,
+                strings_can_be_null=null is not None,
                 quoted_strings_can_be_null=False,
-                null_values=[self._layout.null],
+                null_values=[] if null is None else [null],
                 check_utf8=False,
             ),
         ).combine_chunks()
-        self.records += table.num_rows
-        yield pa.array(piece.lines[skip:]), table.to_batches()[0]
 
     def _whole(self, chunks: Iterable[bytes]) -> Iterator[_Piece]:
         """Cut the bytes where records end."""
@@ -141,26 +217,35 @@ class CsvReader:
     def _scan(self, data: bytes, line: int, *, last: bool) -> tuple[_Piece | None, int]:
         """Find the records that are whole, and how many bytes they take."""
         view = np.frombuffer(data, np.uint8)
-        following = np.append(view[1:], np.uint8(_LF if last else 0))
-        newline = (view == _LF) | ((view == _CR) & (following != _LF))
-        if not last:
-            newline[-1] = view[-1] == _LF
-        elif view[-1] == _CR:
-            newline[-1] = True
-        quotes = view == _QUOTE
-        inside = np.bitwise_xor.accumulate(quotes.view(np.uint8)).astype(bool)
+        newline = view == _LF
+        if b"\r" in data:
+            following = np.append(view[1:], np.uint8(_LF if last else 0))
+            newline |= (view == _CR) & (following != _LF)
+            if not last:
+                newline[-1] = view[-1] == _LF
+            elif view[-1] == _CR:
+                newline[-1] = True
         at_newline = np.flatnonzero(newline)
-        ends = np.flatnonzero(newline & ~inside)
-        self._prove(view, np.flatnonzero(quotes), at_newline, line, last=last)
-        if last and inside[-1]:
-            begun = ends[-1] + 1 if ends.size else 0
-            raise self._broken(line + int(np.searchsorted(at_newline, begun)), "起的记录引号没有闭合")
+        inside = None
+        ends = at_newline
+        # Most files quote nothing.
+        if b'"' in data:
+            quotes = view == _QUOTE
+            inside = np.bitwise_xor.accumulate(quotes.view(np.uint8)).view(bool)
+            ends = np.flatnonzero(newline & ~inside)
+            self._prove(view, np.flatnonzero(quotes), at_newline, line, last=last)
+            if last and inside[-1]:
+                begun = ends[-1] + 1 if ends.size else 0
+                raise self._broken(line + int(np.searchsorted(at_newline, begun)), "起的记录引号没有闭合")
         if not ends.size:
             return None, 0
         taken = int(ends[-1]) + 1
         starts = np.concatenate(([0], ends[:-1] + 1))
         bare = ends - ((ends > starts) & (view[ends - 1] == _CR) & (view[ends] == _LF))
-        delimiters = np.flatnonzero((view[:taken] == self._delimiter) & ~inside[:taken])
+        between = view[:taken] == self._delimiter
+        if inside is not None:
+            between &= ~inside[:taken]
+        delimiters = np.flatnonzero(between)
         fields = np.diff(np.searchsorted(delimiters, ends), prepend=0) + 1
         full = bare > starts
         return _Piece(
@@ -210,6 +295,40 @@ class CsvReader:
         return Malformed(f"文件 {self._name} 第 {line} 行{what}", remedy="由提供方改正后重新放入")
 
 
+class CsvWriter(Writer):
+    """A header and lines."""
+
+    def __init__(self, schema: pa.Schema, options: CsvWriting) -> None:
+        self._schema = schema
+        self._layout = Layout(options.encoding, options.delimiter)
+        self._for_people = options.for_people
+
+    def header(self) -> bytes:
+        """The first line."""
+        names = pa.array(self._schema.names, pa.string())
+        return header((harmless(names) if self._for_people else names).to_pylist(), self._layout)
+
+    def rows(self, batch: pa.RecordBatch) -> bytes:
+        """The lines of a batch."""
+        if self._for_people:
+            # Bytes are written as letters, and a plus may be their first.
+            columns = [
+                harmless(text_of(each)) if pa.types.is_string(each.type) or pa.types.is_binary(each.type) else each
+                for each in batch.columns
+            ]
+            batch = pa.record_batch(columns, names=batch.schema.names)
+        return encode(batch, self._layout)
+
+
+def harmless(texts: pa.StringArray) -> pa.StringArray:
+    """Texts that no spreadsheet runs: before what one would take for a formula stands an apostrophe.
+
+    Blanks and what nobody sees before it do not help, and some programs take full-width signs for the others.
+    """
+    runs = pc.match_substring_regex(texts, r"^[\p{Z}\p{C}]*[=+\-@＝＋－＠﹢﹣﹦﹫|%]|^[\t\r\n]")
+    return pc.if_else(runs, pc.binary_join_element_wise("'", texts, ""), texts)
+
+
 def header(names: Iterable[str], layout: Layout) -> bytes:
     """The first line of a file."""
     text = io.StringIO(newline="")
@@ -227,17 +346,3 @@ def encode(batch: pa.RecordBatch, layout: Layout) -> bytes:
     )
     content = out.getvalue()
     return content if layout.encoding.startswith("utf-8") else content.decode().encode(layout.encoding)
-
-
-def text_of(column: pa.Array) -> pa.Array:
-    """Values as text: ISO dates, instants in UTC with ``Z``, plain decimals, true and false, base64."""
-    kind = column.type
-    if pa.types.is_binary(kind):
-        return pa.array([None if v is None else base64.b64encode(v).decode() for v in column.to_pylist()], pa.string())
-    text = pc.cast(column, pa.string())
-    if pa.types.is_timestamp(kind):
-        text = pc.replace_substring(text, " ", "T", max_replacements=1)
-        return pc.replace_substring(text, ".000000", "")
-    if pa.types.is_decimal(kind) and pc.any(pc.match_substring(text, "E")).as_py():
-        return pa.array([None if v is None else format(v, "f") for v in column.to_pylist()], pa.string())
-    return text

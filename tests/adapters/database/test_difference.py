@@ -204,6 +204,7 @@ PRODUCTS = ("sqlite", "postgresql", "mariadb")
 CASES = [(product, kind) for kind, keys in KEYS.items() for product in PRODUCTS if keys.keys() & {product, "any"}]
 
 
+@pytest.mark.long_with("mariadb")
 @pytest.mark.parametrize(("database_url", "kind"), CASES, indirect=["database_url"])
 def test_keys_of_any_type(endpoint: DatabaseEndpoint, hands: Hands, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(adapters.database.difference, "RANGE_ROWS", 1)

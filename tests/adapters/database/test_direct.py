@@ -177,7 +177,7 @@ def test_a_row_that_a_trigger_swallows_is_refused(endpoint: DatabaseEndpoint, ha
     assert hands.persons("id") == [("1",), ("3",)]
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_it_comes_to_the_same_as_staging_everything(
     endpoint: DatabaseEndpoint, hands: Hands, data: st.DataObject

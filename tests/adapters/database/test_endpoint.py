@@ -7,6 +7,7 @@ from typing import Any, get_args
 
 import pyarrow as pa
 import pytest
+from openlineage.client.naming.dataset import MySQL, Postgres
 
 import adapters.database
 from adapters.base import Capture, FoundColumn
@@ -191,6 +192,32 @@ def test_one_place_has_one_identity(tmp_path: Path) -> None:
     others = [{"host": "10.0.0.1"}, {"host": "db.example"}, {"port": 5433}, {"database": "b"}, {"schema": "s"}]
     assert len({DatabaseEndpoint(server | way).identity() for way in [{}, *others]}) == len(others) + 1
     assert files[0].object_identity("Person") == files[0].object_identity("PERSON")
+
+
+_SERVER = {"host": "db.example", "database": "front", "user": "a", "password": "s3cret"}
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"product": "postgresql"} | _SERVER, Postgres("db.example", "5432", "front", "public", "person")),
+        (
+            {"product": "postgresql", "port": 5433, "schema": "work"} | _SERVER,
+            Postgres("db.example", "5433", "front", "work", "person"),
+        ),
+        ({"product": "postgresql"} | _SERVER | {"host": "::1"}, Postgres("[::1]", "5432", "front", "public", "person")),
+        ({"product": "mariadb"} | _SERVER, MySQL("db.example", "3306", "front", "person")),
+        ({"product": "mariadb", "port": 3307} | _SERVER, MySQL("db.example", "3307", "front", "person")),
+    ],
+)
+def test_tables_are_data_sets_as_the_rules_of_openlineage_name_them(options: dict[str, Any], named: Any) -> None:
+    told = DatabaseEndpoint(options).dataset("person")
+    assert told == (named.get_namespace(), named.get_name())
+
+
+def test_a_table_of_a_file_is_a_data_set_of_that_file(tmp_path: Path) -> None:
+    endpoint = DatabaseEndpoint({"product": "sqlite", "path": str(tmp_path / "x.db")})
+    assert endpoint.dataset("person") == (f"sqlite://{tmp_path}/x.db", "person")
 
 
 def test_tables_of_the_product_are_not_for_exchange(endpoint: DatabaseEndpoint, hands: Hands) -> None:

@@ -105,6 +105,7 @@ ROWS = st.builds(
 DELIVERIES = st.lists(st.tuples(st.lists(ROWS, max_size=6), st.booleans()), min_size=1, max_size=3)
 
 
+@pytest.mark.long_with("mariadb")
 @pytest.mark.parametrize("binding", [VERSIONED, UNVERSIONED], ids=["versioned", "unversioned"])
 def test_the_merge_agrees_with_its_model(endpoint: DatabaseEndpoint, hands: Hands, binding: Binding) -> None:
     """Texts that collations take for one another are different keys and different contents."""
@@ -394,6 +395,7 @@ VERSIONS = [
 ]
 
 
+@pytest.mark.long_with("mariadb")
 @pytest.mark.parametrize(("item", "values"), VERSIONS, ids=[item.type + str(item.scale or "") for item, _ in VERSIONS])
 def test_versions_of_every_type_have_their_order(endpoint: DatabaseEndpoint, item: Item, values: list[Any]) -> None:
     schema = arrow_schema([Item(name="id", label="编号", type="C", length=20, mandatory=True), item])

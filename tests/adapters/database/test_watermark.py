@@ -191,6 +191,7 @@ def test_a_row_of_the_future_is_read_now_and_until_the_clock_has_passed_it(
     assert read(endpoint, after)[0] == []
 
 
+@pytest.mark.long_with("mariadb")
 @pytest.mark.parametrize("apart", [timedelta(hours=3), -timedelta(hours=3)])
 def test_a_clock_that_was_wrong_and_is_set_right_loses_nothing(
     endpoint: DatabaseEndpoint, timed: Hands, clock: list[datetime], apart: timedelta

@@ -6,7 +6,7 @@ import os
 import pytest
 
 from adapters.errors import AdapterError, Unavailable
-from adapters.files.errors import KINDS, translated
+from adapters.files.errors import KINDS, shown, translated
 
 
 @pytest.mark.parametrize("number", sorted(KINDS), ids=lambda number: errno.errorcode[number])
@@ -23,3 +23,8 @@ def test_what_is_not_known_is_tried_again(number: int | None) -> None:
     error = translated(OSError(number, "x") if number else OSError("x"), "a.csv")
     assert isinstance(error, AdapterError)
     assert type(error) is Unavailable
+
+
+def test_a_name_is_shown_in_one_line() -> None:
+    assert shown("证照 1.csv") == "证照 1.csv"
+    assert shown("a\nb\udcd6\u2028") == "a\\x0ab\\xd6\\u2028"

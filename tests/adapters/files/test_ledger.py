@@ -1,13 +1,21 @@
 from __future__ import annotations
 
+import hashlib
+import json
+import tracemalloc
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from adapters.errors import Malformed
 from adapters.files.ledger import Entry, Ledger, Progress, manifest_name
+from adapters.files.pickup import Pickup, PickupOptions
+from adapters.files.stage import frame
+from adapters.files.transports.base import SMALL
 from adapters.files.transports.local import LocalDirectory
 from adapters.spool import short
 
@@ -78,3 +86,34 @@ def test_a_spoiled_ledger_is_told(directory: LocalDirectory, tmp_path: Path, con
     with pytest.raises(Malformed, match="台账") as caught:
         ledger.progress("E1")
     assert caught.value.remedy
+
+
+def test_a_manifest_of_many_documents_is_written_and_read_in_little_memory(tmp_path: Path) -> None:
+    """A delivery of ours with a hundred thousand documents is a drop that can be picked up again."""
+    directory = LocalDirectory(tmp_path)
+    schema = pa.schema([pa.field("文件", pa.string(), metadata={"type": "G", "document": "true"})])
+    directory.begin(".rows", b"")
+    for start in range(0, 100_000, 5_000):
+        texts = [
+            f"sha256:{'a' * 64}:7:32010219900101{each:06d}_中华人民共和国营业执照正本.pdf"
+            for each in range(start, start + 5_000)
+        ]
+        directory.append(".rows", frame(pa.record_batch([pa.array(texts)], schema=schema)))
+    directory.begin("lic_1.csv", b"number\n")
+    digest = hashlib.sha256(b"number\n").hexdigest()
+    entry = Entry(
+        key="k", exchange="E1", epoch=1, manifest="d", head="", name="lic_1.csv", part=".gone", stage=".rows", rows=0,
+        deleted=0, sha256=digest, size=7, hidden=".folder", folder="lic_1", at=datetime.now(UTC),
+    )  # fmt: skip
+    tracemalloc.start()
+    Ledger(directory).carry_out(entry)
+    assert tracemalloc.get_traced_memory()[1] < 30 << 20
+    tracemalloc.stop()
+    written = tmp_path / "lic_1.csv.manifest.json"
+    assert written.stat().st_size > SMALL
+    told = json.loads(written.read_text())["documents"]
+    assert (len(told), told[0]["name"]) == (100_000, "lic_1/32010219900101000000_中华人民共和国营业执照正本.pdf")
+    pickup = Pickup(directory, "lic_*.csv", PickupOptions(), in_order=True, scratch=None)
+    look = pickup.look()
+    with closing(pickup.take(look.entries[0], look)) as taken:
+        assert (taken.digest, taken.rows) == (digest, 0)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from adapters.files import refusals as module
 from adapters.files.refusals import Refusals, report_name
 from adapters.files.transports.local import LocalDirectory
 
@@ -27,3 +28,14 @@ def test_lines_are_added_and_replaced_but_never_lost(tmp_path: Path) -> None:
 def test_in_the_encoding_the_provider_reads(tmp_path: Path, encoding: str, expected: str) -> None:
     Refusals(LocalDirectory(tmp_path), "a.csv", encoding).add("aa", {2: "缺少 𠮷"})  # type: ignore[arg-type]
     assert "缺少 𠮷" in (tmp_path / "a.csv.refused.csv").read_bytes().decode(expected)
+
+
+def test_a_list_that_is_too_large_is_begun_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    directory = LocalDirectory(tmp_path)
+    refusals = Refusals(directory, "a.csv", "utf-8")
+    refusals.add("0123", {2: "甲"})
+    monkeypatch.setattr(module, "LARGEST", 10)
+    assert refusals.add("0123", {3: "乙"}) == 1
+    content = (tmp_path / report_name("a.csv")).read_text("utf-8-sig")
+    assert "乙" in content
+    assert "甲" not in content

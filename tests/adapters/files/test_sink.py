@@ -18,6 +18,7 @@ import pytest
 from adapters.base import DELETE, OPERATION, PUT, Acknowledgement, Claim, Manifest, Selection, Sink
 from adapters.errors import Misconfigured, Overtaken, Restored, Unbalanced
 from adapters.files.transports.local import LocalDirectory
+from adapters.spool import short
 from tests.adapters.files.conftest import Drop, binding
 
 SCHEMA = pa.schema([pa.field("number", pa.string()), pa.field("holder", pa.string()), pa.field(OPERATION, pa.int8())])
@@ -66,6 +67,8 @@ def test_a_file_of_changes_and_its_manifest(drop: Drop) -> None:
         "rows": 3,
         "sha256": hashlib.sha256(content).hexdigest(),
         "key": CLAIM.key,
+        "size": len(content),
+        "schema": [{"name": name, "type": "C", "label": ""} for name in ("_operation", "证照编号", "持证人", "来源")],
     }
     for path in drop.root.rglob("*"):
         assert stat.S_IMODE(path.stat().st_mode) == (0o750 if path.is_dir() else 0o640)
@@ -384,3 +387,16 @@ def test_a_killed_worker_holds_no_lock(drop: Drop) -> None:
     answer = drop.endpoint.sink(binding()).resume(CLAIM, SCHEMA).commit(_manifest(replace(CLAIM, epoch=2)))
     assert answer.written == 3
     assert len(_published(drop)) == 1
+
+
+def test_what_is_given_up_leaves_no_stage_of_any_owner_before(drop: Drop) -> None:
+    """The grant is no more, and the owner that staged is dead: nothing of the rows stays in the recipient's drop."""
+    sink = drop.endpoint.sink(binding())
+    for epoch in (1, 2, 3):
+        delivery = sink.resume(replace(CLAIM, epoch=epoch), SCHEMA)
+        drop.root.joinpath(f".{short(CLAIM.key)}.{epoch}.part").write_bytes(b"")
+        delivery.stage(BATCH)
+    sink.resume(replace(CLAIM, epoch=2), SCHEMA).abort()
+    assert [path.name for path in drop.root.glob(".*.part")] == [f".{short(CLAIM.key)}.3.part"]
+    sink.resume(replace(CLAIM, epoch=3), SCHEMA).abort()
+    assert list(drop.root.glob(".*.part")) == []

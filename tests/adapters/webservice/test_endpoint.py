@@ -54,6 +54,13 @@ def test_wrong_options(options: dict[str, Any], word: str) -> None:
     assert "hush" not in str(caught.value)
 
 
+def test_operations_are_data_sets_of_the_service_s_address() -> None:
+    contract = {"url": "https://s.example:8443/front?wsdl&token=t0p"}
+    assert open_endpoint("webservice", contract).dataset("query") == ("https://s.example:8443", "/front#query")
+    moved = open_endpoint("webservice", contract | {"address": "https://t.example/in"})
+    assert moved.dataset("push") == ("https://t.example", "/in#push")
+
+
 def test_it_is_read_and_pushed_to(place: Place) -> None:
     endpoint = open_endpoint("webservice", {"url": place.url})
     captures = frozenset({"snapshot", "batches"})
@@ -84,6 +91,15 @@ def test_test_and_inspect_tell_the_operations(place: Place) -> None:
     assert (found.name, found.label) == ("getRecords", "record")
     assert [column.name for column in found.columns] == ["no", "owner", "born", "op"]
     assert endpoint.inspect("getRecords") == [found]
+    assert found.request is not None
+    assert [each.name for each in found.request.elements] == ["page", "size", "changedSince", "area"]
+    assert found.reply is not None
+    assert [(each.name, each.optional) for each in found.reply.elements] == [
+        ("result", False), ("following", True), ("asOf", True),
+    ]  # fmt: skip
+    (record,) = found.reply.elements[0].elements
+    assert (record.name, record.many) == ("record", True)
+    assert [(each.name, each.declared) for each in record.elements][:2] == [("no", "long"), ("owner", "string")]
     with pytest.raises(Misconfigured):
         endpoint.inspect("other")
 

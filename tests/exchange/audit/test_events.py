@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import inspect
 import re
+import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import get_type_hints
 
@@ -64,3 +67,23 @@ def test_a_name_belongs_to_one_event():
 def test_no_event_holds_a_time_of_its_own():
     # The one time of an event is the database's, when it was written.
     assert datetime not in {kind for event in ALL for kind in get_type_hints(event).values()}
+
+
+def test_many_threads_say_something_for_the_first_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As couriers do that deliver side by side, while memory is cleared up and lets others go on."""
+    names = sorted(events.REGISTRY)[:24]
+    monkeypatch.setattr(events, "_adapters", {})
+    thresholds = gc.get_threshold()
+
+    def let_go(_phase: str, _about: dict[str, int]) -> None:
+        time.sleep(0)
+
+    gc.callbacks.append(let_go)
+    gc.set_threshold(200)
+    try:
+        with ThreadPoolExecutor(4) as threads:
+            found = list(threads.map(lambda name: events.json_schema(events.REGISTRY[name]), names))
+        assert len(found) == len(names)
+    finally:
+        gc.callbacks.remove(let_go)
+        gc.set_threshold(*thresholds)

@@ -3,29 +3,41 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
+import random
 from datetime import UTC, datetime, timedelta, timezone
+from operator import itemgetter
 
 import pyarrow.parquet as pq
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import func, select, text, update
 
-from exchange.audit import events
+from exchange.audit import AuditLog, events, search
+from exchange.audit.log import Written
 from exchange.db.tables import EventRow
 from exchange.errors import Invalid, Misplaced, Tampered
-from exchange.identity import PLATFORM
+from exchange.identity import PLATFORM, Actor
+from exchange.secrets import Keyring
 from tests.exchange.audit.conftest import AUDITOR, HUB
 
 DENIED = events.AccessDenied('查看 100% "a_b" 𠮷', ("没有角色",))
 
 
 @pytest.fixture
-def log(log):
+def empty(database, settings):
+    return AuditLog(database, Keyring(settings), settings)
+
+
+@pytest.fixture(params=["sealed", "unsealed"])
+def log(log, registered, request):
     with log._database.transaction() as session:
         log.record(session, events.GrantExpired("G1"), PLATFORM, resource="321/1")
         log.record(session, events.GrantExpired("G2"), PLATFORM, resource="321/2", department="D")
         log.record(session, events.RunGated("G2", 1), AUDITOR, resource="321/2", exchange="E", run="R")
         log.record(session, DENIED, AUDITOR)
+    if request.param == "sealed":
+        assert log.seal() == 4
     return log
 
 
@@ -50,6 +62,14 @@ def kinds(page):
         ({"text": "A_B", "type": "AccessDenied"}, [("AccessDenied", None)]),
         ({"text": "10_%", "type": "AccessDenied"}, []),
         ({"actor": "x' OR '1'='1"}, []),
+        ({"outcome": "refused"}, [("AccessDenied", None)]),
+        ({"outcome": "failed"}, []),
+        ({"way": "file"}, [("RunGated", "G2")]),
+        ({"way": "file", "type": "GrantExpired"}, []),
+        ({"way": "database"}, []),
+        ({"record_class": "natural_person"}, [("GrantExpired", "G1")]),
+        ({"record_class": "natural_person", "department": "D"}, []),
+        ({"record_class": "licence"}, []),
     ],
 )
 def test_filters_narrow_each_other(log, filters, found):
@@ -93,6 +113,11 @@ def test_looking_is_logged(log):
         {"type": "GrantIssed"},
         {"since": datetime(2026, 1, 1)},  # noqa: DTZ001 - a naive time is what is tried
         {"colour": "red"},
+        {"way": "pigeon"},
+        {"outcome": "good"},
+        {"cursor": "1"},
+        {"cursor": "1.x"},
+        {"cursor": f"1.{10**30}"},
         {"limit": 0},
         {"limit": 1001},
         {"cursor": "x"},
@@ -107,6 +132,114 @@ def test_a_mistyped_type_is_guessed(log):
     with pytest.raises(Invalid) as raised:
         log.search(by=AUDITOR, type="GrantIssed")
     assert "GrantIssued" in raised.value.remedy
+
+
+class Everything:
+    """A log of many kinds, part of it not sealed, searched by looking at each event."""
+
+    def __init__(self, log, seed):
+        self.made = random.Random(seed)
+        actors = [Actor(name=name, established="x", department=HUB, roles=frozenset()) for name in ("甲", "乙", "丙")]
+        kinds = [events.GrantExpired("G"), DENIED, events.RunGated("G", 1), events.RunReddened("stopped", "多")]
+        start = datetime(2026, 1, 1, tzinfo=UTC)
+        written = [
+            Written(
+                self.made.choices(kinds, (8, 1, 4, 1))[0], self.made.choices(actors, (9, 3, 1))[0],
+                resource=self.made.choice((None, "321/1", "321/2")), exchange=self.made.choice((None, None, "E")),
+                department=self.made.choices((HUB, "D", "F"), (7, 2, 1))[0],
+            )
+            for _ in range(240)
+        ]  # fmt: skip
+        with log._database.transaction() as session:
+            # Several at one moment, and the clock set back once.
+            for number in range(0, 240, 3):
+                at = start + timedelta(minutes=number if number < 120 else number - 60)
+                log.record_all(session, written[number : number + 3], at)
+        self.rows = [
+            (start + timedelta(minutes=(place := 3 * (index // 3)) - (60 if place >= 120 else 0)), index, each)
+            for index, each in enumerate(written)
+        ]
+
+    def query(self):
+        choices = {
+            "department": (HUB, "D", "F", "Z"), "resource": ("321/2", "321/9"), "exchange": ("E", "X"),
+            "type": ("GrantExpired", "AccessDenied", "RunReddened", "GrantRevoked"), "actor": ("甲", "丙", "丁"),
+            "way": ("file", "database"), "record_class": ("natural_person", "case"), "outcome": ("refused", "failed"),
+            "since": tuple(datetime(2026, 1, 1, hour, tzinfo=UTC) for hour in range(3)),
+            "until": tuple(datetime(2026, 1, 1, hour, 30, tzinfo=UTC) for hour in range(3)), "text": ("没有角色",),
+        }  # fmt: skip
+        names = self.made.sample(sorted(choices), self.made.choice((1, 1, 2, 3)))
+        return {name: self.made.choice(choices[name]) for name in names}
+
+    def expected(self, query):
+        return [
+            index for at, index, each in sorted(self.rows, reverse=True, key=itemgetter(0, 1)) if _fits(query, at, each)
+        ]
+
+
+def _fits(query, at, each):
+    resource = each.resource or ("321/1" if each.exchange else None)
+    said = json.dumps(each.event.body(), ensure_ascii=False)
+    known = {
+        "department": each.department, "resource": resource, "exchange": each.exchange, "actor": each.by.name,
+        "type": type(each.event).__name__, "way": "file" if each.exchange else None,
+        "record_class": "natural_person" if resource == "321/1" else None,
+        "outcome": "refused" if type(each.event).__name__ in ("AccessDenied", "RunReddened") else None,
+    }  # fmt: skip
+    if at < query.get("since", at) or at >= query.get("until", at + timedelta(1)) or query.get("text", "") not in said:
+        return False
+    return all(known[name] == value for name, value in query.items() if name in known)
+
+
+@pytest.mark.parametrize("small", [False, True], ids=["usual", "small-bounds"])
+@pytest.mark.parametrize("sealed", ["all", "half", "none"])
+def test_any_filters_find_what_looking_at_each_event_finds(empty, registered, sealed, small, monkeypatch):
+    if small:
+        # Every way of looking is gone, and many pages are short.
+        for name, value in (("WINDOW", 20), ("_PROBED", 3), ("_UNSEALED", 25)):
+            monkeypatch.setattr(search, name, value)
+    log = empty
+    everything = Everything(log, f"{sealed} {small}")
+    with log._database.transaction() as session:
+        first = session.scalar(select(func.min(EventRow.id)))
+        session.execute(
+            update(EventRow).where(EventRow.id >= first + {"all": 240, "half": 160, "none": 0}[sealed]).values(tag="x")
+        )
+    log.seal()
+    for _ in range(25):
+        query, limit = everything.query(), everything.made.choice((3, 10, 100))
+        seen, cursor = [], None
+        while True:
+            page = log.search(by=PLATFORM, limit=limit, cursor=cursor, **query)
+            assert len(page.events) <= limit
+            seen += [event.id - first for event in page.events if event.type != "LogRead"]
+            cursor = page.cursor
+            if cursor is None:
+                break
+        assert seen == everything.expected(query), query
+
+
+def test_what_was_sealed_before_contexts_were_noted_is_found_and_arranged(log):
+    with log._database.transaction() as session:
+        session.execute(update(EventRow).values(context=None))
+        sealed = session.scalar(select(func.count()).where(EventRow.number.is_not(None)))
+    before = log.verify()
+    assert kinds(log.search(by=AUDITOR, way="file")) == [("RunGated", "G2")]
+    assert log.arrange() == sealed
+    assert log.arrange() == 0
+    assert kinds(log.search(by=AUDITOR, way="file")) == [("RunGated", "G2")]
+    after = log.verify()
+    assert (after.verified, after.sealed) == (before.verified, before.sealed)
+
+
+def test_a_text_is_looked_for_in_a_period_where_the_log_is_large(log, monkeypatch):
+    monkeypatch.setattr(search, "LARGE", 3)
+    with pytest.raises(Invalid, match="全部日志"):
+        log.search(by=AUDITOR, text="没有角色")
+    assert log.search(by=AUDITOR, text="没有角色", run="R").events == ()
+    since = datetime.now(UTC) - timedelta(hours=1)
+    found = log.search(by=AUDITOR, text="没有角色", since=since, type="AccessDenied")
+    assert kinds(found) == [("AccessDenied", None)]
 
 
 @pytest.mark.parametrize("format", ["jsonl", "csv", "parquet"])
@@ -173,3 +306,19 @@ def test_an_unreadable_row_is_no_answer(log, tmp_path):
 
 def test_times_come_back_in_utc(log):
     assert all(event.at.tzinfo is UTC for event in log.search(by=AUDITOR).events)
+
+
+@pytest.mark.parametrize(
+    ("filters", "count"), [({}, 4), ({"way": "file"}, 1), ({"outcome": "refused"}, 1), ({"record_class": "none"}, 0)]
+)
+def test_an_export_goes_into_an_open_file_and_is_bounded(log, filters, count):
+    out = io.BytesIO()
+    assert log.export(out, by=AUDITOR, format="jsonl", **filters) == count
+    assert len(out.getvalue().splitlines()) == count
+    if count:
+        with pytest.raises(Invalid, match="超过"):
+            log.export(io.BytesIO(), by=AUDITOR, format="csv", most=count - 1, **filters)
+    with pytest.raises(Invalid):
+        log.export(io.BytesIO(), by=AUDITOR)
+    events_ = log.search(by=AUDITOR, type="LogExported").events
+    assert len(events_) == 1 + bool(count)

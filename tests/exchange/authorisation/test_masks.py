@@ -344,3 +344,12 @@ def test_child_rows_are_handed_over_as_they_are_or_not_at_all() -> None:
     assert masks.problems({"family": Clear(justification="核定扣除")}, [family], key=()) == []
     for mask in (Null(), Name(), Truncate(length=3), Hmac()):
         assert "有子表行" in masks.problems({"family": mask}, [family], key=())[0]
+
+
+def test_documents_are_handed_over_as_they_are_or_not_at_all() -> None:
+    """What is left of a text that stands for a file stands for none."""
+    file = Item.model_validate({"name": "file", "label": "证照文件", "type": "G", "document": True})
+    for mask in (Clear(justification="核对证照"), Null()):
+        assert masks.problems({"file": mask}, [file], key=()) == []
+    for mask in (Hmac(), Hmac(digest="sm3")):
+        assert "是附件" in masks.problems({"file": mask}, [file], key=())[0]

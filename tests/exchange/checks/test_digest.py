@@ -327,3 +327,14 @@ def test_key_hashes_are_keyed() -> None:
     assert key_hashes(given, ["a"], b"other") != found
     assert len(set(key_hashes(given, ["a", "b"], b"secret"))) == 3
     assert key_hashes(given.slice(0, 0), ["a"], b"secret") == []
+
+
+def test_leaves_that_were_hashed_elsewhere_come_to_the_same_root() -> None:
+    whole, joined = Digest("sha256", key=["n"]), Digest("sha256", key=["n"])
+    for low in (0, 3, 6):
+        batch = pa.record_batch({"n": pa.array(range(low, low + 3), pa.int64())})
+        whole.add(batch)
+        made = Digest("sha256", key=["n"]).add(batch)
+        assert made is not None
+        joined.join(made.rows, made.digest)
+    assert (joined.root(), joined.rows) == (whole.root(), 9)

@@ -13,6 +13,7 @@ from exchange.checks.findings import Finding
 from exchange.checks.normalise import Normalised, deletions, normalise
 from exchange.errors import Invalid, Unknown
 from schemas import Item
+from schemas.unreadable import unreadable
 from tests.exchange.checks.rows import SHANGHAI, batch, code_lists, item
 
 ID = "11010519491231002X"
@@ -199,3 +200,15 @@ def test_empty_and_sliced_batches() -> None:
     assert normalise(source.slice(0, 0), given, SHANGHAI, key=("a",)).batch.num_rows == 0
     found = normalise(source.slice(1), given, SHANGHAI, key=("a",))
     assert (found.batch.column(0).to_pylist(), found.findings) == ([1, 2], [])
+
+
+def test_documents_are_references_or_say_why_not() -> None:
+    given = item(type="G", document=True)
+    good = f"sha256:{'0' * 64}:12:甲.pdf"
+    values = [good, None, "", "甲.pdf", unreadable("document_missing", "甲.pdf"), f"sha256:{'0' * 64}:12:../甲.pdf"]
+    found = normalise(batch(value=values), [given], "Asia/Shanghai", key=())
+    assert found.batch.column("value").to_pylist() == [good, None, None, None, None, None]
+    assert [(each.row, each.rule) for each in found.findings] == [(3, "document"), (4, "document"), (5, "document")]
+    assert "不在交换目录中" in found.findings[1].reason
+    native = normalise(batch(value=pa.array([1, None])), [given], "Asia/Shanghai", key=())
+    assert [each.rule for each in native.findings] == ["document"]

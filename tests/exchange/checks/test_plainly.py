@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import schemas
 from exchange.checks.check_digits import credit_code_check, identity_number_check
 from exchange.checks.examination import examine
 from exchange.checks.normalise import normalise
@@ -151,3 +152,11 @@ def test_numbers_that_the_source_typed_are_taken_as_they_are() -> None:
     plain = plain_values(row, ITEMS, key=["key"], version="version", today=TODAY, code_lists=LISTS)
     assert plain["count"].to_pylist() == [7]
     assert "version" not in plain
+
+
+def test_a_barred_code_is_looked_at_closely() -> None:
+    given = item(code_list="licence_trust_level")
+    lists = {"licence_trust_level": schemas.code_list("licence_trust_level")}
+    for code, plain in (("A", True), ("C", False)):
+        options = {"key": (), "version": None, "today": TODAY, "code_lists": lists}
+        assert (plain_values(batch(value=[code]), [given], **options) != {}) == plain

@@ -128,3 +128,9 @@ def test_references_are_kept_with_a_state() -> None:
     assert reference_states(source.slice(0, 1), items, known) == []
     checked = check(source, items, key=("k",), version=None, today=TODAY, found=found)
     assert checked.accepted.to_pylist() == [True] * 5
+
+
+def test_a_licence_whose_original_nobody_has_seen_is_refused() -> None:
+    given = item(code_list="licence_trust_level")
+    assert broken(given, ["A", "B", "C", "D", None]) == [None, None, "original", None, None]
+    assert "须核对原件" in reasons(given, ["C"])[0]

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exchange.checks import texts
+from schemas.unreadable import UNREADABLE, unreadable
 from tests.exchange.checks.rows import code_lists
 
 UTF8 = st.text(max_size=4).map(lambda text: text.replace("\0", "").encode())
@@ -79,3 +80,11 @@ def test_a_nul_under_a_null_concerns_nobody() -> None:
     column = pa.Array.from_buffers(pa.string(), 2, [pa.py_buffer(b"\1"), offsets, pa.py_buffer(b"a\0")])
     text, faults = texts.representable(column)
     assert (text.to_pylist(), faults) == (["a", None], [])
+
+
+def test_a_value_its_source_could_not_read_says_why() -> None:
+    text, faults = texts.representable(pa.array([unreadable("digits", "123"), "a", "\0", unreadable("error")]))
+    assert text.to_pylist() == [None, "a", None, None]
+    [fault] = faults
+    assert (fault.rule, fault.rows.tolist()) == ("text", [0, 2, 3])
+    assert fault.reasons == [UNREADABLE["digits"], "含有空字符（NUL）", UNREADABLE["error"]]

@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 
 from tests.exchange.cli.county import County, exchanged, founded, granted, published
+from tests.exchange.engine.conftest import built_town, town
+
+__all__ = ["built_town", "town"]
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -179,3 +180,14 @@ def test_what_cannot_be_refreshed_is_told_when_it_is_described(county: County) -
     assert outcome.status == 2
     assert "没有行数下降可接受" in outcome.err
     assert county.run("run", "--due", "--accept-fall", "3").status == 2
+
+
+def test_what_is_split_is_run_by_its_number_alone(changing_county: County) -> None:
+    county = changing_county
+    for words in (("--due", "--parts", "2"), (county.share, "--parts", "2", "--redeliver")):
+        outcome = county.run("run", *words)
+        assert outcome.status == 2
+        assert "--parts 不能与" in outcome.err
+    assert county.run("run", county.share, "--parts", "1").status == 2
+    outcome = county.run("run", county.share, "--parts", "2", "--json")
+    assert (outcome.status, json.loads(outcome.out)["run"]["state"]) == (0, "settled")

@@ -10,17 +10,33 @@ from typer.testing import CliRunner
 from exchange import errors
 from exchange.cli.failures import Failure, interrupted, of_bug, of_hub, of_usage
 from exchange.cli.root import app
-from exchange.errors import Busy, Denied, Failed, Held, HubError, Invalid, Misplaced, Problem, Red, Tampered, Unknown
+from exchange.errors import (
+    Busy,
+    Denied,
+    Failed,
+    Held,
+    HubError,
+    Invalid,
+    Misplaced,
+    Overtaken,
+    Problem,
+    Red,
+    Tampered,
+    Unavailable,
+    Unknown,
+)
 
 KINDS = [
     (Invalid("有误", [Problem("资源 1/1 › 名称", "缺少", "补上")], remedy="改正"), "invalid", 2),
     (Denied("不能", ["无权", "已到期"], remedy="找审核员"), "denied", 3),
     (Unknown("没有", remedy="是否指 甲"), "unknown", 4),
     (Misplaced("状态不对"), "misplaced", 5),
+    (Overtaken("他人先办"), "overtaken", 5),
     (Held("待批准", ["列 a 变窄"], remedy="批准"), "held", 5),
     (Busy("正忙"), "busy", 6),
     (Red("告警"), "red", 7),
     (Failed("连不上", retry=True), "failed", 8),
+    (Unavailable("平台数据库不可用", retry=True), "unavailable", 8),
     (Tampered("被改动"), "tampered", 9),
 ]
 

@@ -48,4 +48,6 @@ def test_what_is_wrong_is_said_at_once(tmp_path: Path) -> None:
 
 
 def test_the_group_shows_what_there_is() -> None:
-    assert "soap" in run("serve").stdout
+    said = run("serve").stdout
+    assert "soap" in said
+    assert "console" in said

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -43,6 +45,27 @@ def test_arguments_reach_pytest_and_its_status_comes_back(suite: Path) -> None:
 def test_a_warning_is_an_error(suite: Path) -> None:
     (suite.parent / "warn").touch()
     assert run_tests([str(suite)], long=False) == pytest.ExitCode.TESTS_FAILED
+
+
+def test_what_tests_write_is_kept_in_memory_where_that_has_room_and_runs_programs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", "/elsewhere")
+    monkeypatch.setattr(testing, "MEMORY", tmp_path)
+    monkeypatch.setattr(testing, "ROOM", 1)
+    monkeypatch.delenv("TMPDIR", raising=False)
+    assert testing._temporary() == str(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(testing, "ROOM", shutil.disk_usage(tmp_path).total + 1)
+        assert testing._temporary() == "/elsewhere"
+    with monkeypatch.context() as patch:
+        patch.setattr(testing, "MEMORY", tmp_path / "nowhere")
+        assert testing._temporary() == "/elsewhere"
+    with monkeypatch.context() as patch:
+        patch.setattr(testing, "MEMORY", Path("/proc"))
+        assert testing._temporary() == "/elsewhere"
+    monkeypatch.setenv("TMPDIR", "/elsewhere")
+    assert testing._temporary() == "/elsewhere"
 
 
 def test_paths_are_relative_to_the_source_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

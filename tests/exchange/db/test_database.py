@@ -41,6 +41,29 @@ def test_what_is_done_is_kept_and_what_fails_is_not(database):
     assert found.at.tzinfo is UTC
 
 
+def test_a_companion_commits_with_the_call_and_with_nothing_beside_it(database):
+    class Companion:
+        def began(self, session):
+            assert count(database) == 0
+
+        def ending(self, session):
+            notice(session, "beside")
+
+    with database.accompanied(Companion()):
+        with pytest.raises(ZeroDivisionError), database.transaction():
+            raise ZeroDivisionError
+        assert count(database) == 0
+        with database.accompanied(None), database.transaction():
+            pass
+        assert count(database) == 0
+        with database.transaction() as session:
+            notice(session)
+    assert count(database) == 2
+    with database.transaction():
+        pass
+    assert count(database) == 2
+
+
 def test_a_reader_sees_one_state_and_keeps_nobody_waiting(database):
     with database.reading() as session:
         assert session.scalars(select(NoticeRow)).all() == []

@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError
 
 from exchange.db import HubDatabase
 from exchange.db.postgresql import Postgresql
-from exchange.errors import Busy, Failed
+from exchange.errors import Busy, Failed, Invalid, Unavailable
 
 
 @pytest.fixture
@@ -115,3 +115,17 @@ def test_what_the_server_says_is_translated(state, expected):
     product = Postgresql(make_url("postgresql://hub@db/hub"), 1.0)
     translated = product.translated(DBAPIError("SELECT", {}, cause))
     assert (translated is None) if expected is None else (isinstance(translated, expected) and translated.retry)
+
+
+def test_what_no_text_can_hold_is_the_caller_s_mistake(database):
+    with pytest.raises(Invalid, match="不能保存的字符"), database.reading() as session:
+        session.execute(text("SELECT CAST(:given AS TEXT)"), {"given": "a\x00b"})
+    with database.reading() as session:
+        assert session.scalar(text("SELECT 1")) == 1
+
+
+def test_a_database_that_is_away_is_a_sort_of_its_own(database, url, postgresql_server):
+    postgresql_server.execute(f"DROP DATABASE {make_url(url).database} WITH (FORCE)")
+    with pytest.raises(Unavailable), database.reading() as session:
+        session.execute(text("SELECT 1"))
+    postgresql_server.execute(f"CREATE DATABASE {make_url(url).database}")

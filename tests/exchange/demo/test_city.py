@@ -8,6 +8,7 @@ import os
 import socket
 import threading
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -409,11 +410,38 @@ def test_the_housing_office_has_files_of_licences(home: Path) -> None:
         key: pick(row, LICENCE_ITEMS) for key, row in licences(home).items() if right_licence(key)
     }
     assert {row["certificate_validate_end"] for row in held.values()} == {"2031-01-04"}
-    granted = {*LICENCE_ITEMS, "certificate_validate_end", "update_time", "_operation"}
+    granted = {*LICENCE_ITEMS, "certificate_validate_end", "certificate_file", "update_time", "_operation"}
     assert all(set(row) == granted for row in held.values())
+    taken = home / "fronts" / "market-drop"
+    for key, row in licences(home).items():
+        if right_licence(key):
+            [given] = taken.glob(f"**/{row['certificate_file']}")
+            assert drop.joinpath(held[key]["certificate_file"]).read_bytes() == given.read_bytes()
+            assert given.read_bytes().startswith(b"%PDF-")
     for file in drop.glob("*.csv"):
         manifest = json.loads(file.with_name(f"{file.name}.manifest.json").read_text())
         assert manifest["sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def test_the_housing_office_s_drop_is_on_a_server(shown: Shown) -> None:
+    assert shown.city.no_server == ""
+    options = json.loads(one(shown.home / "hub.db", "SELECT options FROM endpoint WHERE name = 'housing-drop'"))
+    assert options["transport"] == "sftp"
+    assert options["key"] == "file:sftp.key"
+
+
+def test_the_tax_office_gets_rows_without_files(home: Path) -> None:
+    drop = home / "fronts" / "tax-drop"
+    assert [len(rows) for rows in csv_files(drop, "utf-8")] == [147, 10]
+    assert not list(drop.glob("**/*.pdf"))
+
+
+def test_a_machine_without_a_server_of_files_has_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("exchange.demo.fileserver._PLACES", str(tmp_path))
+    with closing(City(tmp_path / "home")) as city:
+        assert "sshd" in city.no_server
+        assert (tmp_path / "home" / "fronts" / "housing-drop").is_dir()
+        assert city.dropped() == [(0, 0), (0, 0)]
 
 
 def test_a_revoked_grant_delivers_nothing_more_and_takes_nothing_away(shown: Shown) -> None:
@@ -443,7 +471,7 @@ def test_a_revoked_grant_delivers_nothing_more_and_takes_nothing_away(shown: Sho
 
 def test_who_was_refused_has_nothing(home: Path) -> None:
     states = Counter(row["state"] for row in query(home / "hub.db", "SELECT state FROM application"))
-    assert states == {"refused": 2, "granted": 8}
+    assert states == {"refused": 2, "granted": 9}
     decisions = query(home / "hub.db", "SELECT * FROM decision WHERE NOT approved")
     assert sorted(row["decider"] == "platform" for row in decisions) == [False, True]
     assert all(json.loads(row["reasons"]) for row in decisions)
@@ -539,10 +567,12 @@ def test_counts_are_what_the_databases_hold(shown: Shown) -> None:
 def test_the_city_s_configuration_can_be_read_again(home: Path) -> None:
     folder = home / "configuration"
     assert {path.stem for path in folder.glob("*.yaml")} == {"departments", "endpoints", "resources"}
-    assert len(list(folder.glob("application-*.json"))) == 10
+    assert len(list(folder.glob("application-*.json"))) == 11
     endpoints = yaml.safe_load((folder / "endpoints.yaml").read_text(encoding="utf-8"))["endpoints"]
     places = [
-        Path(e["options"].get("path") or e["options"]["root"]) for e in endpoints if e["kind"] in ("database", "files")
+        Path(e["options"].get("path") or e["options"]["root"])
+        for e in endpoints
+        if e["kind"] in ("database", "files") and "transport" not in e["options"]
     ]
     assert all(place.is_relative_to(home) and place.exists() for place in places)
 

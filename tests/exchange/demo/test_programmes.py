@@ -67,15 +67,15 @@ def altered(**changes: int | str) -> Callable[[RunResult], RunResult]:
     ("changes", "wrong"),
     [
         ({}, 0),
-        ({"written": 1, "read": 1}, 3),
-        ({"written": 1, "unchanged": -1}, 2),
-        ({"written": 1, "deleted": 1}, 2),
+        ({"written": 1, "read": 1}, 5),
+        ({"written": 1, "unchanged": -1}, 4),
+        ({"written": 1, "deleted": 1}, 4),
         ({"refused": 1, "read": 1}, 2),
         ({"receipt": "R0"}, 2),
     ],
 )
 def test_what_is_not_as_the_receipts_say_is_seen(shown: Shown, changes: dict[str, int | str], wrong: int) -> None:
-    """Counts of all three, and for those that call also whose receipt it is."""
+    """Counts of all five, and for those that call also whose receipt it is."""
     found = shown.city.discrepancies([altered(**changes)(run) for run in shown.play.first])
     assert len(found) == wrong
     assert all("不符" in line and "与回执 R" in line for line in found)

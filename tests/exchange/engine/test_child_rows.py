@@ -13,6 +13,8 @@ from tests.exchange.engine.households import SYNC, Households, member
 from tests.exchange.engine.town import Town, counts
 from tests.exchange.engine.worker import Workers
 
+pytestmark = pytest.mark.long_with("sqlite", "mariadb")
+
 
 @pytest.fixture
 def households(product_town: Town) -> Households:

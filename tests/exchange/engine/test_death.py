@@ -6,15 +6,14 @@ the library's journal; and once at every step on each product, collecting in eac
 between them ends with the reading; the statements of target and settlement are the same.
 
 What dies after the reading dies in a row: each of a run's owners takes over from the one before it and dies one step or
-statement further on, until one is left to end it. The three products take their turns side by side.
+statement further on, until one is left to end it.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, closing
+from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -71,35 +70,21 @@ class Matrix(Witness):
         return any(died)
 
 
-Matrices = dict[tuple[str, str], Future[Matrix]]
-"""By product and capture."""
-
-
-@pytest.fixture(scope="module")
-def matrices(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Matrices]:
-    """The towns of three products, in which workers die side by side; those of one product one after another."""
-    found = {}
-    with ExitStack() as stack:
-        for product in PRODUCTS:
-            workers = stack.enter_context(Workers(tmp_path_factory.mktemp(product) / "errors.log"))
-            turns = stack.enter_context(ThreadPoolExecutor(1))
-            for capture in CAPTURES:
-                folder = tmp_path_factory.mktemp(f"{product}-{capture}")
-                urls = databases(request, folder, police=product, library=product, tax=product)
-                found[product, capture] = turns.submit(_carried_out, folder, urls, capture, workers)
-        yield found
-
-
-def _carried_out(folder: Path, urls: dict[str, str], capture: str, workers: Workers) -> Matrix:
+def carried_out(request: pytest.FixtureRequest, folder: Path, product: str, capture: str, workers: Workers) -> Matrix:
+    """All deaths of a town on one product that is collected from in one way."""
+    urls = databases(request, folder, police=product, library=product, tax=product)
     with closing(build(folder / "home", urls, capture=capture)) as town:
         matrix = Matrix(town, workers)
         matrix.run()
     return matrix
 
 
+@pytest.mark.long_with("sqlite", "mariadb")
 @pytest.mark.parametrize("product", PRODUCTS)
-def test_whoever_dies_wherever_nothing_is_lost_and_nothing_comes_twice(matrices: Matrices, product: str) -> None:
-    matrix = matrices[product, "outbox"].result()
+def test_whoever_dies_wherever_nothing_is_lost_and_nothing_comes_twice(
+    request: pytest.FixtureRequest, tmp_path: Path, workers: Workers, product: str
+) -> None:
+    matrix = carried_out(request, tmp_path, product, "outbox", workers)
     assert matrix.faults == []
     for exchange, least in ((SYNC, 3), (matrix.town.share, 3)):
         deaths = Counter(point.partition(":")[0] for point in matrix.deaths[exchange])
@@ -109,9 +94,12 @@ def test_whoever_dies_wherever_nothing_is_lost_and_nothing_comes_twice(matrices:
     assert matrix.notices(matrix.hub("SELECT id FROM run ORDER BY started_at DESC LIMIT 1")[0]["id"]) == [TAX]
 
 
+@pytest.mark.long_with("sqlite", "mariadb", "snapshot", "watermark", "diff")
 @pytest.mark.parametrize("capture", CAPTURES[1:])
 @pytest.mark.parametrize("product", PRODUCTS)
-def test_however_it_is_read(matrices: Matrices, product: str, capture: str) -> None:
-    matrix = matrices[product, capture].result()
+def test_however_it_is_read(
+    request: pytest.FixtureRequest, tmp_path: Path, workers: Workers, product: str, capture: str
+) -> None:
+    matrix = carried_out(request, tmp_path, product, capture, workers)
     assert matrix.faults == []
     assert matrix.deaths == {SYNC: list(STEPS)}

@@ -124,3 +124,15 @@ def test_the_librarys_table_is_made_once_and_looked_at_again(endpoints: Endpoint
         session, end, key=kept.key, version=kept.version_item, schema=library_schema(changed)
     )  # fmt: skip
     assert "name" in str(found)
+
+
+def test_ends_are_data_sets_whatever_became_of_their_secrets(
+    town: Town, endpoints: Endpoints, session: Session
+) -> None:
+    end = End(endpoint="police", object="inf_person", columns={})
+    namespace, name = endpoints.dataset(session, end)
+    assert namespace.endswith("/police.db")
+    assert name == "inf_person"
+    with town.away("police"):
+        assert endpoints.dataset(session, end) == (namespace, name)
+    assert endpoints.dataset(session, end.model_copy(update={"endpoint": "gone"})) == ("shutong://gone", "inf_person")

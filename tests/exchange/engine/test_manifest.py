@@ -7,6 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from adapters import TakenFile
 from exchange.checks import Leaf
 from exchange.engine.manifest import NUMBER, REFUSED, ROWS, Header, Manifest, ManifestWriter
 from exchange.errors import Tampered
@@ -50,6 +51,19 @@ def name(vault: Vault) -> str:
     return "run1.1"
 
 
+def test_files_come_back_some_at_a_time(vault: Vault) -> None:
+    files = [TakenFile(name=f"证照_{number}.csv", size=number, digest="d", rows=number) for number in range(1200)]
+    files.append(TakenFile(name="bad.csv", size=1, digest="", reason="坏", reference="bad.csv#:0/1/2.0/3.0"))
+    with vault.write("run2.1") as writer:
+        manifest = ManifestWriter(writer)
+        manifest.files(iter(files))
+        manifest.files([])
+        manifest.seal(HEADER)
+    pages = list(Manifest(vault, "run2.1", vault.digest("run2.1")).files())
+    assert [len(page) for page in pages] == [500, 500, 201]
+    assert [file for page in pages for file in page] == files
+
+
 def test_everything_comes_back_in_order(vault: Vault, name: str) -> None:
     manifest = Manifest(vault, name, vault.digest(name))
     assert manifest.header() == HEADER
@@ -78,7 +92,7 @@ def test_nothing_is_there_before_it_is_sealed(vault: Vault, tmp_path: Path) -> N
 
 def test_no_content_lies_in_the_open(vault: Vault, name: str, tmp_path: Path) -> None:
     data = (tmp_path / "payload" / name).read_bytes()
-    for word in ("某某𠮷".encode(), b"first", b"r4", b"delivery"):
+    for word in ("某某𠮷".encode(), b"first", b"delivery"):
         assert word not in data
 
 
@@ -106,3 +120,27 @@ def test_a_missing_manifest_shows(vault: Vault, name: str) -> None:
     vault.remove(name)
     with pytest.raises(Tampered):
         Manifest(vault, name, digest)
+
+
+def test_another_manifest_is_taken_over_behind_what_is_there(vault: Vault, name: str) -> None:
+    part = Manifest(vault, name, vault.digest(name))
+    with vault.write("run3.1") as writer:
+        manifest = ManifestWriter(writer)
+        for read, staged in ((0, 0), (5, 3)):
+            manifest.take_over(part, read=read, staged=staged)
+        manifest.kept(refused())
+        manifest.seal(HEADER)
+    whole = Manifest(vault, "run3.1", vault.digest("run3.1"))
+    found = [tuple(row.values()) for batch in whole.rows() for row in batch.to_pylist()]
+    once = [(1, 0, "r1"), (3, None, "r3"), (4, 1, "r4"), (5, 2, "r5")]
+    assert found == [*once, *((n + 5, None if s is None else s + 3, place) for n, s, place in once)]
+    assert [row["number"] for batch in whole.refused() for row in batch.to_pylist()] == [2, 7]
+    assert [row for batch in whole.contents() for row in batch.to_pylist()] == [
+        {"name": "某某𠮷", NUMBER: 2}, {"name": "某某𠮷", NUMBER: 7},
+    ]  # fmt: skip
+    assert list(whole.leaves()) == 2 * list(part.leaves())
+    with vault.write("run4.1") as writer:
+        ManifestWriter(writer).take_over(whole, read=10, staged=6)
+        ManifestWriter(writer).seal(HEADER)
+    again = Manifest(vault, "run4.1", vault.digest("run4.1"))
+    assert [row["number"] for batch in again.kept() for row in batch.to_pylist()] == [12]

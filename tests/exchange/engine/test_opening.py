@@ -95,6 +95,7 @@ def test_relative_paths_lie_in_the_home_wherever_the_process_runs(
     options = {"product": "sqlite", "path": "fronts/tax.db"}
     endpoint = open_registered("database", options, "Asia/Shanghai", home=tmp_path, name="tax")
     assert endpoint.test()[0].passed
+    assert endpoint.scratch == tmp_path / "spool"
 
 
 def test_an_endpoint_does_not_lead_into_the_hub(tmp_path: Path) -> None:

@@ -82,6 +82,7 @@ def forms(word: str) -> list[bytes]:
     return [word.encode(code) for code in ("utf-8", "utf-16-le", "gb18030")] + [json.dumps(word)[1:-1].encode()]
 
 
+@pytest.mark.long_with("sqlite", "mariadb")
 def test_nothing_is_said_or_kept_in_the_open(
     product_town: Town, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:

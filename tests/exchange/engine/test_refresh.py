@@ -218,6 +218,7 @@ class Deaths:
         return [name for name in names if name.startswith("shutong_swap")]
 
 
+@pytest.mark.long_with("sqlite", "mariadb")
 @pytest.mark.parametrize("product", ["sqlite", "postgresql", "mariadb"])
 def test_whoever_dies_wherever(request: pytest.FixtureRequest, tmp_path: Path, workers: Workers, product: str) -> None:
     urls = {name: f"sqlite:///{tmp_path / name}.db" for name in ("police", "library", "tax")}

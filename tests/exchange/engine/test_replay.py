@@ -348,6 +348,9 @@ def test_where_a_row_comes_from() -> None:
     assert origin('ab12/7/["a/b", "c"]') == ("ab12", 7, '["a/b", "c"]')
 
 
+@pytest.mark.long_with(
+    "2.leased", "5.staged", "5.manifest", "6.gated", "8.promoted", "target:1", "target:9", "settle:1", "settle:4"
+)
 @pytest.mark.parametrize("step", [*STEPS, "target:1", "target:4", "target:9", "settle:1", "settle:2", "settle:4"])
 def test_whoever_dies_wherever_in_a_replay_nothing_is_lost_and_nothing_comes_twice(
     town: Town, workers: Workers, step: str

@@ -15,8 +15,7 @@ import pytest
 import sqlalchemy as sa
 
 from exchange.db.tables import ExchangeRow, GrantRow, LeaseRow, UsageRow
-from exchange.engine import RunState
-from exchange.engine import run as running
+from exchange.engine import RunState, staging
 from exchange.engine.passage import Passage, Passed
 from exchange.errors import Denied, Failed, Invalid, Misplaced, Red, Unknown
 from exchange.receipts import balanced
@@ -255,7 +254,7 @@ def test_a_passage_that_loses_a_row_turns_the_run_red(town: Town, monkeypatch: p
 
     town.report(*(person(number) for number in range(3)))
     with monkeypatch.context() as patch:
-        patch.setattr(running, "Passage", Losing)
+        patch.setattr(staging, "Passage", Losing)
         with pytest.raises(Red, match="账不平"):
             town.run(SYNC)
     assert town.rows("library") == {}

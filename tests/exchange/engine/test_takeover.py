@@ -111,6 +111,7 @@ def test_a_paused_owner_cannot_deliver_after_its_run_was_given_up(quick: Town, w
     assert done["ledger"] == [delivered.delivery]
 
 
+@pytest.mark.long_with("sqlite", "mariadb")
 @pytest.mark.parametrize("statement", [1, 4])
 def test_who_comes_while_the_first_is_paused_in_its_commit_waits_and_is_told_that_it_is_done(
     product_town: Town, workers: Workers, tmp_path: Path, statement: int

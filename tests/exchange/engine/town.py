@@ -7,6 +7,7 @@ its base library; the tax office is granted those of one district, with names ma
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import sqlite3
@@ -28,7 +29,7 @@ from exchange.engine import RunResult
 from exchange.hub import Hub, create_home, open_hub
 from exchange.hub.oversight import ExchangeStatus
 from exchange.identity import Actor, current_actor
-from exchange.settings import ActorEntry, Role, load_settings, write_default
+from exchange.settings import ActorEntry, Role, Settings, load_settings, write_default
 
 HUB = "11321200TE00000104"
 POLICE = "11321200TE00000291"
@@ -136,6 +137,10 @@ class Town:
     """What the police last reported of each person, by identity number."""
 
     def __post_init__(self) -> None:
+        self._idle: Hub | None = None
+        self._opened_at: tuple[Any, ...] = ()
+        self._settings: Settings | None = None
+        self._read_at: tuple[Any, ...] = ()
         self.databases = {name: sa.create_engine(url) for name, url in self.urls.items()}
         batches = self.capture == "batches"
         self.front = sa.Table(
@@ -161,16 +166,47 @@ class Town:
 
     @contextmanager
     def hub(self) -> Iterator[Hub]:
-        """The hub, opened anew."""
-        with closing(open_hub(self.home)) as hub:
+        """The hub as whoever comes by turn finds it; opened anew where it may have changed, or somebody is at it."""
+        hub, self._idle = self._idle, None
+        if hub is not None and self._opened_at != self._state():
+            hub.database.close()
+            hub = None
+        if hub is None:
+            self._opened_at = self._state()
+            hub = open_hub(self.home)
+        try:
             yield hub
+        except BaseException:
+            hub.close()
+            raise
+        hub.audit.seal()
+        if self._idle is None:
+            self._idle = hub
+        else:
+            hub.database.close()
+
+    def _state(self) -> tuple[Any, ...]:
+        """What a hub that stays open would not notice."""
+        files = [(self.home / name).stat() for name in ("shutong.toml", "hub.db") if (self.home / name).exists()]
+        given = {name: value for name, value in os.environ.items() if name.startswith("SHUTONG_")}
+        return files[0].st_mtime_ns, files[0].st_size, *(each.st_ino for each in files), given
 
     def actor(self, name: str) -> Actor:
         """One of the town's people, by the user name he works under."""
-        return current_actor(load_settings(self.home), name)
+        if self._settings is None or self._read_at != self._state():
+            self._read_at = self._state()
+            self._settings = load_settings(self.home)
+        return current_actor(self._settings, name)
+
+    def let_go(self) -> None:
+        """Open the hub anew the next time."""
+        hub, self._idle = self._idle, None
+        if hub is not None:
+            hub.database.close()
 
     def close(self) -> None:
         """Let go of the databases."""
+        self.let_go()
         for database in self.databases.values():
             database.dispose()
 

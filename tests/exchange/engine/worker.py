@@ -56,6 +56,7 @@ from adapters.webservice.http import Line
 from exchange.audit.heads import Heads
 from exchange.db import HubDatabase
 from exchange.secrets import Vault, VaultWriter
+from tests.support.compiled import compiled_once
 
 ROOT = Path(__file__).resolve().parents[3]
 CRASHED = 99
@@ -209,7 +210,10 @@ def work(order: dict[str, Any]) -> int:
         sa.event.listen(sa.Engine, moment, counter.executed)
     by = current_actor(hub.settings, "integrator")
     try:
-        if order["asks"]:
+        if order["does"]:
+            name, *arguments = order["does"]
+            getattr(hub.engine, name)(*arguments, by=by, observe=observe)
+        elif order["asks"]:
             counter.step("8.promoted")
             hub.answers.ask(order["asks"], by=by)
         else:
@@ -249,13 +253,28 @@ def _import_everything(*modules: str) -> None:
         sa.create_engine(url)
     for load in (schemas.record_classes, schemas.code_lists, schemas.profiles, configure_mappers):
         load()
-    with TemporaryDirectory() as folder, closing(HubDatabase(f"sqlite:///{folder}/hub.db")) as database:
-        database.migrate()
+
+
+def _rehearse() -> None:
+    """Carry both exchanges of a town out once: no child then compiles what is asked of a hub, or loads what is left."""
+    from tests.exchange.engine.town import build, person
+
+    with TemporaryDirectory() as place:
+        urls = {name: f"sqlite:///{place}/{name}.db" for name in ("police", "library", "tax")}
+        with closing(build(Path(place, "home"), urls)) as town:
+            town.report(*(person(number) for number in range(3)))
+            town.run_both()
 
 
 def serve(*modules: str) -> None:
     """Read orders, fork a child for each, answer how it ended or that it stopped."""
     _import_everything(*modules)
+    with compiled_once():
+        _rehearse()
+        _serve()
+
+
+def _serve() -> None:
     # Children then share the memory of what is loaded, instead of copying it to count references.
     gc.collect()
     gc.disable()
@@ -375,7 +394,8 @@ class Workers:
     ) -> int | None:
         """Let a worker run an exchange; its exit status, negative for a signal, None if it stopped itself.
 
-        With ``asks`` it asks what became of that delivery instead; its points are those of ``settle``.
+        With ``asks`` it asks what became of that delivery instead; its points are those of ``settle``. With ``does``,
+        a method of the engine and what it is given, it does that.
         """
         [answer] = self._ask(do="start", orders=[_order(home, exchange, point, occurrence, strike, options)])
         status: int | None = answer["status"]
@@ -440,7 +460,7 @@ def _order(
 ) -> dict[str, Any]:
     return {
         "home": str(home), "exchange": exchange, "point": point, "occurrence": occurrence, "strike": strike,
-        "asks": options.pop("asks", ""), "options": options,
+        "asks": options.pop("asks", ""), "does": options.pop("does", ()), "options": options,
     }  # fmt: skip
 
 

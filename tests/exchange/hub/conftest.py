@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.exchange.engine.conftest import built_town, product_town, town
+from tests.exchange.engine.conftest import built_town, product_town, town, workers
 
-__all__ = ["built_town", "product_town", "town"]
+__all__ = ["built_town", "product_town", "town", "workers"]

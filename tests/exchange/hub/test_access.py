@@ -80,3 +80,9 @@ def test_a_department_sees_and_takes_back_its_own_alone(town: Town) -> None:
                 hub.access.revoke(made.id, reason="测试", by=who)
         hub.access.revoke(made.id, reason="测试", by=town.actor("security"))
     assert len(town.all(sa.select(EventRow).where(EventRow.type == "AccessDenied"))) == 4
+
+
+def test_there_are_no_other_kinds(town: Town) -> None:
+    with town.hub() as hub, pytest.raises(Invalid) as told:
+        hub.access.issue(POLICE, "talisman", by=town.actor("integrator"))  # type: ignore[arg-type]  # as a form sends it
+    assert [problem.where for problem in told.value.problems] == ["种类"]

@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 import yaml
 
-from exchange.db.tables import ApplicationRow, EventRow
+from exchange.db.tables import ApplicationRow, EventRow, ExchangeRow
 from exchange.engine import RunState
 from exchange.errors import Denied, Invalid
 from exchange.identity import Actor
@@ -97,9 +97,42 @@ def test_what_is_wrong_with_a_tolerance(town: Town, tmp_path: Path) -> None:
     ]
     found = problems(town, written(tmp_path, {"exchanges": given}))
     assert len(found) == 7
-    for words in ("数值过小", "数值过大", "多余或不认识的键", "没有交换 sync-nothing", "应为整数", "应为数"):
+    for words in ("数值过小", "数值过大", "多余或不认识的键", "没有交换 sync-nothing", "应为整数", "应为数", "cron"):
         assert any(words in text for text in found), words
     assert tolerances(town)[SYNC] == Tolerance(share=0.5)
+
+
+def test_an_exchange_has_a_rhythm_of_its_own(town: Town, tmp_path: Path) -> None:
+    by = town.actor("integrator")
+    rhythm = {"schedule": "30 3 * * 1", "priority": 5, "all_of": [CODE], "timeout_minutes": 30, "parts": 4}
+    file = written(tmp_path, {"exchanges": [{"id": town.share, "tolerance": {"rows": 3}, **rhythm}]})
+    with town.hub() as hub:
+        hub.configuration.apply([file], by=by)
+        assert [each.action for each in hub.configuration.apply([file], by=by)] == ["same"]
+        export = written(tmp_path, hub.configuration.export(), "export.yaml")
+        assert {each.action for each in hub.configuration.apply([export], by=by)} == {"same"}
+        with hub.database.reading() as session:
+            settings = session.get_one(ExchangeRow, town.share).settings
+        assert settings == {"tolerance": {"rows": 3}, **rhythm}
+        again = written(tmp_path, {"exchanges": [{"id": town.share, "tolerance": {"rows": 3}}]})
+        (undone,) = hub.configuration.apply([again], by=by)
+        assert "schedule: 30 3 * * 1 → 无" in undone.details
+    told = town.all(sa.select(EventRow.body).where(EventRow.type == "RhythmConfigured").order_by(EventRow.id))
+    plain = {"schedule": None, "priority": 1, "all_of": [], "timeout_minutes": 240, "parts": 1}
+    assert told == [rhythm, plain]
+
+
+def test_what_is_wrong_with_a_rhythm(town: Town, tmp_path: Path) -> None:
+    given = [
+        {"id": SYNC, "all_of": [CODE], "priority": 101, "timeout_minutes": 0},
+        {"id": town.share, "all_of": ["101001001/0099"]},
+    ]
+    found = problems(town, written(tmp_path, {"exchanges": given}))
+    assert len(found) == 3
+    for words in ("数值过大", "数值过小", "101001001/0099"):
+        assert any(words in text for text in found), words
+    only = problems(town, written(tmp_path, {"exchanges": [{"id": SYNC, "all_of": [CODE]}]}))
+    assert any("只用于从基础库读取的共享" in text for text in only)
 
 
 def test_only_who_receives_says_how_incomplete_a_delivery_may_be(town: Town, tmp_path: Path) -> None:

@@ -8,7 +8,16 @@ import pytest
 from catalog import EndpointSpec, read_sheet
 from exchange.errors import Denied, HubError, Invalid, Unknown
 from exchange.hub import Hub, open_hub
-from exchange.hub.drafts import asked, checked, described_department, empty_sheet, proposed
+from exchange.hub.drafts import (
+    asked,
+    checked,
+    class_table,
+    described_department,
+    empty_sheet,
+    examined,
+    next_code,
+    proposed,
+)
 from exchange.identity import Actor, current_actor
 from tests.exchange.cli.county import CODE, HUB, POLICE, RESOURCE, TAX, County, application, founded
 
@@ -89,3 +98,21 @@ def test_a_department_before_there_is_a_hub() -> None:
     with pytest.raises(Invalid) as error:
         described_department({**given, "code": "1", "colour": "红"})
     assert len(error.value.problems) == 2
+
+
+def test_errors_and_warnings_are_told_apart_before_anything_is_made(hub: Hub) -> None:
+    found = examined(hub, {**RESOURCE, "code": "101001001/0011", "related": ["101001001/0999"], "update_cycle": "有空"})
+    assert found.here == "资源 101001001/0011"
+    assert [each.where.rpartition(" › ")[2] for each in found.errors] == ["更新周期"]
+    assert "目录中没有 101001001/0999" in [each.message for each in found.warnings]
+
+
+def test_the_next_code_and_a_table_of_a_class(hub: Hub) -> None:
+    assert next_code(hub, "101001077") == "101001077/0001"
+    with pytest.raises(Invalid):
+        next_code(hub, "x")
+    assert class_table("licence").items
+    with pytest.raises(Invalid, match="有多张数据表"):
+        class_table("case")
+    with pytest.raises(Unknown):
+        class_table("case", "nothing")

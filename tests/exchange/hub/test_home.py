@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from catalog import Department
-from exchange.errors import HubError
+from exchange.errors import HubError, Misplaced
 from exchange.hub import create_home, open_hub
 from exchange.identity import current_actor
 from exchange.plan import LIBRARY
@@ -64,3 +64,12 @@ def test_where_there_is_no_hub_it_says_so(home: Path, tmp_path: Path) -> None:
         with pytest.raises(HubError) as refused:
             open_hub(place)
         assert "init" in refused.value.remedy
+
+
+def test_a_database_that_is_gone_is_not_made_anew(home: Path) -> None:
+    by = current_actor(load_settings(home), "integrator")
+    create_home(home, Department(code=HUB, name="行政审批局", division="321200"), by=by).close()
+    (home / "hub.db").unlink()
+    with pytest.raises(Misplaced, match=r"hub\.db 不见了"):
+        open_hub(home)
+    assert not (home / "hub.db").exists()

@@ -165,6 +165,7 @@ def test_searching_and_asking_by_such_a_name(town: Town, text: str) -> None:
     assert town.faults() == []
 
 
+@pytest.mark.long_with("mariadb")
 def test_names_of_tables_and_columns_at_a_department_are_names_only(product_town: Town) -> None:
     """A recipient's table may bear any name: whoever runs the script gets a table, and nothing else happens."""
     town = product_town
@@ -204,6 +205,7 @@ def test_offers_and_filters_that_are_sql(town: Town) -> None:
             assert (result.counts["read"], result.counts["filtered"]) == (6, 6)
 
 
+@pytest.mark.long_with("mariadb")
 def test_values_that_are_sql_travel_as_they_are(product_town: Town) -> None:
     town = product_town
     for number, text in enumerate(SQL, start=1):

@@ -11,8 +11,10 @@ from exchange.db import now
 from exchange.db.tables import EventRow, ExchangeRow, GrantRow
 from exchange.engine import RunResult
 from exchange.errors import Denied, HubError, Unknown
-from exchange.identity import Actor
+from exchange.hub.roster import ZONE
+from exchange.identity import PLATFORM, Actor, through_scheduler
 from exchange.settings import Role
+from tests.exchange.engine.drops import Drops
 from tests.exchange.engine.town import HUB, POLICE, SYNC, TAX, Town, person, wrong
 
 
@@ -253,3 +255,111 @@ def test_without_a_grant_that_holds_nothing_is_compared(town: Town) -> None:
 def test_reconciling_what_is_not_there(town: Town) -> None:
     with town.hub() as hub, pytest.raises(Unknown, match="share-G404"):
         hub.oversight.reconcile("share-G404", by=town.actor("integrator"))
+
+
+def events_of(town: Town, run: str) -> list[EventRow]:
+    return town.all(sa.select(EventRow).where(EventRow.run == run).order_by(EventRow.id))
+
+
+def test_a_scheduled_run_is_a_rule_of_the_platform_in_the_log(town: Town) -> None:
+    people(town)
+    with town.hub() as hub:
+        result = hub.oversight.carry_out(SYNC, scheduled=True)
+        assert result.counts["written"] > 0
+        assert hub.oversight.due() == [town.share]
+    assert {(event.actor, event.established) for event in events_of(town, result.id)} == {("platform", "system")}
+
+
+def test_who_ran_it_through_a_scheduler_is_named(town: Town) -> None:
+    people(town)
+    town.run_both()
+    with town.hub() as hub:
+        by = through_scheduler(" 值班员 ")
+        again = hub.oversight.carry_out(town.share, by=by, scheduled=True, redeliver=True)
+        assert again.plan.full
+    assert {(event.actor, event.established) for event in events_of(town, again.id)} == {("值班员", "scheduler")}
+
+
+@pytest.mark.parametrize("name", ["", "  ", "platform", "a\x00b"])
+def test_a_scheduler_cannot_name_nobody_or_the_platform(name: str) -> None:
+    with pytest.raises(Denied):
+        through_scheduler(name)
+
+
+def test_the_platform_never_delivers_again_by_itself_and_nobody_borrows_its_hand(town: Town) -> None:
+    people(town)
+    town.run_both()
+    with town.hub() as hub:
+        with pytest.raises(Denied, match="重新送达"):
+            hub.oversight.carry_out(town.share, scheduled=True, redeliver=True)
+        with pytest.raises(Denied, match="按时执行"):
+            hub.oversight.carry_out(SYNC, by=town.actor("tax"), scheduled=True)
+    refused = town.all(sa.select(EventRow).where(EventRow.type == "AccessDenied"))
+    assert [event.exchange for event in refused] == [town.share, SYNC]
+
+
+def test_a_scheduled_run_notes_what_it_owed_and_a_couriers_leaves_that_to_him(town: Town) -> None:
+    drops = Drops(town, 1)
+    (share,) = drops.shares
+    drops.collect(1, 2)
+    with town.hub() as hub:
+        assert hub.timetable.waiting().keys() == {share}
+        hub.oversight.carry_out(share, scheduled=True)
+        assert hub.timetable.waiting() == {}
+        assert hub.engine.dispatches.counts()["done"] == 1
+        drops.collect(3)
+        drops.root(0).rename(drops.root(0).with_name("away"))
+        with pytest.raises(HubError):
+            hub.oversight.carry_out(share)
+        (owed, _) = hub.engine.dispatches.listed()
+        assert (owed.state, owed.error) == ("owed", None)
+        with pytest.raises(HubError) as caught:
+            hub.oversight.carry_out(share, scheduled=True)
+        (noted, _) = hub.engine.dispatches.listed()
+        assert (noted.state, noted.error) == ("dead", caught.value.message)
+        assert share not in hub.timetable.lost(0)
+
+
+def test_an_exchanges_own_schedule_says_when_it_is_due_next(town: Town) -> None:
+    people(town)
+    with town.hub() as hub:
+        with hub.database.transaction() as session:
+            session.get_one(ExchangeRow, SYNC).settings = {"schedule": "0 4 1 1 *"}
+        hub.oversight.carry_out(SYNC, scheduled=True)
+        (found,) = (each for each in hub.oversight.status() if each.id == SYNC)
+        assert found.due_at is not None
+        assert found.due_at.astimezone(ZONE).strftime("%m-%d %H:%M") == "01-01 04:00"
+
+
+def test_the_platform_verifies_the_log_by_itself(town: Town) -> None:
+    people(town)
+    town.run_both()
+    with town.hub() as hub:
+        assert hub.oversight.verify(by=PLATFORM).verified
+
+
+def test_refused_rows_are_listed_page_by_page(town: Town) -> None:
+    town.report(*map(person, range(6)), *(wrong(number) for number in (7, 8, 9)))
+    town.run(SYNC)
+    by = town.actor("police")
+    with town.hub() as hub:
+        every = [row.id for row in hub.oversight.quarantine(by=by)]
+        first = hub.oversight.quarantine(by=by, most=2)
+        assert [row.id for row in first] == [every[2], every[1]]
+        second = hub.oversight.quarantine(by=by, most=2, before=first[-1].id)
+        assert [row.id for row in second] == [every[0]]
+        assert hub.oversight.quarantine(by=by, rule="no-such-rule") == []
+        assert len(hub.oversight.quarantine(by=by, rule=first[0].rule)) == 3
+
+
+def test_whether_somebody_may_run_it_is_told_before_it_runs(town: Town) -> None:
+    with town.hub() as hub:
+        hub.oversight.demand_may_run(SYNC, by=town.actor("integrator"))
+        hub.oversight.demand_may_run(SYNC, by=town.actor("police"), replay=True)
+        for who, options in (("police", {}), ("tax", {"replay": True}), ("auditor", {})):
+            with pytest.raises(Denied):
+                hub.oversight.demand_may_run(SYNC, by=town.actor(who), **options)
+        with pytest.raises(Unknown):
+            hub.oversight.demand_may_run("sync-none", by=town.actor("integrator"))
+    assert town.runs(SYNC) == []
+    assert len(town.all(sa.select(EventRow.id).where(EventRow.type == "AccessDenied"))) == 3

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from catalog import Department, EndpointSpec
-from exchange.errors import Denied, Invalid
+from catalog import Department, EndpointSpec, Resource
+from exchange.errors import Denied, Invalid, Misplaced, Overtaken, Unknown
+from exchange.hub.registration import mark_of
 from exchange.identity import Actor
 from exchange.settings import Role
-from tests.exchange.engine.town import POLICE, SYNC, TAX, Town, person, resource, wrong
+from tests.exchange.engine.town import CODE, POLICE, SYNC, TAX, Town, person, resource, wrong
 
 
 @pytest.fixture
@@ -91,3 +93,74 @@ def test_only_parties_and_the_hub_see_quarantine(town: Town, stranger: Actor) ->
         assert hub.oversight.quarantine(by=stranger) == []
         assert hub.oversight.quarantine(by=town.actor("integrator"))
         assert hub.oversight.quarantine(by=town.actor("police"))
+
+
+def test_a_form_is_opened_for_who_may_register_and_what_may_be_changed(town: Town) -> None:
+    with town.hub() as hub:
+        police, tax, chief = (town.actor(name) for name in ("police", "tax", "chief"))
+        hub.registration.begin(by=police)
+        with pytest.raises(Denied):
+            hub.registration.begin(by=chief)
+        entry = hub.registration.change(CODE, by=police)
+        assert entry.mark == hub.directory.resource(CODE, by=police).mark
+        for by in (tax, chief):
+            with pytest.raises(Denied):
+                hub.registration.change(CODE, by=by)
+        draft = Resource.model_validate(resource(code="101001001/0002", offer=None))
+        hub.registration.register(draft, by=police)
+        with pytest.raises(Unknown):
+            hub.registration.change(draft.code, by=tax)
+        hub.registration.move(draft.code, "submit_registration", by=police)
+        with pytest.raises(Misplaced, match="不能修改"):
+            hub.registration.change(draft.code, by=police)
+        assert hub.registration.change(draft.code, by=police, held=True).state == "registering"
+
+
+def test_of_many_who_began_from_one_version_one_is_first_and_nothing_is_lost(town: Town) -> None:
+    police = town.actor("police")
+    with town.hub() as hub:
+        begun = hub.directory.resource(CODE, by=police).mark
+
+        def register(number: int) -> str | None:
+            given = Resource.model_validate(resource(abstract=f"第 {number} 人写的"))
+            try:
+                return hub.registration.register(given, by=police, begun=begun).entry.resource.abstract
+            except Overtaken:
+                return None
+
+        with ThreadPoolExecutor(8) as pool:
+            found = [each for each in pool.map(register, range(8)) if each is not None]
+        assert found == [hub.directory.resource(CODE, by=police).resource.abstract]
+        assert hub.directory.resource(CODE, by=police).version == 2
+
+
+def test_a_reviewer_agrees_to_what_he_has_seen_alone(town: Town) -> None:
+    police, chief = town.actor("police"), town.actor("chief")
+    with town.hub() as hub:
+        hub.registration.register(Resource.model_validate(resource(abstract="先写的")), by=police)
+        hub.registration.move(CODE, "submit_registration", by=police)
+        seen = hub.directory.resource(CODE, by=chief).mark
+        hub.registration.move(CODE, "recall", by=police)
+        hub.registration.register(Resource.model_validate(resource(abstract="换过的")), by=police)
+        hub.registration.move(CODE, "submit_registration", by=police)
+        with pytest.raises(Overtaken, match="他人办理"):
+            hub.registration.move(CODE, "agree_registration", by=chief, begun=seen)
+        assert hub.directory.resource(CODE, by=chief).state == "registering"
+        now = hub.directory.resource(CODE, by=chief).mark
+        assert hub.registration.move(CODE, "agree_registration", by=chief, begun=now) == "registered"
+
+
+def test_of_two_who_change_an_endpoint_the_second_is_told(town: Town) -> None:
+    by = town.actor("integrator")
+    with town.hub() as hub:
+        seen = hub.directory.endpoint("police", by=by)
+        first, second = (seen.model_copy(update={"zone": zone}) for zone in ("UTC", "Asia/Tokyo"))
+        hub.registration.put_endpoint(first, by=by, instead_of=mark_of(seen))
+        for mark in (mark_of(seen), ""):
+            with pytest.raises(Misplaced):
+                hub.registration.put_endpoint(second, by=by, instead_of=mark)
+        fresh = seen.model_copy(update={"name": "fresh"})
+        with pytest.raises(Misplaced):
+            hub.registration.put_endpoint(fresh, by=by, instead_of=mark_of(seen))
+        hub.registration.put_endpoint(fresh, by=by, instead_of="")
+        assert hub.directory.endpoint("police", by=by).zone == "UTC"

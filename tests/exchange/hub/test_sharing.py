@@ -4,7 +4,7 @@ import pytest
 
 from exchange.authorisation import Application
 from exchange.errors import Denied, Misplaced, Unknown
-from tests.exchange.engine.town import HERE, SYNC, TAX, Town, application, person
+from tests.exchange.engine.town import CODE, HERE, SYNC, TAX, Town, application, person
 
 
 def asked(**changes: object) -> Application:
@@ -86,3 +86,19 @@ def test_the_script_is_for_whoever_has_a_table_to_prepare(town: Town) -> None:
         assert "shutong_ledger" not in hub.sharing.prepare(SYNC)
         assert hub.sharing.check(town.share) == []
         assert hub.sharing.plan(town.share).recipient == TAX
+
+
+def test_what_the_rules_would_say_is_asked_without_a_trace(town: Town) -> None:
+    with town.hub() as hub:
+        tax, before = town.actor("tax"), len(hub.directory.applications(by=town.actor("tax")))
+        assert hub.sharing.begin(CODE, by=tax).code == CODE
+        assert hub.sharing.assess(asked(), by=tax).outcome == "refer"
+        assert hub.sharing.assess(asked(until="2000-01-01"), by=tax).outcome == "refused"
+        for attempt in (
+            lambda: hub.sharing.begin(CODE, by=town.actor("chief")),
+            lambda: hub.sharing.assess(asked(), by=town.actor("chief")),
+            lambda: hub.sharing.assess(asked(target={"endpoint": "police", "object": "x"}), by=tax),
+        ):
+            with pytest.raises(Denied):
+                attempt()
+        assert len(hub.directory.applications(by=tax)) == before

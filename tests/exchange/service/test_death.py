@@ -176,6 +176,7 @@ def test_a_worker_dies_at_every_step(ways: Ways, way: Way) -> None:
     assert not ways.faults, "\n".join(ways.faults)
 
 
+@pytest.mark.long_with("worker", "programme")  # A worker dies at every step above.
 @pytest.mark.parametrize(("way", "who"), [(way, who) for way, both in WHO.items() for who in both])
 def test_whoever_dies_wherever_nothing_is_lost_and_nothing_comes_twice(ways: Ways, way: Way, who: str) -> None:
     assert everywhere(ways, way, who) >= 6

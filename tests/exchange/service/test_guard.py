@@ -21,7 +21,7 @@ from adapters.webservice.desk import Certificate, Digest, Gateway, Password, Sho
 from exchange.db.tables import CredentialRow, EventRow, NonceRow
 from exchange.hub import Hub
 from exchange.secrets import unseal
-from exchange.service.guard import BELIEVED, WRITTEN, Bounded, Guard
+from exchange.service.guard import BELIEVED, WRITTEN, Guard
 from tests.exchange.engine.town import TAX
 from tests.exchange.service.callers import Callers
 
@@ -179,10 +179,6 @@ def test_a_storm_is_counted_and_not_written(hub: Hub) -> None:
     for number in range(WRITTEN + 5):
         refused(guard, Token(str(number)))
     assert WRITTEN <= len(refusals(hub)) <= WRITTEN + 5
-    bounded = Bounded(2)
-    assert [bounded.through() for _ in range(4)] == [0, 0, None, None]
-    bounded._minute -= 1
-    assert bounded.through() == 2
 
 
 def test_nothing_shown_stands_in_the_log(hub: Hub, callers: Callers) -> None:

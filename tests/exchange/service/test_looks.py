@@ -182,8 +182,10 @@ def test_a_grant_without_limits_costs_nothing_more(callers: Callers, minute: lis
         with callers.desk() as desk:
             desk.lookup(CALLER, CODE, key(1))
             engine = desk._hub.database._write
-            sa.event.listen(engine, "before_cursor_execute", lambda *about: statements.append(about[2]))
+            listening = (engine, "before_cursor_execute", lambda *about: statements.append(about[2]))
+            sa.event.listen(*listening)
             desk.lookup(CALLER, CODE, key(1))
+            sa.event.remove(*listening)
         return statements
 
     plain = asked()

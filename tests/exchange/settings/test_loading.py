@@ -143,3 +143,12 @@ def test_two_administrators_in_one_person_are_named(tmp_path):
     with pytest.raises(Invalid) as raised:
         load_settings(tmp_path)
     assert "三员分立：王敏" in raised.value.problems[0].message
+
+
+def test_what_was_meant_is_said_of_accounts_too(tmp_path):
+    file = write(tmp_path, f'hub_department = "{HUB}"\n[accounts]\nfailure = 3\n[accounts.oidc]\nisuer = "x"\n')
+    with pytest.raises(Invalid) as error:
+        load_settings(tmp_path)
+    told = problems(error.value)
+    assert "failures" in told[f"{file} › accounts › failure"]
+    assert "issuer" in told[f"{file} › accounts › oidc › isuer"]

@@ -193,3 +193,56 @@ def test_settings_of_the_soap_door(soap, right):
 
 def test_the_public_address_has_no_slash_at_its_end():
     assert Settings(hub_department=HUB, soap={"public_address": "https://a/"}).soap.public_address == "https://a"
+
+
+@pytest.mark.parametrize(
+    ("documents", "right"),
+    [
+        ({}, True),
+        ({"url": "s3://bucket/documents", "secrets": {"secret": "env:SHUTONG_SECRET_S3"}, "days": 1}, True),
+        ({"url": "file:///srv/documents", "options": {"auto_mkdir": True}}, True),
+        ({"url": "s3://user:word@bucket/documents"}, False),
+        ({"url": "bucket"}, False),
+        ({"url": "s3://"}, False),
+        ({"secrets": {"secret": "word"}}, False),
+        ({"days": 0}, False),
+        ({"unknown": 1}, False),
+    ],
+)
+def test_settings_of_the_spool_of_documents(documents, right):
+    if right:
+        assert Settings(hub_department=HUB, documents=documents).documents.days == documents.get("days", 90)
+        return
+    with pytest.raises(ValidationError):
+        Settings(hub_department=HUB, documents=documents)
+
+
+@pytest.mark.parametrize(
+    ("accounts", "right"),
+    [
+        ({}, True),
+        ({"idle_minutes": 0}, False),
+        ({"failures": 2}, False),
+        ({"password_length": 7}, False),
+        ({"password_days": 0}, True),
+        ({"token_days": 366}, False),
+        ({"oidc": {"enabled": True}}, False),
+        ({"oidc": {"enabled": True, "issuer": "https://sso.example/realms/city", "client_id": "hub"}}, True),
+        ({"oidc": {"enabled": True, "issuer": "http://sso.example", "client_id": "hub"}}, False),
+        ({"oidc": {"enabled": True, "issuer": "http://127.0.0.1:8080", "client_id": "hub"}}, True),
+        ({"oidc": {"issuer": "https://user@sso.example"}}, False),
+        ({"oidc": {"issuer": "https://sso.example/?a=b"}}, False),
+        ({"oidc": {"issuer": "https://sso.example:x"}}, False),
+        ({"oidc": {"client_secret": "plain"}}, False),
+        ({"oidc": {"scopes": ["profile"]}}, False),
+        ({"oidc": {"scopes": ["openid", "a b"]}}, False),
+        ({"oidc": {"link": True, "login_claim": ""}}, False),
+        ({"oidc": {"link": True}}, True),
+    ],
+)
+def test_settings_of_accounts(accounts, right):
+    if right:
+        assert Settings(hub_department=HUB, accounts=accounts).accounts.session_hours == 12
+        return
+    with pytest.raises(ValidationError):
+        Settings(hub_department=HUB, accounts=accounts)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import io
+import time
 import tracemalloc
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
@@ -15,7 +16,8 @@ from hypothesis import strategies as st
 
 from adapters.errors import Malformed
 from adapters.files.formats import csv as format_
-from adapters.files.formats.csv import CsvReader, Layout, encode, header, text_of
+from adapters.files.formats.base import text_of
+from adapters.files.formats.csv import Csv, CsvReader, CsvReading, CsvWriting, Layout, encode, harmless, header
 
 
 def _read(content: bytes, layout: Layout | None = None, step: int = 1 << 20) -> list[tuple[int, list[str | None]]]:
@@ -242,3 +244,79 @@ def test_memory_does_not_grow_with_the_file() -> None:
     assert rows == 40 * chunk.count(b"\n")
     # Scanning costs some arrays of a piece's length; the file has forty pieces.
     assert peak < 30 << 20
+
+
+def _written(batch: pa.RecordBatch, **options: Any) -> bytes:
+    writer = Csv().writer(batch.schema, CsvWriting(**options), None)
+    return b"".join([writer.header(), writer.rows(batch), *writer.trailer()])
+
+
+RUNS = [
+    "=1+1",
+    "=cmd|'/c calc'!A0",
+    "+1",
+    "-1",
+    "@SUM(A1)",
+    "\t=1",
+    "\r=1",
+    "\n=1",
+    " =1",
+    "　=1",
+    "＝1",
+    "＋1",
+    "－1",
+    "＠x",
+]
+RESTS = ["1", "a=1", "", "'=1", "甲", "00123", "a@b.c", "=".join("ab")]
+
+
+def test_for_people_nothing_runs() -> None:
+    assert harmless(pa.array([*RUNS, *RESTS, None])).to_pylist() == [f"'{text}" for text in RUNS] + [*RESTS, None]
+    batch = pa.record_batch({"=a": pa.array(["=1", "x"]), "n": pa.array([-1, None], pa.int64())})
+    assert _written(batch, for_people=True).decode() == '"\'=a","n"\n"\'=1","-1"\n"x",\n'
+
+
+def test_for_programs_every_text_is_as_it_was() -> None:
+    content = _written(pa.record_batch({"a": RUNS}))
+    assert [texts for _, texts in _read(content)] == [[text] for text in RUNS]
+
+
+def test_as_one_of_the_formats() -> None:
+    batch = pa.record_batch({"编号": ["1"], "姓名": ["𠮷"]})
+    content = _written(batch, encoding="gb18030", delimiter=";")
+    reader = Csv().reader([content], "a.csv", CsvReading(encoding="gb18030", delimiter=";"))
+    assert reader.header == ("编号", "姓名")
+    assert reader.place(2) == "第 2 行"
+    [(places, found)] = reader.batches([1])
+    assert (places.to_pylist(), found.to_pylist()) == ([2], [{"1": "𠮷"}])
+    reader.close()
+
+
+def test_a_long_name_of_a_column() -> None:
+    long = "x" * 200_000
+    for text in (long, f'"{long}"'):
+        assert CsvReader([f"a,{text}\n1,2\n".encode()], "a.csv", Layout()).header == ("a", long)
+
+
+def test_names_of_columns_are_no_nulls() -> None:
+    reader = CsvReader([b'\n\na,,"","N""A",NA\r1,2,3,4,5'], "a.csv", Layout(null="NA"))
+    assert reader.header == ("a", "", "", 'N"A', "NA")
+    assert [row for _, batch in reader.batches([4]) for row in batch.to_pylist()] == [{"4": "5"}]
+
+
+def test_a_million_columns() -> None:
+    begun = time.process_time()
+    with pytest.raises(Malformed, match=r"第 1 行的表头有 1000001 列，至多 16384 列"):
+        CsvReader([b"," * 1_000_000 + b"\n" + b"," * 1_000_000 + b"\n"], "a.csv", Layout())
+    assert time.process_time() - begun < 2
+
+
+@pytest.mark.parametrize("before", ["\u00a0", "\u200b", "\x0b", "\0", "\ufeff\u2003", "\x1f ", "\u202e"])
+def test_what_nobody_sees_before_a_formula(before: str) -> None:
+    assert harmless(pa.array([f"{before}=1"])).to_pylist() == [f"'{before}=1"]
+
+
+def test_bytes_may_look_like_a_formula() -> None:
+    batch = pa.record_batch({"a": pa.array([b"\xf8\x00\x01", b"a"], pa.binary())})
+    assert _written(batch, for_people=True).decode() == '"a"\n"\'+AAB"\n"YQ=="\n'
+    assert _written(batch).decode() == '"a"\n"+AAB"\n"YQ=="\n'

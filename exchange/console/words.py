@@ -1,0 +1,77 @@
+"""How values are written for people (显示): times of Beijing, grouped numbers, terms for codes."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta, timezone
+from typing import Any
+
+from markupsafe import Markup, escape
+
+from exchange.messages import _
+
+# China has no summer time, and the zone's data may be missing on a bare machine.
+BEIJING = timezone(timedelta(hours=8), "Asia/Shanghai")
+ABSENT = "—"
+
+
+def moment(value: datetime | None) -> Markup:
+    """A time, for people and for programs that read the page."""
+    if value is None:
+        return Markup("") + ABSENT
+    local = value.astimezone(BEIJING)
+    return Markup('<time datetime="{}">{}</time>').format(value.isoformat(), f"{local:%Y-%m-%d %H:%M:%S}")
+
+
+def day(value: date | None) -> str:
+    """A day."""
+    if isinstance(value, datetime):
+        value = value.astimezone(BEIJING).date()
+    return ABSENT if value is None else value.isoformat()
+
+
+def last_day(value: datetime | None) -> str:
+    """The last day of a period by the moment after which it is over."""
+    return _("长期") if value is None else day(value - timedelta(microseconds=1))
+
+
+def number(value: float | None) -> str:
+    """A number with its thousands apart."""
+    return ABSENT if value is None else f"{value:,}"
+
+
+def share(value: float | None) -> str:
+    """A share as per cent."""
+    return ABSENT if value is None else f"{value:.1%}"
+
+
+def text(value: Any) -> Any:
+    """Whatever it is; nothing shows as a dash."""
+    return ABSENT if value in (None, "") else escape(value)
+
+
+def pair(value: Any) -> tuple[Any, Any]:
+    """A value that is its own title, as a field offers it."""
+    return value, value
+
+
+def plainly(value: Any) -> Any:
+    """A value of a registration as a line: what is inside it by its names."""
+    if isinstance(value, dict):
+        return _("；").join(f"{name}={plainly(part)}" for name, part in value.items() if part not in (None, "", [], {}))
+    if isinstance(value, (list, tuple)):
+        return _("、").join(str(plainly(part)) for part in value)
+    if isinstance(value, bool):
+        return _("是") if value else _("否")
+    return ABSENT if value in (None, "") else str(value)
+
+
+FILTERS = {
+    "moment": moment,
+    "day": day,
+    "last_day": last_day,
+    "number": number,
+    "share": share,
+    "text": text,
+    "pair": pair,
+    "plainly": plainly,
+}

@@ -1,0 +1,31 @@
+"""Runs: listed, traced, with their receipts."""
+
+from __future__ import annotations
+
+from tests.exchange.api.programmes import Programmes
+from tests.exchange.engine.town import SYNC
+
+
+def test_listed_traced_and_receipted(calls: Programmes) -> None:
+    run = calls.collected()
+    listed = calls.get("police", "/runs", exchange=SYNC)
+    assert [each["id"] for each in listed["items"]] == [run]
+    assert calls.get("tax", "/runs")["items"] == []
+    traced = calls.get("police", f"/runs/{run}")
+    assert (traced["run"], traced["grant"]["kind"]) == (run, "collection")
+    assert {"RunStarted", "RunCommitted"} <= {each["type"] for each in traced["events"]}
+    receipt = calls.get("police", f"/runs/{run}/receipt")
+    assert receipt["id"] == traced["receipt"]["id"]
+    assert calls.ask("tax", "GET", f"/runs/{run}").status_code == 403
+    assert calls.get("police", f"/runs/{run}/answers")["run"] == run
+    assert "items" in calls.get("police", "/notices")
+
+
+def test_pages_of_runs(calls: Programmes) -> None:
+    first, second = calls.collected(), calls.collected()
+    page = calls.get("police", "/runs", limit=1)
+    assert [each["id"] for each in page["items"]] == [second]
+    page = calls.get("police", "/runs", limit=1, cursor=page["next"])
+    assert ([each["id"] for each in page["items"]], page["next"]) == ([first], None)
+    assert calls.ask("police", "GET", "/runs", params={"state": "x"}).status_code == 422
+    assert calls.ask("police", "GET", "/runs", params={"cursor": "x"}).status_code == 422

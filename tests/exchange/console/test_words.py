@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+
+import pytest
+
+from exchange.console import words
+from exchange.settings import Role
+from exchange.words import ROLES
+
+
+def test_times_are_beijing_s_and_programs_read_them_too() -> None:
+    told = words.moment(datetime(2026, 3, 31, 16, 0, 5, tzinfo=UTC))
+    assert told == '<time datetime="2026-03-31T16:00:05+00:00">2026-04-01 00:00:05</time>'
+    assert words.moment(None) == "—"
+    assert words.day(datetime(2026, 3, 31, 16, tzinfo=UTC)) == "2026-04-01"
+    assert words.day(date(2026, 3, 31)) == "2026-03-31"
+
+
+@pytest.mark.parametrize(
+    ("value", "told"), [(0, "0"), (1234567, "1,234,567"), (-1000, "-1,000"), (1234.5, "1,234.5"), (None, "—")]
+)
+def test_numbers_are_grouped(value: float | None, told: str) -> None:
+    assert words.number(value) == told
+
+
+def test_shares_are_per_cent() -> None:
+    assert [words.share(value) for value in (0.0, 0.1234, 1.0, None)] == ["0.0%", "12.3%", "100.0%", "—"]
+
+
+def test_text_is_escaped_and_nothing_is_a_dash() -> None:
+    assert words.text("<b>") == "&lt;b&gt;"
+    assert [words.text(value) for value in (None, "", 0)] == ["—", "—", "0"]
+
+
+def test_every_role_has_a_title_and_every_filter_a_name() -> None:
+    assert ROLES.keys() == set(Role)
+    assert {"moment", "day", "number", "share", "text"} <= words.FILTERS.keys()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,14 @@ import sqlalchemy as sa
 from exchange.db.tables import ExchangeRow, FileRow
 from exchange.engine import watching
 from exchange.engine.files import FileBooks
+from exchange.hub import Hub
 from tests.exchange.engine.test_files import Desk
 from tests.exchange.engine.town import SYNC, Town, person
+
+
+def waiting(hub: Hub) -> dict[str, str]:
+    """What waits, however long a busy machine takes to look."""
+    return hub.engine.watching.waiting(patience=60)
 
 
 @pytest.fixture
@@ -26,7 +33,7 @@ def desk(town: Town, tmp_path: Path) -> Desk:
 
 def test_a_file_at_rest_waits_until_it_is_taken(desk: Desk) -> None:
     with desk.town.hub() as hub:
-        look = hub.engine.watching.waiting
+        look = partial(waiting, hub)
         assert look() == {}
         desk.put("people_1.csv", person(1))
         (first,) = look().values()
@@ -44,7 +51,7 @@ def test_a_file_at_rest_waits_until_it_is_taken(desk: Desk) -> None:
 
 def test_what_is_not_complete_or_was_refused_does_not_wait(desk: Desk) -> None:
     with desk.town.hub() as hub:
-        look = hub.engine.watching.waiting
+        look = partial(waiting, hub)
         desk.put("people_1.csv", person(1))
         manifest = desk.root / "people_1.csv.manifest.json"
         manifest.rename(desk.root / "aside")
@@ -70,9 +77,9 @@ def test_a_file_comes_to_rest_by_its_age_alone(town: Town, tmp_path: Path, monke
     with town.hub() as hub:
         desk.put("people_1.csv", person(1), aged=False)
         (desk.root / "people_1.csv.manifest.json").unlink()
-        assert hub.engine.watching.waiting() == {}
+        assert waiting(hub) == {}
         time.sleep(1.3)
-        assert list(hub.engine.watching.waiting()) == [SYNC]
+        assert list(waiting(hub)) == [SYNC]
 
 
 def test_a_drop_that_has_not_changed_is_not_compared_again(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,23 +89,23 @@ def test_a_drop_that_has_not_changed_is_not_compared_again(desk: Desk, monkeypat
     desk.put("people_1.csv", person(1))
     with desk.town.hub() as hub:
         for _ in range(5):
-            assert list(hub.engine.watching.waiting()) == [SYNC]
+            assert list(waiting(hub)) == [SYNC]
         assert asked == [SYNC]
         desk.put("people_2.csv", person(2))
-        hub.engine.watching.waiting()
+        waiting(hub)
         assert asked == [SYNC, SYNC]
 
 
 def test_a_drop_that_is_away_tells_nothing_and_is_looked_at_when_it_is_back(desk: Desk) -> None:
     desk.put("people_1.csv", person(1))
     with desk.town.hub() as hub:
-        assert list(hub.engine.watching.waiting()) == [SYNC]
+        assert list(waiting(hub)) == [SYNC]
         desk.root.rename(desk.root.with_name("elsewhere"))
-        assert hub.engine.watching.waiting() == {}
+        assert waiting(hub) == {}
         desk.root.with_name("elsewhere").rename(desk.root)
-        assert list(hub.engine.watching.waiting()) == [SYNC]
+        assert list(waiting(hub)) == [SYNC]
         shutil.rmtree(desk.root)
-        assert hub.engine.watching.waiting() == {}
+        assert waiting(hub) == {}
 
 
 def test_one_that_hangs_keeps_nobody_waiting(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,13 +123,13 @@ def test_one_that_hangs_keeps_nobody_waiting(desk: Desk, monkeypatch: pytest.Mon
         assert hub.engine.watching.waiting(patience=0.1) == {}
         assert time.monotonic() - began < 1.0
         time.sleep(1.6)
-        assert list(hub.engine.watching.waiting(patience=0.1)) == [SYNC]
+        assert list(waiting(hub)) == [SYNC]
 
 
 def test_a_drop_on_a_server_is_looked_at_less_often(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     desk.put("people_1.csv", person(1))
     with desk.town.hub() as hub:
-        assert list(hub.engine.watching.waiting()) == [SYNC]
+        assert list(waiting(hub)) == [SYNC]
         real = watching.Watching._candidates
 
         def far(self: watching.Watching) -> object:
@@ -132,22 +139,23 @@ def test_a_drop_on_a_server_is_looked_at_less_often(desk: Desk, monkeypatch: pyt
             return rows
 
         monkeypatch.setattr(watching.Watching, "_candidates", far)
-        before = hub.engine.watching.waiting()
+        before = waiting(hub)
         desk.put("people_2.csv", person(2))
         for _ in range(3):
-            assert hub.engine.watching.waiting() == before
+            assert waiting(hub) == before
             time.sleep(0.1)
         monkeypatch.setattr(watching, "FAR", 0.05)
-        hub.engine.watching.waiting()
-        time.sleep(0.4)
-        assert hub.engine.watching.waiting() != before
+        until = time.monotonic() + 60
+        while waiting(hub) == before:
+            assert time.monotonic() < until
+            time.sleep(0.1)
 
 
 def test_what_somebody_is_at_or_that_rests_is_left_out(desk: Desk) -> None:
     desk.put("people_1.csv", person(1))
     seen: dict[str, dict[str, str]] = {}
     with desk.town.hub() as hub:
-        look = hub.engine.watching.waiting
+        look = partial(waiting, hub)
         desk.town.run(SYNC, observe=lambda step, _: seen.setdefault(step, look()))
         assert list(seen["1.planned"]) == [SYNC]
         assert seen["2.leased"] == seen["6.gated"] == {}

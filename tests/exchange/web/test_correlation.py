@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import structlog
 
+from exchange.web import correlation
 from exchange.web.correlation import HEADER, Correlation
 from tests.exchange.web.probe import Told, asked
 
@@ -35,6 +37,17 @@ def test_an_id_that_would_write_headers_or_lines_is_not(given: str) -> None:
     assert "set-cookie" not in told
 
 
+@pytest.fixture
+def plain(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Logs as nobody has configured them: what else ran in this process may have, and loggers remember."""
+    before = structlog.get_config()
+    structlog.reset_defaults()
+    monkeypatch.setattr(correlation, "_log", structlog.get_logger("shutong.web"))
+    yield
+    structlog.configure(**before)
+
+
+@pytest.mark.usefixtures("plain")
 def test_the_line_has_the_id_and_the_status_and_never_the_address_asked_for() -> None:
     async def broken(_scope: Any, _receive: Any, _send: Any) -> None:
         raise KeyError

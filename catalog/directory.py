@@ -102,6 +102,10 @@ class Catalog:
         """All departments, by credit code."""
         return parties.departments(session)
 
+    def department_names(self, session: Session) -> dict[str, str]:
+        """What people call each department, by its credit code."""
+        return parties.department_names(session)
+
     def put_endpoint(self, session: Session, given: EndpointSpec | Mapping[str, Any]) -> EndpointSpec:
         """Register an endpoint (端点), or change it.
 

@@ -70,6 +70,12 @@ def departments(session: Session) -> tuple[Department, ...]:
     return tuple(Department.model_validate(row.body) for row in rows)
 
 
+def department_names(session: Session) -> dict[str, str]:
+    """What people call each department, by its credit code: its short name where it has one."""
+    columns = select(DepartmentRow.code, DepartmentRow.short_name, DepartmentRow.name)
+    return {code: short or name for code, short, name in session.execute(columns.order_by(DepartmentRow.code))}
+
+
 def put_endpoint(session: Session, endpoint: EndpointSpec, at: datetime) -> EndpointSpec:
     """Register an endpoint, or change it.
 

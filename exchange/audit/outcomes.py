@@ -36,6 +36,14 @@ _ANSWERED = {
 """The field that says yes, and what a no is."""
 
 
+def types_of(wanted: str) -> frozenset[str]:
+    """The types of events that may end so."""
+    always = {kind for kind, ended in _ALWAYS.items() if ended == wanted}
+    asked = {kind for kind, (_, no) in _ANSWERED.items() if wanted in ("succeeded", no)}
+    reddened = {events.RunReddened.__name__} if wanted in ("refused", "failed") else set()
+    return frozenset(always | asked | reddened)
+
+
 def outcome(kind: str, body: Mapping[str, Any]) -> str:
     """How it ended: one of :data:`OUTCOMES`, empty where an event tells of no end."""
     if kind in _ANSWERED:

@@ -24,7 +24,7 @@ from catalog.vocabulary import ShareWay
 from exchange.audit.chain import Stored, Unreadable, instant_text, stored
 from exchange.audit.contexts import Facets, facets
 from exchange.audit.events import REGISTRY
-from exchange.audit.outcomes import OUTCOMES
+from exchange.audit.outcomes import OUTCOMES, types_of
 from exchange.db.tables import ContextRow, EventRow
 from exchange.errors import Invalid, Problem, Tampered
 
@@ -212,11 +212,14 @@ _PART = (
     " ORDER BY at DESC, id DESC LIMIT :many) AS p{place}"
 )
 _NEWEST = (
-    text(" UNION ALL ".join(_PART.format(place=place) for place in range(_GROUP)))
+    text(
+        " UNION ALL ".join(_PART.format(place=place) for place in range(_GROUP))
+        + " ORDER BY 1 DESC, 2 DESC LIMIT :many"
+    )
     .bindparams(*(bindparam(name, type_=Instant) for name in ("before_at", "since", "until")))
     .columns(column("at", Instant), column("id", Serial))
 )
-"""The newest events of each of some contexts; made once, as putting it together takes longer than answering it."""
+"""The newest events of some contexts; made once, as putting it together takes longer than answering it."""
 
 
 class _Look:
@@ -329,17 +332,21 @@ class _Look:
         return self._with(found, group)
 
     def _with(self, found: list[Place], group: list[int]) -> list[Place]:
-        return sorted([*found, *self._of_contexts(group)], reverse=True)[: self._many] if group else found
+        if not group:
+            return found
+        # What is older than what there is already is not wanted.
+        since = found[-1].at if len(found) == self._many else self._query.since or _FIRST
+        return sorted([*found, *self._of_contexts(group, since)], reverse=True)[: self._many]
 
-    def _of_contexts(self, contexts: Sequence[int]) -> list[Place]:
-        before, query = self._before or _LAST, self._query
+    def _of_contexts(self, contexts: Sequence[int], since: datetime) -> list[Place]:
+        before = self._before or _LAST
         given = {
             # Always as many, so that the statement is always the same.
             **{f"c{place}": number for place, number in enumerate((*contexts, *([-1] * (_GROUP - len(contexts)))))},
             "before_at": before.at,
             "before_id": before.id,
-            "since": query.since or _FIRST,
-            "until": query.until or _LAST.at,
+            "since": since,
+            "until": self._query.until or _LAST.at,
             "own": self._own,
             "many": self._many,
         }
@@ -379,12 +386,22 @@ def _older_context(newest: datetime, number: int) -> ColumnElement[bool]:
 
 
 def _plainly(query: Query) -> list[ColumnElement[bool]]:
-    """What can be asked of a row that has no context yet."""
-    return [
+    """What can be asked of a row that has no context yet; others that pass are looked at one by one."""
+    found = [
         getattr(EventRow, name) == value
         for name, value in query.facets().items()
         if name in ("type", "actor", "department", "exchange")
     ]
+    if query.outcome is not None:
+        found.append(EventRow.type.in_(sorted(types_of(query.outcome))))
+    of_exchange = EventRow.exchange.is_not(None)
+    if query.way is not None:
+        found.append(of_exchange)
+    if query.record_class is not None:
+        found.append(or_(of_exchange, EventRow.resource.is_not(None)))
+    if query.resource is not None:
+        found.append(or_(of_exchange, EventRow.resource == query.resource))
+    return found
 
 
 def _of(places: Sequence[Place]) -> list[ColumnElement[bool]]:

@@ -79,7 +79,7 @@ class Call:
     @cached_property
     def names(self) -> Mapping[str, str]:
         """Names of the departments by their codes, as people read them."""
-        return {each.code: each.short_name or each.name for each in self.hub.directory.departments()}
+        return self.hub.directory.department_names()
 
     def called(self, code: str | None) -> str:
         """A department's name, or its code where it has none."""

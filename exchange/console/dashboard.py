@@ -32,6 +32,9 @@ SPANS = ((7, _("7 天")), (30, _("30 天")), (90, _("90 天")), (365, _("一年"
 """Periods that one button names; each ends today."""
 SHADES = 5
 """Shades of the matrix, the darkest for the most."""
+SIDE = 16
+"""Rows and columns of the matrix; beyond that nobody reads it, and the others stand together in the last."""
+_OTHERS = ""
 _STATES = {"timely": _("如期"), "overdue": _("逾期"), "resting": _("暂停")}
 
 
@@ -185,21 +188,34 @@ def _of(each: CycleFreshness, name: str) -> int | None:
 
 
 def _matrix(flows: Iterable[Flow]) -> tuple[list[str], list[str], list[list[Cell]]]:
-    """Who gives to whom: providers as rows, recipients as columns, those that move the most first."""
-    known = {(flow.provider, flow.recipient): flow for flow in flows}
-    gives: dict[str, int] = defaultdict(int)
-    takes: dict[str, int] = defaultdict(int)
-    for flow in known.values():
-        gives[flow.provider] += flow.figures.written
-        takes[flow.recipient] += flow.figures.written
-    providers = sorted(gives, key=lambda each: (-gives[each], each))
-    recipients = sorted(takes, key=lambda each: (-takes[each], each))
-    most = max((flow.figures.written for flow in known.values()), default=0)
+    """Who gives to whom: providers as rows, recipients as columns, those that move the most first, others together."""
+    given = list(flows)
+    providers = _side((flow.provider, flow.figures.written) for flow in given)
+    recipients = _side((flow.recipient, flow.figures.written) for flow in given)
+    known: dict[tuple[str, str], Flow] = {}
+    for flow in given:
+        giver = flow.provider if flow.provider in providers else _OTHERS
+        taker = flow.recipient if flow.recipient in recipients else _OTHERS
+        before = known.get((giver, taker), Flow(giver, taker, 0, Tally()))
+        known[giver, taker] = Flow(giver, taker, before.exchanges + flow.exchanges, before.figures + flow.figures)
+    # What many move together says nothing about how dark one of them is.
+    most = max((flow.figures.written for place, flow in known.items() if _OTHERS not in place), default=0)
     cells = [[_cell(known.get((giver, taker)), most) for taker in recipients] for giver in providers]
     return providers, recipients, cells
 
 
+def _side(moved: Iterable[tuple[str, int]]) -> list[str]:
+    """Departments along one side of the matrix."""
+    sums: dict[str, int] = defaultdict(int)
+    for name, written in moved:
+        sums[name] += written
+    ordered = sorted(sums, key=lambda each: (-sums[each], each))
+    return ordered if len(ordered) <= SIDE else [*ordered[: SIDE - 1], _OTHERS]
+
+
 def _cell(flow: Flow | None, most: int) -> Cell:
     if flow is None or not most:
+        return Cell(flow, 0)
+    if _OTHERS in (flow.provider, flow.recipient):
         return Cell(flow, 0)
     return Cell(flow, -(-flow.figures.written * SHADES // most))

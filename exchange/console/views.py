@@ -96,8 +96,7 @@ class View:
     def names(self) -> Mapping[str, str]:
         """Names of the departments by their codes, as people read them."""
         if not hasattr(self.request.state, "names"):
-            known = self.hub.directory.departments()
-            self.request.state.names = {each.code: each.short_name or each.name for each in known}
+            self.request.state.names = self.hub.directory.department_names()
         return cast("Mapping[str, str]", self.request.state.names)
 
     def render(self, template: str, status: int = 200, **given: Any) -> Response:

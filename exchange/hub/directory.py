@@ -131,6 +131,11 @@ class Directory:
         with self._hub.told(), self._hub.database.reading() as session:
             return self._hub.catalog.departments(session)
 
+    def department_names(self) -> dict[str, str]:
+        """What people call each department, by its credit code; asked for by every page."""
+        with self._hub.told(), self._hub.database.reading() as session:
+            return self._hub.catalog.department_names(session)
+
     def department(self, name: str) -> Department:
         """The department of a credit code, a name or a short name.
 

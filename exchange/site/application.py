@@ -25,6 +25,7 @@ from exchange.web.headers import SecurityHeaders
 from exchange.web.limits import Bounds, Rate
 from exchange.web.paths import WholeParts, quoted
 from exchange.web.proxies import Proxies
+from exchange.web.turns import Turns
 from exchange.web.working import Working
 
 STATIC = Path(FOLDER) / "static"
@@ -67,6 +68,7 @@ def application(hub: Hub, *, scheduler: str = "") -> FastAPI:
 
     # The last is the first to see a call.
     app.add_middleware(_Defects)
+    app.add_middleware(Turns)
     app.add_middleware(WholeParts)
     app.add_middleware(Bounds, largest=web.largest, seconds=web.seconds)
     app.add_middleware(SecurityHeaders)

@@ -6,6 +6,7 @@ told from each other first and decoded afterwards, by the convertor ``{code:code
 
 from __future__ import annotations
 
+import functools
 import re
 from urllib.parse import quote, unquote
 
@@ -33,6 +34,7 @@ class _Code(Convertor[str]):
 register_url_convertor("code", _Code())
 
 
+@functools.lru_cache(1024)
 def quoted(code: str) -> str:
     """A code as one part of a path."""
     return quote(code, safe="")

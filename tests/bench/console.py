@@ -38,6 +38,8 @@ from exchange.db.tables import RunRow
 from exchange.engine.tallying import ZONE, Tally
 from exchange.hub import Hub, create_home, open_hub
 from exchange.identity import Actor, current_actor
+from exchange.plan import Plan
+from exchange.receipts import receipt_body, seal_of
 from exchange.settings import ActorEntry, Role, load_settings, write_default
 from tests.bench import pages
 from tests.bench.county import HUB, ITEMS, POLICE, employers
@@ -53,6 +55,10 @@ CLASSES = ("natural_person", "legal_person", "licence", "investment_project", "s
 AUDITOR = Actor(name="周审", established="account", department=HUB, roles=frozenset({Role.AUDIT}))
 RARE = "罕见操作员"
 """Who did something only once, long ago."""
+_TERMS = {
+    "items": [each["name"] for each in ITEMS], "filter": None, "masks": {}, "target": None,
+    "purpose": {"basis": "资源目录发布", "scene": "业务核验", "scope": "按授权共享"},
+}  # fmt: skip
 _TABLES = {**CatalogBase.metadata.tables, **ExchangeBase.metadata.tables}
 _SLICE = 20_000
 _SUBJECTS = (
@@ -96,12 +102,22 @@ class Size:
 
 @dataclass(frozen=True)
 class _Exchange:
+    """An exchange with what its runs have in common: the plan, its digest, and all of a receipt that no run changes."""
+
     id: str
     resource: str
     record_class: str
     provider: str
     recipient: str
     way: str
+    plan: dict[str, Any]
+    digest: str
+    receipt: dict[str, Any]
+
+    @property
+    def kind(self) -> str:
+        """Whether it fills the library."""
+        return str(self.plan["kind"])
 
 
 class Builder:
@@ -110,10 +126,12 @@ class Builder:
     Args:
         url: Of the hub's migrated database.
         size: How much.
+        key: Of the hub's receipts.
         seed: The same again makes the same.
     """
 
-    def __init__(self, url: str, size: Size, *, seed: int = 7) -> None:
+    def __init__(self, url: str, size: Size, *, key: bytes, seed: int = 7) -> None:
+        self._key = key
         self.url = sa.make_url(url)
         self.size = size
         self.end = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=1)
@@ -220,7 +238,7 @@ class Builder:
         for number, (code, kind, provider) in enumerate(made.sample(self.resources, self.size.exchanges)):
             recipient = HUB if number % 3 == 0 else made.choice(self.departments)
             way = made.choices(("database", "webservice", "file"), cum_weights=(75, 95, 100))[0]
-            self.exchanges.append(_Exchange(f"X{number:06d}", code, kind, provider, recipient, way))
+            self.exchanges.append(_exchange(f"X{number:06d}", code, kind, provider, recipient, way))
         moment = self.end - timedelta(days=self.size.days)
         self._fill(
             "grant",
@@ -228,7 +246,7 @@ class Builder:
                 {
                     "id": f"G{each.id}", "kind": "sharing", "resource": each.resource, "resource_version": 1,
                     "department": each.recipient, "application": None, "state": "active", "version": 1,
-                    "body": {"way": each.way, "items": []}, "valid_from": moment, "valid_until": None,
+                    "body": {**_TERMS, "way": each.way}, "valid_from": moment, "valid_until": None,
                     "quota_rows": None, "issued_at": moment,
                 }
                 for each in self.exchanges
@@ -238,10 +256,10 @@ class Builder:
             "exchange",
             (
                 {
-                    "id": each.id, "kind": "synchronisation" if each.recipient == HUB else "sharing",
+                    "id": each.id, "kind": each.kind,
                     "grant": f"G{each.id}", "resource": each.resource, "table": "t", "provider": each.provider,
-                    "recipient": each.recipient, "source": {"endpoint": "front", "object": "t", "capture": "snapshot"},
-                    "target": {"endpoint": "to", "object": "t"}, "settings": {}, "state": "active", "position": None,
+                    "recipient": each.recipient, "source": each.plan["source"], "target": each.plan["target"],
+                    "settings": {}, "state": "active", "position": None,
                     "shape": None, "last_delivery": None, "due_at": None, "tried_at": None, "created_at": moment,
                 }
                 for each in self.exchanges
@@ -250,6 +268,7 @@ class Builder:
 
     def _log(self) -> None:
         """Events in the order of time, and the runs and tallies that they tell of."""
+        self._about = {each.id: each for each in self.exchanges}
         self._tallies: dict[tuple[str, date, str], Tally] = {}
         events = self._numbered()
         runs: list[dict[str, Any]] = []
@@ -262,11 +281,15 @@ class Builder:
                     runs.append(run)
                     last[run["exchange"]] = run["delivery"]
                     if run["state"] == "settled":
+                        at, delivery = run["ended_at"], run["delivery"]
+                        body = {
+                            **self._about[run["exchange"]].receipt, "run": run["id"], "delivery": delivery,
+                            "counts": run["counts"], "acknowledgement": {"at": at.isoformat(), "place": "t"},
+                        }  # fmt: skip
                         receipts.append(
                             {
-                                "id": f"R{run['id']}", "run": run["id"], "exchange": run["exchange"],
-                                "body": {"way": run["plan"]["way"], "counts": run["counts"]}, "digest": "0" * 64,
-                                "issued_at": run["ended_at"],
+                                "id": f"R{run['id']}", "run": run["id"], "exchange": run["exchange"], "body": body,
+                                "digest": seal_of(body, self._key), "issued_at": at,
                             }
                         )  # fmt: skip
             self._fill("run", runs)
@@ -363,7 +386,7 @@ class Builder:
         counts = {"read": read, "filtered": 0, "refused": refused}
         about = {"resource": each.resource, "exchange": each.id, "run": name}
         kinds: list[tuple[str, dict[str, Any]]] = [
-            ("RunStarted", {"plan": "0" * 64, "delivery": f"d{name}"}),
+            ("RunStarted", {"plan": each.digest, "delivery": f"d{name}"}),
             ("RunStaged", {"counts": counts}),
         ]
         stops = made.random() < 0.03
@@ -379,7 +402,7 @@ class Builder:
             ]
         run = {
             "id": name, "exchange": each.id, "delivery": f"d{name}", "state": "stopped" if stops else "settled",
-            "plan": {"way": each.way, "resource": each.resource, "grant": f"G{each.id}"}, "plan_digest": "0" * 64,
+            "plan": each.plan, "plan_digest": each.digest,
             "epoch": 1, "stage_epoch": 1, "manifest": None, "manifest_digest": None, "counts": counts, "after": None,
             "error": "拒收过多" if stops else None, "took": made.randrange(200, 90_000),
         }  # fmt: skip
@@ -448,6 +471,31 @@ def _connected(url: sa.URL) -> Iterator[sa.Connection]:
             yield connection
     finally:
         engine.dispose()
+
+
+def _exchange(name: str, resource: str, kind: str, provider: str, recipient: str, way: str) -> _Exchange:
+    """An exchange with a plan and a receipt as the engine makes them."""
+    delivered = [each["name"] for each in ITEMS]
+    columns = {each: each for each in delivered}
+    plan = Plan.model_validate(
+        {
+            "exchange": name, "kind": "synchronisation" if recipient == HUB else "sharing", "way": way,
+            "record_class": kind, "resource": resource, "resource_version": 1, "grant": f"G{name}", "grant_version": 1,
+            "purpose": _TERMS["purpose"], "provider": provider, "recipient": recipient, "items": ITEMS,
+            "deliver": delivered, "key": ["person_id"], "version": "ver", "filter": None, "masks": {},
+            "source": {"endpoint": "front", "object": "t", "columns": columns},
+            "target": {"endpoint": "to", "object": "t", "columns": columns}, "full": False, "overwrite": False,
+            "tolerance": {"share": 0.05}, "guarantee": "exactly once", "batch_rows": 65536,
+            "digest_algorithm": "sha256", "remarks": [],
+        }
+    )  # fmt: skip
+    receipt = receipt_body(
+        plan, run="", delivery="", manifest="0" * 64, counts={}, report={}, content="0" * 64,
+        acknowledged_at=datetime.now(UTC), place="t", head="",
+    )  # fmt: skip
+    return _Exchange(
+        name, resource, kind, provider, recipient, way, plan.model_dump(mode="json"), receipt["plan"], receipt
+    )
 
 
 def _plainly(template: dict[str, Any], body: dict[str, Any]) -> dict[str, Any]:
@@ -562,8 +610,8 @@ def made(home: Path, url: str, size: Size) -> Builder:
     named = Department(code=HUB, name="行政审批局", division="321200")
     with closing(create_home(home, named, by=current_actor(load_settings(home), "integrator"))) as hub:
         hub.audit.seal()
-        address = sa.make_url(hub.settings.database_url)
-    builder = Builder(url or address.render_as_string(hide_password=False), size)
+        address, key = sa.make_url(hub.settings.database_url), hub.keyring.derive("receipt")
+    builder = Builder(url or address.render_as_string(hide_password=False), size, key=key)
     builder.build()
     return builder
 
@@ -595,5 +643,6 @@ def _measured(product: str, home: Path, url: str, size: Size) -> list[Result]:
             found.append(Result(name=f"{product}: {name}: p95", seconds=round(percentile(seconds), 4)))
         with hub.database.reading() as session:
             one = builder.exchanges[0]
-            run = session.scalar(sa.select(RunRow.id).where(RunRow.exchange == one.id).order_by(RunRow.id).limit(1))
+            of_it = sa.select(RunRow.id).where(RunRow.exchange == one.id, RunRow.state == "settled")
+            run = session.scalar(of_it.order_by(RunRow.id).limit(1))
     return [*found, *pages.measured(home, product, pages.pages(one.resource, one.id, run or "", POLICE))]

@@ -41,6 +41,10 @@ def test_a_department_is_changed_in_place(catalog: Catalog, city: Session) -> No
     city.expire_all()
     assert catalog.department(city, "公安").contacts[0].phone == "0523-86000000"
     assert len(catalog.departments(city)) == 3
+    names = catalog.department_names(city)
+    assert names[POLICE] == "公安"
+    assert list(names) == [department.code for department in catalog.departments(city)]
+    assert names[MARKET] == catalog.department(city, MARKET).short_name
 
 
 def test_the_same_again_is_no_change(catalog: Catalog, city: Session) -> None:

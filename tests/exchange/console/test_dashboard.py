@@ -10,7 +10,7 @@ from xml.etree import ElementTree as ET
 import pytest
 import sqlalchemy as sa
 
-from exchange.console.dashboard import SHADES, _matrix
+from exchange.console.dashboard import SHADES, SIDE, _matrix
 from exchange.db.tables import ExchangeRow, TallyRow
 from exchange.engine import Tally
 from exchange.hub.figures import Flow
@@ -113,3 +113,19 @@ def test_the_matrix_is_darkest_where_most_moves() -> None:
     assert [[cell.shade for cell in row] for row in cells] == [[SHADES, 0], [1, 0]]
     assert cells[1][1].flow is None
     assert _matrix([]) == ([], [], [])
+
+
+def test_the_matrix_of_a_large_city_can_be_read_and_loses_nothing() -> None:
+    flows = [
+        Flow(f"P{giver:03}", f"R{taker:03}", 1, Tally(written=(giver + 1) * (taker + 1)))
+        for giver in range(40)
+        for taker in range(30)
+    ]
+    providers, recipients, cells = _matrix(flows)
+    assert (len(providers), len(recipients)) == (SIDE, SIDE)
+    assert (providers[0], recipients[0]) == ("P039", "R029")
+    shown = [cell.flow for row in cells for cell in row if cell.flow is not None]
+    assert sum(flow.figures.written for flow in shown) == sum(flow.figures.written for flow in flows)
+    assert sum(flow.exchanges for flow in shown) == len(flows)
+    assert cells[0][0].shade == SHADES
+    assert {row[-1].shade for row in cells} == {0}

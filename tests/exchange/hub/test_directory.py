@@ -152,6 +152,7 @@ def test_what_does_not_exist(hub: Hub, ask: str, about: str) -> None:
 
 def test_departments(hub: Hub) -> None:
     assert [each.code for each in hub.directory.departments()] == [HUB, POLICE, TAX]
+    assert list(hub.directory.department_names()) == [HUB, POLICE, TAX]
     assert hub.directory.department("公安").code == POLICE
     with pytest.raises(Unknown):
         hub.directory.department("没有")

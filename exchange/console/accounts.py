@@ -123,6 +123,15 @@ def unlock(view: Page, login: str, form: Sent) -> Response:
     return _done(view, login, form, lambda: view.hub.accounts.unlock(login, by=view.by), _("已解锁"))
 
 
+@router.post("/accounts/{login:code}/unlink")
+def unlink(view: Page, login: str, form: Sent) -> Response:
+    """Untie it from its unified identity."""
+    do = view.hub.accounts.unlink
+    return _done(
+        view, login, form, lambda: do(login, reason=form["reason"], by=view.by), _("已解除绑定，原有的会话都已终止")
+    )
+
+
 @router.post("/accounts/{login:code}/reset")
 def reset(view: Page, login: str, form: Sent) -> Response:
     """Give it a one-time password, shown here and never again."""

@@ -49,6 +49,7 @@ RULES = {
     ("POST", "/accounts/{login}/disable"): Rule(SYSTEM, path="/accounts/tax/disable", fields={"reason": ""}),
     ("POST", "/accounts/{login}/enable"): Rule(SYSTEM, path="/accounts/tax/enable", fields=REASON),
     ("POST", "/accounts/{login}/unlock"): Rule(SYSTEM, path="/accounts/tax/unlock"),
+    ("POST", "/accounts/{login}/unlink"): Rule(SYSTEM, path="/accounts/tax/unlink", fields=REASON),
     ("POST", "/accounts/{login}/reset"): Rule(SYSTEM, path="/accounts/nobody/reset"),
     ("POST", "/accounts/{login}/roles"): Rule(SECURITY, path="/accounts/tax/roles", fields={"roles": "clerk"}),
     ("POST", "/accounts/{login}/sign-out"): Rule(SECURITY, path="/accounts/centre/sign-out", fields={"reason": ""}),

@@ -179,6 +179,7 @@ RULES: dict[tuple[str, str], Rule] = {
         ("POST", "/accounts/{login}/disabling"): rule(SYSTEM, "/accounts/nobody/disabling", **WHY),
         ("POST", "/accounts/{login}/enabling"): rule(SYSTEM, "/accounts/nobody/enabling", **WHY),
         ("POST", "/accounts/{login}/unlocking"): rule(SYSTEM, "/accounts/nobody/unlocking"),
+        ("POST", "/accounts/{login}/unlinking"): rule(SYSTEM, "/accounts/nobody/unlinking", **WHY),
         ("POST", "/accounts/{login}/password"): rule(SYSTEM, "/accounts/nobody/password"),
         ("PUT", "/accounts/{login}/roles"): rule(SECURITY, "/accounts/nobody/roles", roles=["clerk"], **WHY),
         ("POST", "/accounts/{login}/sign-out"): rule(SECURITY, "/accounts/nobody/sign-out", **WHY),

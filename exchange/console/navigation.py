@@ -11,6 +11,7 @@ _CONFIGURE: frozenset[Role] = frozenset({Role.INTEGRATOR, Role.SYSTEM, Role.AUDI
 ENTRIES: tuple[tuple[str, str, frozenset[Role]], ...] = (
     (_("首页"), "/", _EVERYBODY),
     (_("资源目录"), "/directory", _EVERYBODY),
+    (_("需求"), "/demands", _EVERYBODY),
     (_("我的资源"), "/resources", _EVERYBODY),
     (_("申请与授权"), "/applications", _EVERYBODY),
     (_("端点"), "/endpoints", _CONFIGURE),
@@ -18,6 +19,7 @@ ENTRIES: tuple[tuple[str, str, frozenset[Role]], ...] = (
     (_("隔离"), "/quarantine", _EVERYBODY - {Role.SYSTEM, Role.SECURITY}),
     (_("结构变更"), "/structures", _CONFIGURE),
     (_("文件"), "/files", _EVERYBODY - {Role.SYSTEM, Role.SECURITY}),
+    (_("撤回"), "/recalls", _EVERYBODY - {Role.SYSTEM}),
     (_("消息"), "/messages", _CONFIGURE),
     (_("接入凭据"), "/access", frozenset({Role.INTEGRATOR, Role.SYSTEM, Role.SECURITY, Role.AUDIT})),
     (_("统计"), "/dashboard", _EVERYBODY),

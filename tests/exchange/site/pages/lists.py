@@ -1,0 +1,12 @@
+"""Demands, recalls, answers of recipients."""
+
+from __future__ import annotations
+
+from tests.exchange.site.pages.base import Shown
+from tests.exchange.site.rules.api_calls import ran
+
+PAGES = (
+    Shown("recalls", "police", "/recalls"),
+    Shown("answers", "integrator", "/runs/{run}/answers", made=ran),
+    Shown("demands", "tax", "/demands"),
+)

@@ -85,7 +85,7 @@ def _shown(view: View, login: str, *, error: HubError | None = None, reason: str
         reason=reason,
         seen=view.hub.accounts.sign_ins(by=view.by, login=found.login) if watches else None,
         tokens=view.hub.tokens.tokens(by=view.by, login=found.login) if governs or own else [],
-        token_days=view.hub.settings.accounts.token_days,
+        token_days=view.hub.current.accounts.token_days,
         **_words(view),
     )
 

@@ -27,6 +27,7 @@ from exchange.console import (
     resources,
     running,
     runs,
+    settings,
     structures,
     tokens,
     verification,
@@ -57,6 +58,7 @@ routers: tuple[APIRouter, ...] = (
     log.router,
     verification.router,
     accounts.router,
+    settings.router,
     tokens.router,
 )
 """In the order in which they are asked."""

@@ -123,7 +123,7 @@ def me(view: Open) -> Response:
 
 
 def _account(view: View, *, error: HubError | None = None, status: int = 200) -> Response:
-    return view.render("me.html", status, error=error, length=view.hub.settings.accounts.password_length)
+    return view.render("me.html", status, error=error, length=view.hub.current.accounts.password_length)
 
 
 @router.post("/me/password")

@@ -26,6 +26,7 @@ ENTRIES: tuple[tuple[str, str, frozenset[Role]], ...] = (
     (_("批次"), "/runs", _EVERYBODY),
     (_("日志"), "/log", frozenset({Role.AUDIT})),
     (_("账号"), "/accounts", frozenset({Role.SYSTEM, Role.SECURITY, Role.AUDIT})),
+    (_("设置"), "/settings", frozenset({Role.SYSTEM, Role.AUDIT})),
 )
 """Title, path, and roles that see it; rules are the hub's, this only spares people what they cannot use."""
 

@@ -49,7 +49,7 @@ def application(hub: Hub, *, address: str, scheduler: str = "") -> FastAPI:
     )
     app.state.hub = hub
     app.state.address = web.public_address or address
-    app.state.rate = Rate(web.calls_per_minute)
+    app.state.rate = Rate(lambda: hub.current.web.calls_per_minute)
     app.state.working = Working()
     app.state.metrics = Metrics(hub)
     app.state.parts = Parts(hub, scheduler=scheduler)

@@ -1,4 +1,4 @@
-"""Demands, recalls, answers of recipients."""
+"""Demands, recalls, answers of recipients, settings."""
 
 from __future__ import annotations
 
@@ -8,5 +8,6 @@ from tests.exchange.site.rules.api_calls import ran
 PAGES = (
     Shown("recalls", "police", "/recalls"),
     Shown("answers", "integrator", "/runs/{run}/answers", made=ran),
+    Shown("settings", "sysadmin", "/settings"),
     Shown("demands", "tax", "/demands"),
 )

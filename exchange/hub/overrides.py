@@ -82,9 +82,9 @@ class Overrides:
             assert kept is not None  # noqa: S101 - else it would have waited
             return kept[0]
         try:
-            if self._kept is not kept:
-                assert self._kept is not None  # noqa: S101 - somebody looked meanwhile
-                return self._kept[0]
+            meanwhile = self._kept
+            if meanwhile is not None and meanwhile is not kept:
+                return meanwhile[0]
             found = self._looked(kept)
             self._kept = found, time.monotonic() + BELIEVED
             return found

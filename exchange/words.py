@@ -145,6 +145,21 @@ EFFECTS: Mapping[str, str] = {"create": _("新增"), "change": _("变更"), "sam
 """What applying a description does."""
 SIDES: Mapping[str, str] = {"source": _("来源端"), "target": _("目标端")}
 """The ends of an exchange."""
+SETTINGS: Mapping[str, str] = {
+    "accounts.idle_minutes": _("无操作多少分钟后退出"),
+    "accounts.session_hours": _("登录多少小时后一律退出"),
+    "accounts.failures": _("连续失败多少次后锁定"),
+    "accounts.lock_minutes": _("锁定多少分钟"),
+    "accounts.address_failures": _("一个地址每分钟失败多少次后须等候"),
+    "accounts.password_length": _("口令至少多少个字符"),
+    "accounts.password_days": _("口令使用多少天后须修改（0 为不限）"),
+    "accounts.token_days": _("令牌最长多少天"),
+    "web.calls_per_minute": _("每个账号或令牌每分钟的请求数"),
+    "limits.calls_per_minute": _("每个部门的程序每分钟的调用数"),
+    "limits.rows_per_minute": _("每个部门的程序每分钟的行数"),
+    "limits.message_rows": _("一份推送消息的行数"),
+}
+"""Settings that may change at run time (可调设置)."""
 ROLES: Mapping[str, str] = {
     "clerk": _("部门经办员"),
     "reviewer": _("审核员"),
@@ -257,6 +272,7 @@ EVENTS: Mapping[str, str] = {
     "AccountDisabled": _("账号停用"),
     "AccountEnabled": _("账号启用"),
     "AccountUnlocked": _("账号解锁"),
+    "SettingChanged": _("设置变更"),
     "AccountLinked": _("统一身份绑定"),
     "PasswordReplaced": _("口令重置"),
     "PasswordChanged": _("口令修改"),

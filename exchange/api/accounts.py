@@ -165,6 +165,14 @@ def unlock(call: Asked, login: Name) -> Account:
     return call.hub.accounts.account(login, by=call.by)
 
 
+@router.post("/accounts/{login:code}/unlinking", summary="解除绑定", tags=["账号"])
+def unlink(call: Asked, login: Name, given: Why, if_match: Match = None) -> Account:
+    """Untie an account from its unified identity; its sessions end."""
+    with _as_seen(call, login):
+        call.hub.accounts.unlink(login, reason=given.reason, by=call.by)
+    return call.hub.accounts.account(login, by=call.by)
+
+
 @router.post("/accounts/{login:code}/password", summary="重置口令", tags=["账号"])
 def reset(call: Asked, login: Name) -> HandedAccount:
     """Give an account a one-time password: sessions end, tokens are revoked, a lock is lifted."""

@@ -1032,6 +1032,22 @@ class AccountEnabled(Event):
 
 
 @dataclass(frozen=True)
+class SettingChanged(Event):
+    """A setting was changed at run time, or holds again as the file has it (设置变更)."""
+
+    setting: str
+    """``section.name``."""
+    before: int
+    """Value that held."""
+    after: int
+    """Value that holds."""
+    reset: bool
+    """Whether it is the file's own again."""
+    reason: str
+    """Why."""
+
+
+@dataclass(frozen=True)
 class AccountUnlocked(Event):
     """The failures of a login were forgotten before their time (账号解锁)."""
 

@@ -28,6 +28,7 @@ from exchange.cli import (
     scheduling,
     searching,
     serving,
+    settings,
     tokens,
     trying,
     upping,
@@ -35,8 +36,8 @@ from exchange.cli import (
 from exchange.cli.root import app
 
 ROOMS = (
-    homes, accounts, tokens, descriptions, parties, access, resources, reviewing, searching, applications, grants,
-    running, exchanges, pausing, freshness, dispatching, scheduling, reconciling, following, pickups, recalling,
+    homes, accounts, tokens, settings, descriptions, parties, access, resources, reviewing, searching, applications,
+    grants, running, exchanges, pausing, freshness, dispatching, scheduling, reconciling, following, pickups, recalling,
     quarantine, auditing, serving, trying, upping,
 )  # fmt: skip
 """Modules whose commands make up the program."""

@@ -28,7 +28,7 @@ EXAMPLE = _("shutong demo\nshutong init --department-code … --department-name 
 
 ORDER = (
     "demo", "init", "up", "test", "bench",
-    "account", "token", "department", "endpoint", "access", "resource", "plan", "apply", "export",
+    "account", "token", "setting", "department", "endpoint", "access", "resource", "plan", "apply", "export",
     "search", "responsibility", "demand", "application", "grant", "explain",
     "run", "reconcile", "status", "exchange", "messages", "airflow", "notices", "serve",
     "trace", "files", "quarantine", "audit",

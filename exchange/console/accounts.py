@@ -85,7 +85,7 @@ def _shown(view: View, login: str, *, error: HubError | None = None, reason: str
         reason=reason,
         seen=view.hub.accounts.sign_ins(by=view.by, login=found.login) if watches else None,
         tokens=view.hub.tokens.tokens(by=view.by, login=found.login) if governs or own else [],
-        token_days=view.hub.settings.accounts.token_days,
+        token_days=view.hub.current.accounts.token_days,
         **_words(view),
     )
 
@@ -121,6 +121,15 @@ def enable(view: Page, login: str, form: Sent) -> Response:
 def unlock(view: Page, login: str, form: Sent) -> Response:
     """Forget its wrong passwords."""
     return _done(view, login, form, lambda: view.hub.accounts.unlock(login, by=view.by), _("已解锁"))
+
+
+@router.post("/accounts/{login:code}/unlink")
+def unlink(view: Page, login: str, form: Sent) -> Response:
+    """Untie it from its unified identity."""
+    do = view.hub.accounts.unlink
+    return _done(
+        view, login, form, lambda: do(login, reason=form["reason"], by=view.by), _("已解除绑定，原有的会话都已终止")
+    )
 
 
 @router.post("/accounts/{login:code}/reset")

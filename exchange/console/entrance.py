@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote, unquote
+
 from fastapi import APIRouter, Request
 from fastapi.concurrency import run_in_threadpool
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
 from exchange.console.views import COOKIE, Form, Open, Sent, View, from_elsewhere
-from exchange.errors import Denied, HubError, Invalid, Problem
+from exchange.errors import Denied, HubError, Invalid, Problem, Unknown
 from exchange.hub.sessions import SignedIn
 from exchange.messages import _
 from exchange.web.calling import address_of
 from exchange.web.errors import status_of
 
 router = APIRouter(include_in_schema=False)
+UNIFIED = "/sign-in/unified"
+"""Where signing in by the unified identity begins."""
+BACK = f"{UNIFIED}/back"
+"""Where the provider sends the browser back to, behind the address of the site."""
+BEGUN = "shutong_unified"
+"""Cookie with what was begun, sealed; another beside it says where to go on to."""
+_ONWARD = "shutong_onward"
 
 
 @router.get("/sign-in")
@@ -43,9 +52,51 @@ def _signed_in(view: View, form: Form) -> Response:
         signed = view.hub.signing.sign_in(login, form.raw("password"), address=address_of(view.request))
     except HubError as error:
         return _asked(view, onward, login=login, error=error, status=status_of(error))
+    return _entered(view, signed, onward)
+
+
+def _entered(view: View, signed: SignedIn, onward: str) -> Response:
     if (before := view.request.cookies.get(COOKIE)) is not None:
         view.hub.signing.sign_out(before)
     return _kept(view, view.go("/me" if signed.must_change else local(onward)), signed)
+
+
+@router.get(UNIFIED)
+def begin(view: Open, next: str = "/") -> Response:
+    """To the unified identity; what is needed when the browser comes back travels in its own cookies."""
+    _demand_unified(view)
+    if view.signed_in:
+        return view.go(local(next))
+    try:
+        # Never by the name the browser asked for: the provider sends people where this says.
+        begun = view.hub.signing.begin(f"{view.request.app.state.address}{BACK}")
+    except HubError as error:
+        return _asked(view, next, error=error, status=status_of(error))
+    answer = RedirectResponse(begun.address, 303)
+    for name, value in ((BEGUN, begun.secret.get_secret_value()), (_ONWARD, quote(local(next)))):
+        answer.set_cookie(name, value, httponly=True, samesite="lax", secure=view.secure, path=UNIFIED)
+    return answer
+
+
+@router.get(BACK)
+def finish(view: Open) -> Response:
+    """Back from the unified identity, signed in or not; whatever came of it, it is not tried again."""
+    _demand_unified(view)
+    cookies, said = view.request.cookies, dict(view.request.query_params)
+    onward = unquote(cookies.get(_ONWARD, "/"))
+    try:
+        signed = view.hub.signing.finish(cookies.get(BEGUN, ""), said, address=address_of(view.request))
+        answer = _entered(view, signed, onward)
+    except HubError as error:
+        answer = _asked(view, onward, error=error, status=status_of(error))
+    for name in (BEGUN, _ONWARD):
+        answer.delete_cookie(name, path=UNIFIED)
+    return answer
+
+
+def _demand_unified(view: View) -> None:
+    if not view.hub.settings.accounts.oidc.enabled:
+        raise Unknown(_("没有启用统一身份认证"), remedy=_("用账号和口令登录"))
 
 
 def _kept(view: View, answer: Response, signed: SignedIn) -> Response:
@@ -72,7 +123,7 @@ def me(view: Open) -> Response:
 
 
 def _account(view: View, *, error: HubError | None = None, status: int = 200) -> Response:
-    return view.render("me.html", status, error=error, length=view.hub.settings.accounts.password_length)
+    return view.render("me.html", status, error=error, length=view.hub.current.accounts.password_length)
 
 
 @router.post("/me/password")

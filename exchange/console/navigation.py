@@ -11,6 +11,7 @@ _CONFIGURE: frozenset[Role] = frozenset({Role.INTEGRATOR, Role.SYSTEM, Role.AUDI
 ENTRIES: tuple[tuple[str, str, frozenset[Role]], ...] = (
     (_("首页"), "/", _EVERYBODY),
     (_("资源目录"), "/directory", _EVERYBODY),
+    (_("需求"), "/demands", _EVERYBODY),
     (_("我的资源"), "/resources", _EVERYBODY),
     (_("申请与授权"), "/applications", _EVERYBODY),
     (_("端点"), "/endpoints", _CONFIGURE),
@@ -18,12 +19,14 @@ ENTRIES: tuple[tuple[str, str, frozenset[Role]], ...] = (
     (_("隔离"), "/quarantine", _EVERYBODY - {Role.SYSTEM, Role.SECURITY}),
     (_("结构变更"), "/structures", _CONFIGURE),
     (_("文件"), "/files", _EVERYBODY - {Role.SYSTEM, Role.SECURITY}),
+    (_("撤回"), "/recalls", _EVERYBODY - {Role.SYSTEM}),
     (_("消息"), "/messages", _CONFIGURE),
     (_("接入凭据"), "/access", frozenset({Role.INTEGRATOR, Role.SYSTEM, Role.SECURITY, Role.AUDIT})),
     (_("统计"), "/dashboard", _EVERYBODY),
     (_("批次"), "/runs", _EVERYBODY),
     (_("日志"), "/log", frozenset({Role.AUDIT})),
     (_("账号"), "/accounts", frozenset({Role.SYSTEM, Role.SECURITY, Role.AUDIT})),
+    (_("设置"), "/settings", frozenset({Role.SYSTEM, Role.AUDIT})),
 )
 """Title, path, and roles that see it; rules are the hub's, this only spares people what they cannot use."""
 

@@ -76,6 +76,9 @@ TONES: Mapping[str, str] = {
     "refused": "bad",
     "revoked": "bad",
     "expired": "warn",
+    "notified": "warn",
+    "partly": "warn",
+    "unanswered": "bad",
 }
 """How a state looks: well, to be seen to, or wrong; the word beside it says the same."""
 

@@ -45,7 +45,7 @@ def _listed(
         wrong=beside(error, {_("用途"): "purpose", _("范围"): "scopes", _("有效期"): "days"}),
         given=given or {"purpose": "", "days": str(DAYS), "scopes": "read"},
         reason=reason,
-        most=view.hub.settings.accounts.token_days,
+        most=view.hub.current.accounts.token_days,
         states=TOKEN_STATES,
         tones=TOKEN_TONES,
         scopes=TOKEN_SCOPES,

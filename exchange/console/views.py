@@ -16,6 +16,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from exchange.console import words
 from exchange.errors import Denied, Invalid, Problem
 from exchange.hub import Hub
+from exchange.hub.directory import concerns
 from exchange.hub.sessions import Presence
 from exchange.identity import Actor
 from exchange.messages import _, catalogue
@@ -92,6 +93,10 @@ class View:
     def has(self, *roles: Role) -> bool:
         """Whether who looks has any of these roles; decides what a page offers, and nothing else."""
         return self.signed_in and not self.by.roles.isdisjoint(roles)
+
+    def concerned(self, *parties: str) -> bool:
+        """Whether who looks may see what is between these departments; decides what a page offers, as above."""
+        return concerns(self.hub, self.by, *parties)
 
     def names(self) -> Mapping[str, str]:
         """Names of the departments by their codes, as people read them."""

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import datetime
+from functools import cached_property
 from typing import Protocol
 
-from sqlalchemy import URL, Connection, inspect, make_url, text
+from sqlalchemy import URL, Connection, Engine, inspect, make_url, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session, sessionmaker
@@ -115,6 +116,21 @@ class HubDatabase:
             session.connection()
             yield session
 
+    @contextmanager
+    def aside(self) -> Iterator[Session]:
+        """The same on a connection that is kept for this, so that it can be had within another transaction.
+
+        Whoever holds a row for which all other connections wait would wait for one of them for ever. For one thread
+        at a time, and short looks.
+        """
+        with self._translated(), sessionmaker(self._beside).begin() as session:
+            session.connection()
+            yield session
+
+    @cached_property
+    def _beside(self) -> Engine:
+        return self._product.engines()[1]
+
     def migrate(self) -> None:
         """Bring the tables to what this version of the hub expects; safe to call at every start.
 
@@ -144,6 +160,8 @@ class HubDatabase:
         """Close all connections that are not in use."""
         self._write.dispose()
         self._read.dispose()
+        if "_beside" in vars(self):
+            self._beside.dispose()
 
     @contextmanager
     def _translated(self) -> Iterator[None]:

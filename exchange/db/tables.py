@@ -734,6 +734,19 @@ class TokenRow(Base):
     """When it was last shown, to the minute."""
 
 
+class OverrideRow(Base):
+    """A setting that somebody changed at run time (设置变更)."""
+
+    __tablename__ = "override"
+
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    """``section.name``."""
+    value: Mapped[Any] = mapped_column(Document)
+    changed_by: Mapped[str] = mapped_column(String(64))
+    changed_at: Mapped[datetime]
+    reason: Mapped[str] = mapped_column(String(255))
+
+
 class AttemptRow(Base):
     """Failures to sign in under one login, or from one address (登录失败计数)."""
 

@@ -85,11 +85,15 @@ class Attempts:
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
-        limits = hub.settings.accounts
-        lasting = timedelta(minutes=limits.lock_minutes)
-        self._login = (limits.failures, lasting)
-        self._address = (limits.address_failures, ADDRESS_WINDOW)
-        self._remembered = max(lasting, ADDRESS_WINDOW)
+
+    @property
+    def _login(self) -> tuple[int, timedelta]:
+        limits = self._hub.current.accounts
+        return limits.failures, timedelta(minutes=limits.lock_minutes)
+
+    @property
+    def _address(self) -> tuple[int, timedelta]:
+        return self._hub.current.accounts.address_failures, ADDRESS_WINDOW
 
     def key(self, kind: str, text: str) -> str:
         """What a login or an address is counted under: keyed, since people type passwords where logins belong."""
@@ -141,7 +145,9 @@ class Attempts:
 
     def prune(self, session: Session) -> None:
         """Forget what no longer counts."""
-        session.execute(delete(AttemptRow).where(AttemptRow.since < now(session) - 2 * self._remembered))
+        session.execute(
+            delete(AttemptRow).where(AttemptRow.since < now(session) - 2 * max(self._login[1], ADDRESS_WINDOW))
+        )
 
     @staticmethod
     def _held(session: Session, who: str) -> AttemptRow:

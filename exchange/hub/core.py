@@ -23,6 +23,7 @@ from exchange.hub.figures import Figures
 from exchange.hub.files import FileDesk
 from exchange.hub.mending import Mending
 from exchange.hub.messages import Messages
+from exchange.hub.overrides import Overrides
 from exchange.hub.oversight import Oversight
 from exchange.hub.pausing import Pausing
 from exchange.hub.recalls import RecallBook
@@ -68,6 +69,7 @@ class Hub:
         accounts: Who may sign in, and with which roles (账号).
         signing: Signing in and out, and who is there (登录).
         tokens: What programmes call the interface with in the name of accounts (令牌).
+        overrides: Settings that were changed at run time (设置变更).
         runs: Runs, found by what people know of them (批次).
         pausing: What rests because somebody said so (暂停).
         timetable: What a scheduler is told and asks, and housekeeping (排班).
@@ -77,6 +79,7 @@ class Hub:
         self.settings = settings
         self._use_schemas()
         self.database = hub_database(settings)
+        self.overrides = Overrides(self)
         self.keyring = Keyring(settings)
         self.audit = AuditLog(self.database, self.keyring, settings)
         self.catalog = Catalog(code_pattern=settings.code_pattern)
@@ -115,6 +118,11 @@ class Hub:
         self.runs = Runs(self)
         self.pausing = Pausing(self)
         self.timetable = Timetable(self)
+
+    @property
+    def current(self) -> Settings:
+        """The settings as they hold now, with what was changed at run time."""
+        return self.overrides.current
 
     def _use_schemas(self) -> None:
         """Read the folders of further classes, code lists and profiles that the settings name."""

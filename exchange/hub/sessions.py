@@ -113,16 +113,16 @@ class Sessions:
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
-        limits = hub.settings.accounts
-        self._idle = timedelta(minutes=limits.idle_minutes)
-        self._lasting = timedelta(hours=limits.session_hours)
-        self._aged = timedelta(days=limits.password_days) if limits.password_days else None
+
+    @property
+    def _idle(self) -> timedelta:
+        return timedelta(minutes=self._hub.current.accounts.idle_minutes)
 
     def open(self, session: Session, row: AccountRow, established: str, address: str) -> SignedIn:
         """Open a session for an account, in the caller's transaction."""
         secret = SecretStr(secrets.token_urlsafe(32))
         moment = now(session)
-        ends = moment + self._lasting
+        ends = moment + timedelta(hours=self._hub.current.accounts.session_hours)
         session.add(
             SessionRow(
                 id=self.id_of(secret),
@@ -175,7 +175,8 @@ class Sessions:
 
     def must_change(self, row: AccountRow, moment: datetime) -> bool:
         """Whether an account's password must be changed."""
-        aged = self._aged is not None and row.password_at is not None and moment - row.password_at >= self._aged
+        days = self._hub.current.accounts.password_days
+        aged = bool(days) and row.password_at is not None and moment - row.password_at >= timedelta(days=days)
         return row.password is not None and (row.must_change or aged)
 
     def end(self, session: Session, account: str) -> int:

@@ -181,7 +181,7 @@ class Signing:
         if not self._matches(kept, before) or kept is None:
             raise self._failed(counted, row, address, "change", "wrong")
         problems = passwords.weaknesses(
-            after, shortest=self._hub.settings.accounts.password_length, about=(login, row.name)
+            after, shortest=self._hub.current.accounts.password_length, about=(login, row.name)
         )
         if before == after:
             problems.append("与原口令相同")
@@ -220,7 +220,7 @@ class Signing:
             event = events.SignInFailed(account=account, how=how, peer=address[:100], reason=reason, unwritten=0)
             self._hub.audit.record(session, event, by=PLATFORM, department=department)
             if counted.last:
-                minutes = self._hub.settings.accounts.lock_minutes
+                minutes = self._hub.current.accounts.lock_minutes
                 locked = events.SignInLocked(account=account, peer=address[:100], minutes=minutes)
                 self._hub.audit.record(session, locked, by=PLATFORM, department=department)
         return self._refusal(how)
@@ -238,7 +238,7 @@ class Signing:
             self._hub.audit.record(session, event, by=PLATFORM, department=department)
 
     def _refusal(self, how: str) -> NotSignedIn:
-        limits = self._hub.settings.accounts
+        limits = self._hub.current.accounts
         locking = f"连续失败 {limits.failures} 次，锁定 {limits.lock_minutes} 分钟"
         if how == "change":
             return NotSignedIn("原口令不对", ["原口令不对，或尝试过多", locking], remedy="核对原口令")

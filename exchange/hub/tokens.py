@@ -157,7 +157,7 @@ class Tokens:
         return row
 
     def _demand(self, purpose: str, scopes: Collection[str], days: int) -> None:
-        most = self._hub.settings.accounts.token_days
+        most = self._hub.current.accounts.token_days
         problems = []
         if not purpose.strip() or len(purpose) > _WORDS or not purpose.isprintable():
             problems.append(Problem("用途", f"应为不超过 {_WORDS} 个可见字符"))

@@ -47,7 +47,7 @@ class HubDesk(Desk):
         self._sealer = Sealer(hub.audit)
         self._guard = Guard(hub)
         self._offers = Offers(hub)
-        rates = Rates(hub.settings.limits)
+        rates = Rates(lambda: hub.current.limits)
         self._letters = Letters(hub, rates)
         self._looks = Looks(hub, rates)
         self._messages = Messages(hub, rates, wait=wait)

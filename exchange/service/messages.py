@@ -131,7 +131,7 @@ class Messages:
 
     def _named(self, reach: Reach, content: Content, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """The rows under the names of the offer's columns, counted and digested on their way."""
-        most = self._hub.settings.limits.message_rows
+        most = self._hub.current.limits.message_rows
         names = {**reach.exchange.source["columns"], OPERATION: OPERATION}
         for batch in batches:
             if set(batch.schema.names) != {*(item.name for item in reach.offer.items), OPERATION}:

@@ -6,7 +6,7 @@ in both.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import bindparam, delete, insert, select, update
@@ -111,15 +111,16 @@ class Rates:
     """Counts calls and rows.
 
     Args:
-        limits: What one department may ask for.
+        limits: What one department may ask for, now.
     """
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Callable[[], Limits]) -> None:
         self._limits = limits
 
     def of(self, department: str) -> Measure:
         """The measure of a department."""
-        return Measure(department, "本部门", self._limits.calls_per_minute, self._limits.rows_per_minute)
+        limits = self._limits()
+        return Measure(department, "本部门", limits.calls_per_minute, limits.rows_per_minute)
 
     def take(
         self, session: Session, department: str, *, calls: int = 1, rows: int = 0, grant: Measure | None = None

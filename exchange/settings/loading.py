@@ -135,8 +135,13 @@ def _problem(detail: ErrorDetails, file: Path) -> Problem:
         return Problem(_where(path, file), "没有这个设置项", _meant(path[-1], _known(path)))
     if kind == "value_error":
         return Problem(_where(path, file), str(context["error"]))
-    message = _MESSAGES.get(kind, "不符合要求（{type}）").format(type=kind, **context).replace(" or ", "、")
-    return Problem(_where(path, file), message)
+    return Problem(_where(path, file), message_of(detail))
+
+
+def message_of(detail: ErrorDetails) -> str:
+    """What is wrong with a value, in the users' words."""
+    kind, context = detail["type"], detail.get("ctx", {})
+    return _MESSAGES.get(kind, "不符合要求（{type}）").format(type=kind, **context).replace(" or ", "、")
 
 
 def _known(path: list[str]) -> Iterable[str]:

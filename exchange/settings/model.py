@@ -281,7 +281,7 @@ class Web(_Part):
     """Bytes of one request."""
     seconds: float = Field(default=60.0, gt=0)
     """Within which a request must be here."""
-    calls_per_minute: int = Field(default=600, ge=10)
+    calls_per_minute: int = Field(default=600, ge=10, le=10**9)
     """Calls of one account or token, by one process; a tenth of them at once."""
     proxies: Annotated[tuple[str, ...], AfterValidator(_networks)] = ()
     """Addresses or networks of reverse proxies that are trusted."""
@@ -300,11 +300,11 @@ class Web(_Part):
 class Limits(_Part):
     """How much a department's programme may ask for (调用限额), and how long what it left or pushed is kept."""
 
-    calls_per_minute: int = Field(default=1200, ge=1)
+    calls_per_minute: int = Field(default=1200, ge=1, le=10**9)
     """Calls of one department in a minute."""
-    rows_per_minute: int = Field(default=5_000_000, ge=1)
+    rows_per_minute: int = Field(default=5_000_000, ge=1, le=10**12)
     """Rows of one department in a minute, in either direction."""
-    message_rows: int = Field(default=500_000, ge=1)
+    message_rows: int = Field(default=500_000, ge=1, le=10**9)
     """Rows of one pushed message at most."""
     unfetched_days: int = Field(default=30, ge=1)
     """Days after which a delivery that nobody fetched is removed; the next one is a full one."""

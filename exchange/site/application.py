@@ -31,11 +31,12 @@ from exchange.web.working import Working
 STATIC = Path(FOLDER) / "static"
 
 
-def application(hub: Hub, *, scheduler: str = "") -> FastAPI:
+def application(hub: Hub, *, address: str, scheduler: str = "") -> FastAPI:
     """The application over a hub that is open; whoever opened it closes it.
 
     Args:
         hub: The hub.
+        address: Where it listens; the settings may say that others reach it elsewhere.
         scheduler: Address of the Airflow that runs beside it; empty: none does.
     """
     web = hub.settings.web
@@ -48,7 +49,8 @@ def application(hub: Hub, *, scheduler: str = "") -> FastAPI:
         redirect_slashes=False,
     )
     app.state.hub = hub
-    app.state.rate = Rate(web.calls_per_minute)
+    app.state.address = web.public_address or address
+    app.state.rate = Rate(lambda: hub.current.web.calls_per_minute)
     app.state.working = Working()
     app.state.metrics = Metrics(hub)
     app.state.parts = Parts(hub, scheduler=scheduler)

@@ -36,7 +36,8 @@ def serve_site(
         Invalid: The address cannot be listened on, or a setting is wrong.
         Failed: It did not start.
     """
-    serve(listening(settings, host=host, port=port), lambda _address: _application(settings, scheduler), announce)
+    found = listening(settings, host=host, port=port)
+    serve(found, lambda address: _application(settings, address, scheduler), announce)
 
 
 def listening(settings: Settings, *, host: str | None = None, port: int | None = None) -> Listening:
@@ -60,17 +61,23 @@ def listening(settings: Settings, *, host: str | None = None, port: int | None =
             f"控制台监听 {found.host} 而没有加密",
             remedy="设置 web.tls_certificate 和 web.tls_key；或由反向代理加密，并在 web.proxies 写明它的地址",
         )
+    # The provider sends people back to an address that is registered with it, whatever they asked us by.
+    if settings.accounts.oidc.enabled and not (web.public_address or is_loopback(found.host)):
+        raise Invalid(
+            f"启用了统一身份认证，控制台监听 {found.host} 而没有写明对外地址",
+            remedy="在 web.public_address 写明浏览器访问的地址，并把它加 /sign-in/unified/back 登记到统一身份认证",
+        )
     return found
 
 
-def _application(settings: Settings, scheduler: str) -> Any:
+def _application(settings: Settings, address: str, scheduler: str) -> Any:
     from exchange.hub import open_hub
     from exchange.site.application import application
     from exchange.site.logs import configure
 
     configure()
     hub = open_hub(settings.home)
-    return _Closing(application(hub, scheduler=scheduler), hub.close)
+    return _Closing(application(hub, address=address, scheduler=scheduler), hub.close)
 
 
 class _Closing:

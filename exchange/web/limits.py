@@ -6,6 +6,7 @@ import asyncio
 import math
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from threading import Lock
 
 from fastapi import HTTPException
@@ -78,22 +79,23 @@ class Rate:
     """How often somebody may call: so many a minute, a tenth of them at once (令牌桶); of this process alone.
 
     Args:
-        per_minute: Calls.
+        per_minute: Calls, as it holds now.
     """
 
-    def __init__(self, per_minute: int) -> None:
-        self._per_second = per_minute / 60
-        self._most = max(1.0, per_minute / 10)
+    def __init__(self, per_minute: Callable[[], int]) -> None:
+        self._per_minute = per_minute
         self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()
         self._lock = Lock()
 
     def take(self, caller: str, now: float | None = None) -> float:
         """Take one call; 0.0 if it may be made, else the seconds until it may."""
         moment = time.monotonic() if now is None else now
+        per_minute = self._per_minute()
+        per_second, most = per_minute / 60, max(1.0, per_minute / 10)
         with self._lock:
-            left, at = self._left.pop(caller, (self._most, moment))
-            left = min(self._most, left + (moment - at) * self._per_second)
-            wait = 0.0 if left >= 1 else (1 - left) / self._per_second
+            left, at = self._left.pop(caller, (most, moment))
+            left = min(most, left + (moment - at) * per_second)
+            wait = 0.0 if left >= 1 else (1 - left) / per_second
             self._left[caller] = (left - 1 if not wait else left, moment)
             while len(self._left) > REMEMBERED:
                 self._left.popitem(last=False)

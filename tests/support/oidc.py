@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import parse_qs, unquote, urlencode, urlsplit
@@ -77,6 +78,16 @@ class Provider:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+
+    def register(self, home: Path, **given: str) -> None:
+        """Have a hub know the provider: its settings, the client's secret in ``SHUTONG_SECRET_OIDC``."""
+        told = {
+            "enabled": "true", "issuer": f'"{self.issuer}"', "client_id": f'"{CLIENT}"',
+            "client_secret": '"env:SHUTONG_SECRET_OIDC"', **given,
+        }  # fmt: skip
+        text = "\n".join(f"{name} = {value}" for name, value in told.items())
+        with (home / "shutong.toml").open("a", encoding="utf-8") as file:
+            file.write(f"\n[accounts.oidc]\n{text}\n")
 
     def new_key(self) -> None:
         """Change the key, as providers do from time to time."""

@@ -8,5 +8,5 @@ from exchange.db.tables import Base as ExchangeBase
 METADATA = (CatalogBase.metadata, ExchangeBase.metadata)
 """All tables of the hub as the program sees them."""
 
-HEAD = "0016"
+HEAD = "0017"
 """The newest revision."""

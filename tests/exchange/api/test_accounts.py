@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from exchange.db.tables import AccountRow
 from tests.exchange.api.programmes import Programmes
 from tests.exchange.engine.town import POLICE
 
@@ -22,6 +23,15 @@ def test_made_given_roles_and_disabled(calls: Programmes) -> None:
     assert calls.post("secadmin", "/accounts/wang/sign-out", reason="核查") == {"sessions": 0}
     assert calls.ask("sysadmin", "POST", "/accounts/wang/unlocking").status_code == 409
     assert calls.get("secadmin", "/sessions", login="police")["items"] == []
+
+
+def test_untied_from_the_unified_identity(calls: Programmes) -> None:
+    untied = {"json": {"reason": "换人"}}
+    assert calls.ask("sysadmin", "POST", "/accounts/police/unlinking", **untied).status_code == 409
+    with calls.hub.database.transaction() as session:
+        session.get_one(AccountRow, "police").subject = "https://sso.example u-9"
+    assert calls.get("sysadmin", "/accounts/police")["issuer"] == "https://sso.example"
+    assert calls.post("sysadmin", "/accounts/police/unlinking", reason="换人")["issuer"] is None
 
 
 def test_no_token_by_a_token(calls: Programmes) -> None:

@@ -79,7 +79,7 @@ def anything(operation: Any) -> st.SearchStrategy[Any]:
 
 def bombard(calls: Programmes, roles: tuple[str, ...], many: int, seconds: float) -> dict[str, int]:
     """Send anything by the description, as everybody, for so long at most; how often what was answered."""
-    calls.people.app.state.rate = Rate(10_000_000)
+    calls.people.app.state.rate = Rate(lambda: 10_000_000)
     schema = schemathesis.openapi.from_dict(describe(calls.people.app))
     tokens = [calls.token(login) for login in roles]
     client = calls.people.stranger().client

@@ -45,7 +45,7 @@ def test_who_may_only_look_changes_nothing_and_that_is_logged(calls: Programmes)
 
 def test_too_often(calls: Programmes) -> None:
     calls.token("police")
-    calls.people.app.state.rate = Rate(10)
+    calls.people.app.state.rate = Rate(lambda: 10)
     assert calls.ask("police", "GET", "/me").status_code == 200
     answer = calls.ask("police", "GET", "/me")
     assert answer.status_code == 429

@@ -6,7 +6,7 @@ import re
 
 import sqlalchemy as sa
 
-from exchange.db.tables import EventRow
+from exchange.db.tables import AccountRow, EventRow
 from tests.exchange.engine.town import HUB, TAX
 from tests.exchange.site.people import Browser, People
 
@@ -80,6 +80,20 @@ def test_somebody_locked_out_is_let_in_again(people: People) -> None:
     assert "锁定" in system.get("/accounts/tax").text
     assert system.post("/accounts/tax/unlock").status_code == 303
     assert system.post("/accounts/tax/unlock").status_code == 409
+
+
+def test_an_account_is_untied_from_its_unified_identity(people: People) -> None:
+    system = facing(people, "sysadmin", "/accounts/tax")
+    people.browser("tax")
+    assert "解除统一身份绑定" not in system.get("/accounts/tax").text
+    assert system.post("/accounts/tax/unlink", reason="没有绑定").status_code == 409
+    with people.hub.database.transaction() as session:
+        session.get_one(AccountRow, "tax").subject = "https://sso.example u-9"
+    assert "解除统一身份绑定" in system.get("/accounts/tax").text
+    assert system.post("/accounts/tax/unlink", reason=" ").status_code == 422
+    assert system.post("/accounts/tax/unlink", reason="换人").status_code == 303
+    assert people.browser("tax").get("/me").status_code == 303, "its sessions end"
+    assert "解除统一身份绑定" not in system.get("/accounts/tax").text
 
 
 def test_what_is_wrong_stands_beside_its_field(people: People) -> None:

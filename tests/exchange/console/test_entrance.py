@@ -2,11 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from urllib.parse import parse_qs, urlsplit
+
 import pytest
 from fastapi.testclient import TestClient
+from httpx import Response
 
-from exchange.console.entrance import local
-from tests.exchange.site.people import PASSWORD, Browser, People
+from exchange.console.entrance import BACK, BEGUN, UNIFIED, local
+from tests.exchange.engine.town import Town
+from tests.exchange.site.people import ADDRESS, PASSWORD, Browser, People, people_of
+from tests.support.oidc import SECRET, Person, Provider, refusal
+
+
+@pytest.fixture
+def provider() -> Iterator[Provider]:
+    with Provider() as provider:
+        provider.person = Person("u-9", {"preferred_username": "tax"})
+        yield provider
+
+
+@pytest.fixture
+def united(town: Town, provider: Provider, monkeypatch: pytest.MonkeyPatch) -> Iterator[People]:
+    """People of a town that knows the provider."""
+    monkeypatch.setenv("SHUTONG_SECRET_OIDC", SECRET)
+    provider.register(town.home, link="true")
+    with people_of(town) as people:
+        yield people
+
+
+def back(browser: Browser, provider: Provider, begun: Response) -> Response:
+    """Come back from the provider, signed in there."""
+    return browser.get(BACK, **provider.authorise(begun.headers["location"]))
 
 
 @pytest.mark.parametrize(
@@ -120,3 +147,117 @@ def test_a_password_is_changed_and_every_other_session_ends(people: People) -> N
     assert browser.post("/me/password", old=PASSWORD, new=new, again=new).status_code == 303
     assert browser.get("/me").status_code == 200
     assert other.get("/me").status_code == 303
+
+
+def test_people_come_in_by_the_unified_identity(united: People, provider: Provider) -> None:
+    name = united.actor("tax").name
+    browser = united.stranger()
+    assert f'href="{UNIFIED}?next=/runs%3Fday%3D1"' in browser.get("/sign-in", next="/runs?day=1").text
+    begun = browser.get(UNIFIED, next="/runs?day=1")
+    assert begun.status_code == 303
+    asked = parse_qs(urlsplit(begun.headers["location"]).query)
+    assert asked["redirect_uri"] == [f"{ADDRESS}{BACK}"]
+    for told in begun.headers.get_list("set-cookie"):
+        parts = {part.strip() for part in told.lower().split(";")}
+        assert {"httponly", "samesite=lax", f"path={UNIFIED}"} <= parts
+    signed = back(browser, provider, begun)
+    assert (signed.status_code, signed.headers["location"]) == (303, "/runs?day=1")
+    told = next(each for each in signed.headers.get_list("set-cookie") if each.startswith("shutong=")).lower()
+    assert {"httponly", "samesite=lax", "path=/"} <= {part.strip() for part in told.split(";")}
+    assert list(browser.client.cookies) == ["shutong"], "what was begun is forgotten"
+    assert name in browser.get("/me").text
+    # Who is signed in needs no second time.
+    assert browser.get(UNIFIED, next="/me").headers["location"] == "/me"
+
+
+def test_the_name_a_browser_asks_by_is_no_address_to_come_back_to(united: People) -> None:
+    for headers in ({"Host": "evil.example"}, {"X-Forwarded-Host": "evil.example"}):
+        begun = united.stranger().client.get(UNIFIED, headers=headers, follow_redirects=False)
+        assert parse_qs(urlsplit(begun.headers["location"]).query)["redirect_uri"] == [f"{ADDRESS}{BACK}"]
+
+
+def test_the_settings_say_where_others_reach_it(
+    united: People, town: Town, provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SHUTONG_WEB__PUBLIC_ADDRESS", "https://hub.example")
+    united.hub.close()
+    with people_of(town) as people:
+        begun = people.stranger().get(UNIFIED)
+    assert parse_qs(urlsplit(begun.headers["location"]).query)["redirect_uri"] == [f"https://hub.example{BACK}"]
+
+
+@pytest.mark.parametrize("path", ["//evil.example/", "https://evil.example/", "/\\evil.example"])
+def test_nobody_is_sent_elsewhere_after_the_unified_identity(united: People, provider: Provider, path: str) -> None:
+    browser = united.stranger()
+    assert back(browser, provider, browser.get(UNIFIED, next=path)).headers["location"] == "/"
+    # Nor by a cookie that somebody planted.
+    browser = united.stranger()
+    begun = browser.get(UNIFIED)
+    browser.client.cookies.set("shutong_onward", path, domain="testserver.local", path=UNIFIED)
+    assert back(browser, provider, begun).headers["location"] == "/"
+
+
+def test_an_older_session_of_the_browser_ends(united: People, provider: Provider) -> None:
+    name = united.actor("tax").name
+    browser = united.stranger()
+    begun = browser.get(UNIFIED)
+    older = united.fresh("police").client.cookies["shutong"]
+    browser.client.cookies.set("shutong", older, domain="testserver.local", path="/")
+    assert back(browser, provider, begun).status_code == 303
+    assert united.hub.signing.present(older) is None
+    assert name in browser.get("/me").text
+
+
+def test_what_was_begun_in_another_browser_signs_nobody_in(united: People, provider: Provider) -> None:
+    begun = united.stranger().get(UNIFIED)
+    victim = united.stranger()
+    assert victim.get(UNIFIED).status_code == 303
+    for browser in (victim, united.stranger()):
+        refused = back(browser, provider, begun)
+        assert refused.status_code == 403
+        assert "统一身份认证的结果不能使用" in refused.text
+        assert 'name="password"' in refused.text, "another way in is at hand"
+        assert list(browser.client.cookies) == []
+
+
+def test_an_answer_is_used_once(united: People, provider: Provider) -> None:
+    browser = united.stranger()
+    begun = browser.get(UNIFIED)
+    sealed, answer = browser.client.cookies[BEGUN], provider.authorise(begun.headers["location"])
+    assert browser.get(BACK, **answer).status_code == 303
+    again = united.stranger()
+    again.client.cookies.set(BEGUN, sealed, domain="testserver.local", path=UNIFIED)
+    assert again.get(BACK, **answer).status_code == 403
+    assert "shutong" not in again.client.cookies
+
+
+def test_who_declines_is_told_so_and_asked_again(united: People) -> None:
+    browser = united.stranger()
+    begun = browser.get(UNIFIED, next="/me")
+    declined = browser.get(BACK, **refusal(begun.headers["location"]))
+    assert declined.status_code == 403
+    assert f'href="{UNIFIED}?next=/me"' in declined.text
+
+
+def test_a_provider_that_is_away_leaves_the_password(united: People, provider: Provider) -> None:
+    provider.status = 503
+    away = united.stranger().get(UNIFIED, next="/me")
+    assert away.status_code == 502
+    assert "没有应答" in away.text
+    assert 'name="next" value="/me"' in away.text
+    provider.status = 200
+    browser = united.stranger()
+    begun = browser.get(UNIFIED)
+    provider.status = 503
+    gone = back(browser, provider, begun)
+    assert gone.status_code == 502
+    assert "没有应答" in gone.text
+    assert list(browser.client.cookies) == []
+
+
+def test_a_hub_without_a_unified_identity_has_no_such_page(people: People) -> None:
+    for path in (UNIFIED, BACK):
+        answer = people.stranger().get(path)
+        assert answer.status_code == 404
+        assert "没有启用统一身份认证" in answer.text
+    assert UNIFIED not in people.stranger().get("/sign-in").text

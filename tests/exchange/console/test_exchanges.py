@@ -44,6 +44,13 @@ def test_one_shows_what_it_is_made_of(people: People, town: Town) -> None:
     assert person(1)["name"] not in share
 
 
+def test_its_runs_lead_to_their_pages(people: People, town: Town) -> None:
+    town.report(person(1))
+    town.run(SYNC)
+    page = people.browser("police").get(f"/exchanges/{SYNC}")
+    assert f'href="/runs/{town.runs(SYNC)[0].id}"' in page.text
+
+
 def test_others_are_refused_and_it_is_logged(people: People, town: Town) -> None:
     foreign = officer(people, "taxman", TAX, Role.INTEGRATOR)
     for path in (HERE, f"{HERE}/plan", f"{HERE}/script", f"{HERE}/settings"):

@@ -48,6 +48,18 @@ def test_a_file_is_followed_to_its_receipts(desk: Desk, people: People, town: To
     assert browser.post(f"/files/{taken}/retry", exchange=SYNC).status_code == 409
 
 
+def test_runs_lead_to_their_pages_for_those_who_may_see_them(desk: Desk, people: People, town: Town) -> None:
+    taken = min(row.id for row in people.hub.files.found(by=people.actor("police")))
+    collected, shared = (f'href="/runs/{town.receipts(each)[0].run}"' for each in (SYNC, town.share))
+    page = people.browser("police").get(f"/files/{taken}").text
+    assert collected in page
+    assert shared in page
+    # The collection was between the police and the hub.
+    page = people.browser("tax").get(f"/files/{taken}").text
+    assert collected not in page
+    assert shared in page
+
+
 def test_a_recipient_is_told_no_name(desk: Desk, people: People) -> None:
     browser = people.browser("tax")
     listed = browser.get("/files")

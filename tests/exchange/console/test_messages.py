@@ -54,6 +54,16 @@ def test_one_is_withdrawn_for_a_reason_and_tried_again(crowd: People, drops: Dro
     assert browser.post("/messages/requeue").status_code == 303
 
 
+def test_the_run_that_made_it_leads_to_its_page(crowd: People, drops: Drops) -> None:
+    row = crowd.hub.messages.listed(by=crowd.actor("integrator"))[0]
+    link = f'<a class="code" href="/runs/{row.run}">'
+    assert link in crowd.browser("integrator").get(f"/messages/{row.id}").text
+    # What was collected from a provider is not for recipients.
+    own = officer(crowd, "carrier", row.recipient, Role.INTEGRATOR).get(f"/messages/{row.id}")
+    assert row.run in own.text
+    assert link not in own.text
+
+
 def test_another_recipient_s_is_not_there(crowd: People, drops: Drops) -> None:
     own, other = drops.recipients
     foreign = officer(crowd, "carrier", own, Role.INTEGRATOR)

@@ -89,7 +89,7 @@ def test_what_a_page_says_once_cannot_be_made_to_run(people: People) -> None:
 def test_an_account_that_looks_too_often_is_told_when_to_come_again(people: People) -> None:
     one, other = people.fresh("sysadmin"), people.fresh("secadmin")
     # So few that however slow a machine answers is too often.
-    people.app.state.rate = Rate(10)
+    people.app.state.rate = Rate(lambda: 10)
     answers = [one.get("/me") for _ in range(3)]
     late = [answer for answer in answers if answer.status_code == 429]
     assert late

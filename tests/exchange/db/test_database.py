@@ -9,6 +9,7 @@ import threading
 import time
 import traceback
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -75,6 +76,19 @@ def test_a_reader_sees_one_state_and_keeps_nobody_waiting(database):
 
 def test_a_reader_cannot_write(database):
     with pytest.raises((Failed, SQLAlchemyError)), database.reading() as session:
+        notice(session)
+        session.flush()
+    assert count(database) == 0
+
+
+def test_a_look_aside_is_had_while_every_connection_is_taken(database):
+    with ExitStack() as taken:
+        taken.enter_context(database.transaction())
+        for _ in range(14):
+            taken.enter_context(database.reading())
+        with database.aside() as session:
+            assert session.scalar(text("SELECT 1")) == 1
+    with pytest.raises((Failed, SQLAlchemyError)), database.aside() as session:
         notice(session)
         session.flush()
     assert count(database) == 0

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,10 +23,9 @@ def somebody(department: str, *roles: Role) -> Actor:
     return Actor(name="某人", established="demo", department=department, roles=frozenset(roles))
 
 
-@pytest.fixture(scope="module")
-def answered_town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
+@contextmanager
+def answered(folder: Path) -> Iterator[Town]:
     """A town whose tax office could not use one row and did not read another."""
-    folder = tmp_path_factory.mktemp("answered")
     urls = {name: f"sqlite:///{folder / name}.db" for name in ("police", "library", "tax")}
     target = {"endpoint": "tax", "object": "person", "columns": {n: n for n in COLUMNS}, "profile": "jiangsu"}
     with closing(build(folder / "home", urls, target=target)) as town:
@@ -37,6 +37,12 @@ def answered_town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
             connection.execute(query, {"text": text, "id": identity_number(1)})
         with town.hub() as hub:
             assert hub.answers.ask(town.share, by=somebody(TAX, Role.INTEGRATOR))
+        yield town
+
+
+@pytest.fixture(scope="module")
+def answered_town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
+    with answered(tmp_path_factory.mktemp("answered")) as town:
         yield town
 
 

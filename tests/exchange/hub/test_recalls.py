@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -29,10 +29,9 @@ def somebody(department: str, *roles: Role) -> Actor:
     return Actor(name="某人", established="demo", department=department, roles=frozenset(roles))
 
 
-@pytest.fixture(scope="module")
-def shared_town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
+@contextmanager
+def recalled(folder: Path) -> Iterator[Town]:
     """A town whose tax office found a file, and answered to its recall."""
-    folder = tmp_path_factory.mktemp("recalls")
     drop = folder / "drop"
     drop.mkdir()
     urls = {name: f"sqlite:///{folder / name}.db" for name in ("police", "library", "tax")}
@@ -50,6 +49,12 @@ def shared_town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
             with hub.database.transaction() as session:
                 session.get_one(RecallRow, name).due_at = now(session) - timedelta(seconds=1)
             assert hub.engine.recalling.collect(by=town.actor("integrator")) == 1
+        yield town
+
+
+@pytest.fixture(scope="module")
+def shared_town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
+    with recalled(tmp_path_factory.mktemp("recalls")) as town:
         yield town
 
 

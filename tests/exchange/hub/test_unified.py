@@ -38,13 +38,7 @@ def hub(
 ) -> Iterator[Hub]:
     """A hub that knows the provider."""
     monkeypatch.setenv("SHUTONG_SECRET_OIDC", SECRET)
-    given = {
-        "enabled": "true", "issuer": f'"{provider.issuer}"', "client_id": f'"{CLIENT}"',
-        "client_secret": '"env:SHUTONG_SECRET_OIDC"', **request.param,
-    }  # fmt: skip
-    file = town.home / "shutong.toml"
-    text = "\n".join(f"{name} = {value}" for name, value in given.items())
-    file.write_text(f"{file.read_text(encoding='utf-8')}\n[accounts.oidc]\n{text}\n", encoding="utf-8")
+    provider.register(town.home, **request.param)
     with town.hub() as hub:
         hub.accounts.first()
         yield hub

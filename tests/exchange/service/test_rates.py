@@ -30,7 +30,7 @@ def test_calls_and_rows_of_a_minute_are_those_of_all_workers(callers: Callers, m
     monkeypatch.setattr("exchange.service.rates.clock", lambda _session: moment[0])
     limits = Limits(calls_per_minute=3, rows_per_minute=10)
     with callers.town.hub() as hub:
-        one, other = Rates(limits), Rates(limits)
+        one, other = Rates(lambda: limits), Rates(lambda: limits)
         take(hub, one)
         take(hub, other)
         take(hub, one)
@@ -57,7 +57,7 @@ def test_what_is_asked_for_under_a_grant_counts_in_both(callers: Callers, monkey
     moment = [6000.0]
     monkeypatch.setattr("exchange.service.rates.clock", lambda _session: moment[0])
     with callers.town.hub() as hub:
-        one, other = (Rates(Limits(calls_per_minute=4, rows_per_minute=100)) for _ in range(2))
+        one, other = (Rates(lambda: Limits(calls_per_minute=4, rows_per_minute=100)) for _ in range(2))
         narrow = measure(2, None)
         take(hub, one, grant=narrow)
         take(hub, other, grant=narrow)
@@ -80,7 +80,7 @@ def test_what_is_asked_for_under_a_grant_counts_in_both(callers: Callers, monkey
 def test_the_rows_of_a_grant_never_go_beyond(callers: Callers, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("exchange.service.rates.clock", lambda _session: 6000.0)
     with callers.town.hub() as hub:
-        rates = Rates(Limits(calls_per_minute=100, rows_per_minute=8))
+        rates = Rates(lambda: Limits(calls_per_minute=100, rows_per_minute=8))
         assert take(hub, rates, rows=3, grant=measure(None, 5)) == 3
         assert take(hub, rates, rows=3, grant=measure(None, 5)) == 2
         assert take(hub, rates, rows=0, grant=measure(None, 5)) == 0  # a call without rows

@@ -33,7 +33,7 @@ def registered(callers: Callers, limits: Limits | None = None) -> Iterator[tuple
         written = desk._looks._written.write
         desk._looks._written.write = lambda look: (found.append(look), written(look))[1]  # type: ignore[method-assign]
         desk.lookup(CALLER, CODE, {"id_no": identity_number(1)})
-        yield desk._hub, Register(desk._hub, Rates(limits or Limits())), found[0]
+        yield desk._hub, Register(desk._hub, Rates(lambda: limits or Limits())), found[0]
 
 
 def another(look: Look, number: int, *, rows: int = 1, credential: str = CALLER.id, plan: Plan | None = None) -> Look:

@@ -14,6 +14,7 @@ from exchange.identity import Actor
 from exchange.site import application
 from tests.exchange.engine.town import Town
 
+ADDRESS = "http://testserver"
 PASSWORD = "Correct-horse-7-battery"
 FORM = re.compile(r'name="csrf" value="([^"]+)"')
 
@@ -53,7 +54,7 @@ class People:
 
     def __init__(self, hub: Hub) -> None:
         self.hub = hub
-        self.app = application(hub)
+        self.app = application(hub, address=ADDRESS)
         self._passwords = {
             each.login: each.password.get_secret_value() if each.password is not None else ""
             for each in hub.accounts.first()
@@ -63,7 +64,7 @@ class People:
 
     def stranger(self) -> Browser:
         """A browser that nobody signed in with."""
-        return Browser(TestClient(self.app, base_url="http://testserver", raise_server_exceptions=False))
+        return Browser(TestClient(self.app, base_url=ADDRESS, raise_server_exceptions=False))
 
     def browser(self, login: str) -> Browser:
         """A person's browser, signed in, with a password of the person's own."""

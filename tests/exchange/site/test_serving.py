@@ -11,7 +11,7 @@ import pytest
 
 from exchange.errors import Invalid
 from exchange.settings import Settings
-from exchange.settings.model import Web
+from exchange.settings.model import Accounts, OpenId, Web
 from exchange.site.serving import listening
 from tests.exchange.engine.town import Town
 from tests.exchange.settings.test_model import HUB
@@ -40,6 +40,19 @@ def test_passwords_do_not_go_over_the_wire_in_clear(tmp_path: Path) -> None:
     assert listening(encrypted).certificate == tmp_path / "c.pem"
     with pytest.raises(Invalid, match="不能读取"):
         listening(settings(tmp_path, tls_certificate=Path("no.pem"), tls_key=Path("k.pem")))
+
+
+def test_a_unified_identity_needs_an_address_that_can_be_registered(tmp_path: Path) -> None:
+    unified = Accounts(oidc=OpenId(enabled=True, issuer="https://sso.example", client_id="hub"))
+
+    def with_it(**web: object) -> Settings:
+        return settings(tmp_path, **web).model_copy(update={"accounts": unified})
+
+    assert listening(with_it()).host == "127.0.0.1"
+    proxied = {"host": "0.0.0.0", "proxies": ("10.0.0.1",)}
+    with pytest.raises(Invalid, match="没有写明对外地址"):
+        listening(with_it(**proxied))
+    assert listening(with_it(**proxied, public_address="https://hub.example")).host == "0.0.0.0"
 
 
 def test_several_processes_serve_one_hub(town: Town) -> None:

@@ -92,7 +92,7 @@ def test_what_comes_after_the_body_has_no_deadline() -> None:
 
 
 def test_so_many_a_minute_and_a_tenth_of_them_at_once() -> None:
-    rate = Rate(60)
+    rate = Rate(lambda: 60)
     assert [rate.take("a", 100.0) for _ in range(6)] == [0.0] * 6
     assert rate.take("a", 100.0) == pytest.approx(1.0)
     assert rate.take("b", 100.0) == 0.0, "another caller is another matter"
@@ -102,7 +102,7 @@ def test_so_many_a_minute_and_a_tenth_of_them_at_once() -> None:
 
 
 def test_whoever_is_told_to_wait_is_not_punished_for_asking() -> None:
-    rate = Rate(60)
+    rate = Rate(lambda: 60)
     for _ in range(6):
         rate.take("a", 0.0)
     assert [rate.take("a", 0.5) for _ in range(100)][-1] == pytest.approx(0.5)
@@ -110,7 +110,7 @@ def test_whoever_is_told_to_wait_is_not_punished_for_asking() -> None:
 
 def test_callers_that_there_are_too_many_of_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "REMEMBERED", 3)
-    rate = Rate(10)
+    rate = Rate(lambda: 10)
     assert rate.take("a", 0.0) == 0.0
     for number in range(3):
         rate.take(f"other {number}", 0.0)
@@ -119,14 +119,14 @@ def test_callers_that_there_are_too_many_of_are_forgotten(monkeypatch: pytest.Mo
 
 
 def test_threads_together_are_let_in_no_more_often() -> None:
-    rate = Rate(600)
+    rate = Rate(lambda: 600)
     with ThreadPoolExecutor(8) as pool:
         taken = list(pool.map(lambda _: rate.take("a", 1.0), range(500)))
     assert taken.count(0.0) == 60
 
 
 def test_a_call_too_many_says_when_to_come_again() -> None:
-    rate = Rate(10)
+    rate = Rate(lambda: 10)
     rate.demand("a")
     with pytest.raises(TooOften) as told:
         rate.demand("a")

@@ -36,6 +36,7 @@ RULES = {
     ("GET", "/directory/{code}"): Rule(EVERYBODY, path=f"/directory/{PLACE}"),
     ("GET", "/directory/{code}/apply"): Rule(CLERKS, path=f"/directory/{PLACE}/apply"),
     ("POST", "/directory/{code}/apply"): Rule(CLERKS, path=f"/directory/{PLACE}/apply"),
+    ("GET", "/demands"): Rule(EVERYBODY),
     ("GET", "/resources"): Rule(EVERYBODY),
     ("GET", "/resources/new"): Rule(CLERKS),
     ("GET", "/resources/new/form"): Rule(CLERKS),

@@ -11,6 +11,8 @@ RULES = {
     ("GET", "/metrics"): Rule(EVERYBODY, public=True),
     ("GET", "/sign-in"): Rule(EVERYBODY, public=True),
     ("POST", "/sign-in"): Rule(frozenset(), fields={"login": "nobody", "password": "wrong"}, logged=False),
+    ("GET", "/sign-in/unified"): Rule(EVERYBODY, public=True),
+    ("GET", "/sign-in/unified/back"): Rule(EVERYBODY, public=True),
     ("GET", "/"): Rule(EVERYBODY),
     ("GET", "/me"): Rule(EVERYBODY),
     ("POST", "/me/password"): Rule(EVERYBODY, fields={"old": "", "new": "", "again": ""}),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.exchange.engine.town import HUB, SYNC
-from tests.exchange.site.rules.api_calls import ran
+from tests.exchange.site.rules.api_calls import granted, ran
 from tests.exchange.site.rules.base import EVERYBODY, Rule, only
 
 CONFIGURES = only("integrator")
@@ -69,6 +69,12 @@ RULES = {
     ("POST", "/files/{number}/retry"): Rule(
         only("police", "integrator", "sysadmin"), "/files/1/retry", {"exchange": SYNC}
     ),
+    ("GET", "/recalls"): Rule(EVERYBODY),
+    ("POST", "/recalls"): Rule(
+        only("police", "chief", "security", "secadmin"), None, {"of": "{share}", "reason": "测试"}, made=granted
+    ),
+    ("GET", "/runs/{name}/answers"): Rule(PARTIES, "/runs/{run}/answers", made=ran),
+    ("POST", "/runs/{name}/answers"): Rule(RUN, "/runs/{run}/answers", made=ran),
     ("GET", "/access"): Rule(OVERSEE),
     ("POST", "/access"): Rule(RUN, fields={"department": HUB, "kind": "password"}),
     ("POST", "/access/{credential}/revoke"): Rule(

@@ -25,9 +25,11 @@ def chromium() -> Iterator[Browser]:
     """
     CHINESE_FONT.path()
     # As root it has no sandbox; what it visits is ours.
-    arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
+    arguments = ["--lang=zh-CN", *(["--no-sandbox"] if os.geteuid() == 0 else [])]
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM.path()), args=arguments)
+        browser = playwright.chromium.launch(
+            executable_path=str(CHROMIUM.path()), args=arguments, env={**os.environ, "LANGUAGE": "zh_CN"}
+        )
         try:
             yield browser
         finally:
@@ -36,7 +38,7 @@ def chromium() -> Iterator[Browser]:
 
 def faults(page: Page) -> list[str]:
     """What axe finds serious or critical on a page, each with the place."""
-    found: list[dict[str, Any]] = Axe().run(page).response["violations"]
+    found: list[dict[str, Any]] = Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
     return [
         f"{each['impact']}: {each['id']}: {each['help']}: {node['html'][:120]}"
         for each in found

@@ -86,8 +86,8 @@ _STATES: Mapping[str, str] = {**ROLES, **{name: term.label for name, term in STA
 _DEPARTMENTS = frozenset({"department", "moved_from", "moved_to"})
 _VALUES: Mapping[str, Mapping[str, str]] = {
     "how": _HOW, "reason": _REASONS, "kind": _KINDS, "state": {**RUN_STATES, **RECALL_STATES}, "side": SIDES,
-    "roles": ROLES, "action": _MOVES, "before": _STATES, "after": _STATES, "scopes": TOKEN_SCOPES, "way": _WAYS, "outcome": OUTCOMES,
-    "type": EVENTS,
+    "roles": ROLES, "action": _MOVES, "before": _STATES, "after": _STATES, "scopes": TOKEN_SCOPES, "way": _WAYS,
+    "outcome": OUTCOMES, "type": EVENTS,
 }  # fmt: skip
 """Words of values, by their field; what is in none is shown as it is."""
 

@@ -25,11 +25,9 @@ def chromium() -> Iterator[Browser]:
     """
     CHINESE_FONT.path()
     # As root it has no sandbox; what it visits is ours.
-    arguments = ["--lang=zh-CN", *(["--no-sandbox"] if os.geteuid() == 0 else [])]
+    arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=str(CHROMIUM.path()), args=arguments, env={**os.environ, "LANGUAGE": "zh_CN"}
-        )
+        browser = playwright.chromium.launch(executable_path=str(CHROMIUM.path()), args=arguments)
         try:
             yield browser
         finally:

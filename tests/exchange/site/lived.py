@@ -75,7 +75,7 @@ def _live(town: Town) -> Mapping[str, str]:
     desk = _publish(town)
     with town.hub() as hub:
         for code, (name, abstract, moves) in WRITTEN.items():
-            written = resource(code=code, name=name, abstract=abstract)
+            written = resource(code=code, name=name, abstract=abstract, offer=None)
             hub.registration.register(Resource.model_validate(written), by=town.actor("police"))
             for move in moves:
                 opinion = "请写明证件种类所用的代码表" if move.startswith("return") else ""

@@ -136,5 +136,5 @@ def test_an_exchange_is_run_followed_mended_and_approved(site: Visit) -> None:
     page.get_by_role("button", name="立即执行").click()
     expect(page.get_by_role("heading", name="刚才的执行")).to_contain_text("已办结")
     assert town.rows("library").keys() == town.good().keys() | {person(7)["id_no"]}
-    page.goto(f"/runs/{run.id}")
+    page.get_by_role("link", name=run.id).click()
     expect(page.get_by_role("heading", name="账目")).to_contain_text("平衡")

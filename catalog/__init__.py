@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from catalog.comparison import Change, difference
+from catalog.comparison import Change, difference, in_words
 from catalog.directory import Catalog
 from catalog.entries import DemandEntry, Entry, Found, Hit, Outline, Registered, ResponsibilityList, Step
 from catalog.errors import CatalogError, Overtaken, Problem, Rejected, SamePerson, UnknownEntry, WrongState
@@ -51,6 +51,7 @@ __all__ = [
     "difference",
     "from_table",
     "guess",
+    "in_words",
     "move",
     "read_sheet",
     "write_sheet",

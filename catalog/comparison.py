@@ -55,6 +55,20 @@ def difference(old: Resource, new: Resource) -> tuple[Change, ...]:
     return (*_elements(old, new), *_items(old, new), *_offer(old.offer, new.offer))
 
 
+def in_words(path: str, value: Any) -> Any:
+    """A value of a change with its codes as people read them; what is none stays as it is (取值说明).
+
+    Args:
+        path: Where it is, as a change says it.
+        value: What was or is there.
+    """
+    if isinstance(value, list):
+        return [in_words(path, part) for part in value]
+    if isinstance(value, dict) or path.startswith("offer."):
+        return value
+    return _LABELS.get(path.rpartition(".")[2], {}).get(value, value)
+
+
 def _elements(old: Resource, new: Resource) -> Iterator[Change]:
     before, after = old.model_dump(mode="json", exclude=set(_APART)), new.model_dump(mode="json", exclude=set(_APART))
     for name, value in after.items():

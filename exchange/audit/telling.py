@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
+from catalog import MOVES, STATES
 from catalog.vocabulary import SHARE_WAYS
 from exchange.audit.outcomes import OUTCOMES
 from exchange.messages import _
@@ -80,11 +81,13 @@ _QUERY: Mapping[str, str] = {
     "until": _("止"), "text": _("文字"),
 }  # fmt: skip
 _WAYS: Mapping[str, str] = {str(name): title for name, title in SHARE_WAYS.items()}
+_MOVES: Mapping[str, str] = {name: move.label for name, move in MOVES.items()}
+_STATES: Mapping[str, str] = {**ROLES, **{name: term.label for name, term in STATES.items()}}
 _DEPARTMENTS = frozenset({"department", "moved_from", "moved_to"})
 _VALUES: Mapping[str, Mapping[str, str]] = {
     "how": _HOW, "reason": _REASONS, "kind": _KINDS, "state": {**RUN_STATES, **RECALL_STATES}, "side": SIDES,
-    "roles": ROLES, "before": ROLES, "after": ROLES, "scopes": TOKEN_SCOPES, "way": _WAYS, "outcome": OUTCOMES,
-    "type": EVENTS,
+    "roles": ROLES, "action": _MOVES, "before": _STATES, "after": _STATES, "scopes": TOKEN_SCOPES, "way": _WAYS,
+    "outcome": OUTCOMES, "type": EVENTS,
 }  # fmt: skip
 """Words of values, by their field; what is in none is shown as it is."""
 

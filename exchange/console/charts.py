@@ -110,7 +110,7 @@ def _style(colours: Sequence[str]) -> Style:
         background="transparent",
         plot_background="transparent",
         foreground="#56606e",
-        foreground_strong="#1a2330",
+        foreground_strong="#56606e",
         foreground_subtle="#cfd6de",
         guide_stroke_color="#dfe4e9",
         major_guide_stroke_color="#cfd6de",

@@ -29,6 +29,8 @@ ENTRIES: tuple[tuple[str, str, frozenset[Role]], ...] = (
     (_("设置"), "/settings", frozenset({Role.SYSTEM, Role.AUDIT})),
 )
 """Title, path, and roles that see it; rules are the hub's, this only spares people what they cannot use."""
+_UNDER = {"/grants": "/applications", "/sign-ins": "/accounts"}
+"""Pages that are found under an entry with another address."""
 
 
 def navigation(view: View) -> list[tuple[str, str]]:
@@ -39,4 +41,5 @@ def navigation(view: View) -> list[tuple[str, str]]:
 def current(view: View, path: str) -> bool:
     """Whether the page is under an entry."""
     here = view.request.scope["path"]
-    return here == path or (path != "/" and here.startswith(f"{path}/"))
+    first = f"/{here.split('/')[1]}"
+    return _UNDER.get(first, first) == path

@@ -109,6 +109,18 @@ def ending(view: View) -> Waiting | None:
     return _("三十天内到期的授权"), "/grants?side=sent&state=active", found.total or 0, lines
 
 
+def to_approve(view: View) -> Waiting | None:
+    """Exchanges that are held until an integrator answers for a changed structure."""
+    if not view.has(Role.INTEGRATOR):
+        return None
+    held = view.hub.exchanges.listed(by=view.by, state="held").exchanges
+    lines = [
+        (_("{name}：{why}").format(name=each.id, why=each.held[0]), f"/structures/{quoted(each.id)}")
+        for each in held[:SHOWN]
+    ]
+    return _("结构有变化、待批准的交换"), "/structures", len(held), lines
+
+
 WAITING: tuple[Callable[[View], Waiting | None], ...] = (
     to_register,
     to_publish,
@@ -117,6 +129,7 @@ WAITING: tuple[Callable[[View], Waiting | None], ...] = (
     to_submit,
     asked_for,
     ending,
+    to_approve,
 )
 """What may wait, in the order in which it is shown; each says None where it is not for who looks."""
 

@@ -163,6 +163,8 @@ def _register(view: View, form: Sent, code: str | None) -> Response:
     try:
         if do != "save":
             _rearranged(view, written, do)
+            if not written.items:
+                written.add_rows()
             return _shown(view, written, **given)
         return _saved(view, form, written, given)
     except HubError as error:

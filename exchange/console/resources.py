@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from catalog import MOVES, STATES, Entry
+from catalog import MOVES, STATES, Entry, in_words
 from catalog.reading import CHECKS
 from catalog.vocabulary import SHARE_TYPES, SHARE_WAYS, UPDATE_CYCLES, class_path
 from exchange.console.registering import CAPTURES, SERVED
@@ -141,7 +141,8 @@ def history(view: Page, code: str) -> Response:
 def difference(view: Page, code: str, old: str = "", new: str = "") -> Response:
     """What two versions differ in."""
     before, after, changes = view.hub.directory.difference(code, number(old), number(new), by=view.by)
-    return view.render("resources/difference.html", entry=after, before=before, after=after, changes=changes)
+    said = [(each.words, in_words(each.path, each.old), in_words(each.path, each.new)) for each in changes]
+    return view.render("resources/difference.html", entry=after, before=before, after=after, changes=said)
 
 
 def moves(view: View, entry: Entry) -> list[tuple[str, str, str, bool]]:

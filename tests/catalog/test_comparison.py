@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from catalog.comparison import difference
+from catalog.comparison import difference, in_words
 from catalog.model import Resource
 from tests.catalog.conftest import person
 
@@ -89,6 +89,16 @@ def test_long_values_are_cut() -> None:
     words = changed(abstract="长" * 500)["abstract"]
     assert len(words) < 150
     assert words.endswith("…”")
+
+
+def test_values_are_said_by_their_terms() -> None:
+    assert in_words("update_cycle", "daily") == "每日"
+    assert in_words("share_ways", ["database", "file"]) == ["数据库", "文件"]
+    assert in_words("items.name.grade", "personal") == "个人信息"
+    assert in_words("name", "daily") == "daily"
+    assert in_words("offer.columns.type", "C") == "C"
+    assert in_words("items.type", {"type": "C"}) == {"type": "C"}
+    assert in_words("items.name.type", None) is None
 
 
 def test_a_change_is_kept_as_json() -> None:

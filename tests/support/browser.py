@@ -36,7 +36,7 @@ def chromium() -> Iterator[Browser]:
 
 def faults(page: Page) -> list[str]:
     """What axe finds serious or critical on a page, each with the place."""
-    found: list[dict[str, Any]] = Axe().run(page).response["violations"]
+    found: list[dict[str, Any]] = Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
     return [
         f"{each['impact']}: {each['id']}: {each['help']}: {node['html'][:120]}"
         for each in found

@@ -15,6 +15,15 @@ def test_values_are_said_as_people_know_them() -> None:
     assert said == [("账号", "sysadmin"), ("方式", "口令"), ("来自", "10.0.0.1"), ("理由", "口令不对"), ("未记", "0")]
 
 
+def test_the_moves_of_a_resource_are_said() -> None:
+    said = told({"action": "submit_registration", "before": "draft", "after": "registering"})
+    assert said == [("操作", "提交注册"), ("之前", "草稿"), ("之后", "待注册审核")]
+    assert told({"before": ["clerk"], "after": ["clerk", "reviewer"]}) == [
+        ("之前", "部门经办员"),
+        ("之后", "部门经办员、审核员"),
+    ]
+
+
 def test_books_queries_and_times_are_said() -> None:
     assert told({"counts": {"read": 1200, "refused": 0, "written": 3}}) == [("账目", "读取 1,200，写入 3")]
     assert told({"query": {"type": "LogRead", "way": "file", "since": "2026-01-31T16:00:00.000000Z"}}) == [

@@ -103,6 +103,7 @@ def test_everything_wrong_with_settings_is_beside_its_field(people: People) -> N
     given = {"schedule": "@daily", "priority": "1000", "share": "1.5", "all_of": "101001001/0009", "refresh": ""}
     answer = browser.post(f"{HERE}/settings", **given)
     assert answer.status_code == 422
+    assert '<a href="#f-schedule">执行时间</a>' in answer.text
     for name in ("schedule", "priority", "share"):
         assert f'id="p-{name}"' in answer.text, name
     assert field_of(answer, "schedule") == "@daily"

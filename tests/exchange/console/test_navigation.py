@@ -20,4 +20,5 @@ def test_people_find_what_their_roles_may_use_and_where_they_are(people: People)
         for title, path, roles in ENTRIES:
             assert (f'<a href="{path}"' in page and f">{title}</a>" in page) == (not own.isdisjoint(roles))
         assert page.count('aria-current="page"') == 1
+    assert '<a href="/applications" aria-current="page"' in people.browser("tax").get("/grants").text
     assert "aria-current" not in people.browser("police").get("/me").text.split("</nav>")[0]

@@ -3,8 +3,10 @@ from __future__ import annotations
 from exchange.authorisation import Application
 from exchange.console.overview import WAITING
 from tests.exchange.console.reading import text
+from tests.exchange.console.stories import ended
 from tests.exchange.console.test_registering import register
-from tests.exchange.engine.town import Town, application
+from tests.exchange.console.test_structures import narrowed
+from tests.exchange.engine.town import SYNC, Town, application
 from tests.exchange.site.people import People
 
 
@@ -28,7 +30,18 @@ def test_who_has_nothing_to_do_with_it_is_not_told(people: People) -> None:
     page = text(people.browser("sysadmin").get("/"))
     assert "没有待办" in page
     assert "待答复的申请" not in page
-    assert len(WAITING) == len(set(WAITING)) == 7
+    assert len(WAITING) == len(set(WAITING)) == 8
+
+
+def test_an_integrator_finds_what_is_held(people: People, town: Town) -> None:
+    browser = people.browser("integrator")
+    assert "待批准的交换 0" in text(browser.get("/"))
+    narrowed(town)
+    browser.post(f"/exchanges/{SYNC}/run")
+    ended(people, SYNC)
+    page = browser.get("/")
+    assert "待批准的交换 1" in text(page)
+    assert f'href="/structures/{SYNC}"' in page.text
 
 
 def test_the_front_page_is_whoever_s_it_is(people: People) -> None:

@@ -132,6 +132,11 @@ class TestByForm:
         assert police.post(NEW, **fields | {"do": "remove-0", "version_item": "0"}).status_code == 200
         assert police.post(NEW, **fields | {"do": "dance"}).status_code == 404
 
+    def test_there_is_always_room_for_an_item(self, people: People) -> None:
+        police = people.browser("police")
+        fields = form(police.get(NEW), NEW) | {"classes": "101001001", "do": "code"}
+        assert form(police.post(NEW, **fields), NEW)["item-2-type"] == "C"
+
     def test_items_of_a_class_and_the_next_code(self, people: People) -> None:
         police = people.browser("police")
         page = register(police, of="licence/", do="fill")

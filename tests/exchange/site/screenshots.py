@@ -26,9 +26,9 @@ def take(into: Path) -> list[Path]:
         ):
             for shown in all_pages():
                 page = site.page(shown.login)
-                page.goto(shown.address(town))
                 taken.append(into / f"{shown.name}.png")
-                page.screenshot(path=taken[-1], full_page=True)
+                with shown.opened(page, town):
+                    page.screenshot(path=taken[-1], full_page=True)
                 page.close()
     return taken
 

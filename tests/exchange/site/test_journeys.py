@@ -2,21 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from playwright.sync_api import expect
 
-from tests.exchange.engine.town import Town
 from tests.exchange.site.people import PASSWORD
-from tests.exchange.site.visited import Visit, visit
-from tests.support.browser import chromium
-
-
-@pytest.fixture
-def site(town: Town) -> Iterator[Visit]:
-    with chromium() as browser, visit(town, browser) as found:
-        yield found
+from tests.exchange.site.visited import Visit
 
 
 @pytest.mark.parametrize("script", [True, False], ids=["with script", "without script"])

@@ -19,12 +19,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from exchange.scheduling.shapes import SHARDS
+from exchange.scheduling.shapes import COMPONENTS, SHARDS
 from exchange.snapshot import NAME, Scheduled, Snapshot, write
 from tests.bench.report import Result, told
 from tests.exchange.engine.town import SYNC, Town, person
 from tests.exchange.engine.town import build as town_of
-from tests.support.airflow import COMPONENTS, AirflowServer
+from tests.support.airflow import AirflowServer
 
 ROUNDS = 3
 MANY = 1000

@@ -40,7 +40,7 @@ class Scheduled:
         owner: Name of the department that answers for it.
         tags: Kind, resource and departments, as words to search by.
         cron: When it runs, in five fields, or None where only what arrives starts it.
-        activated_at: Since when, ISO 8601 with offset; nothing before is made up for.
+        activated_at: Since when, ISO 8601 with offset; the oldest are the last to be batched.
         reads: Codes of library resources a refresh of which starts it.
         all_of: Whether it waits until all that it reads were refreshed on one day.
         refreshes: Codes of library resources that it refreshes.

@@ -27,11 +27,13 @@ from catalog.errors import CatalogError, Rejected, UnknownEntry
 from exchange.audit import events
 from exchange.authorisation.application import parse as parse_application
 from exchange.authorisation.reading import read
+from exchange.db import now
 from exchange.db.tables import ApplicationRow, ExchangeRow
 from exchange.engine import problems_of_endpoint
 from exchange.errors import Denied, Invalid, Problem, Unknown
 from exchange.hub.directory import concerns
 from exchange.hub.rhythm import RHYTHM, Rhythm
+from exchange.hub.roster import CYCLES, ZONE
 from exchange.identity import Actor
 from exchange.plan import LIBRARY, End, Refresh, Tolerance, reasons_against_refresh
 from exchange.settings import Role
@@ -344,6 +346,15 @@ class Configuration:
             )
         return Change("申请", entry.name, "same")
 
+    def _reschedule(self, session: Session, row: ExchangeRow, rhythm: Rhythm) -> None:
+        """Let an exchange be due by its new times; what is due already stays so."""
+        moment = now(session)
+        if row.due_at is None or row.due_at <= moment:
+            return
+        cycle = str(self._hub.catalog.resource(session, row.resource).resource.update_cycle)
+        by_cycle = moment + CYCLES.get(cycle, CYCLES["daily"])
+        row.due_at = rhythm.following(moment.astimezone(ZONE)) or min(row.due_at, by_cycle)
+
     def _put_exchanges(self, session: Session, entry: _Described, by: Actor) -> Change:
         hub = self._hub
         described = read(TypeAdapter(_Exchange), entry.given, "")
@@ -359,6 +370,8 @@ class Configuration:
         about = {"resource": row.resource, "exchange": row.id, "department": row.recipient}
         if before != after:
             row.settings = {name: value for name, value in row.settings.items() if name not in _OWN} | after
+        if before.get("schedule") != after.get("schedule"):
+            self._reschedule(session, row, described)
         if before.get("tolerance") != after.get("tolerance"):
             figures = {name: str(value) for name, value in after.get("tolerance", {}).items()}
             tolerated = events.ToleranceConfigured(**{"rows": None, "share": None, **figures})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from sqlalchemy import ColumnElement, and_, exists, func, or_, select
@@ -16,6 +16,19 @@ if TYPE_CHECKING:
     from exchange.hub.core import Hub
 
 
+AHEAD = timedelta(minutes=1)
+"""How far in the future something may have been done before it is certain that the clock was set back."""
+
+
+def timely(moment: datetime, present: datetime) -> ColumnElement[bool]:
+    """Whether an exchange was due by a moment.
+
+    One that was last tried in the future is due too: its next time was reckoned by a clock that has been set back.
+    """
+    reckoned = func.coalesce(ExchangeRow.due_at, ExchangeRow.created_at) <= moment
+    return or_(reckoned, ExchangeRow.tried_at > present + AHEAD)
+
+
 def lost(hub: Hub, grace: timedelta) -> list[str]:
     """Exchanges whose time came longer ago than the grace, synchronisations first, without those in somebody's hands.
 
@@ -23,9 +36,10 @@ def lost(hub: Hub, grace: timedelta) -> list[str]:
     next time, and so has what is owed to a recipient.
     """
     with hub.database.reading() as session:
-        moment = now(session) - grace
+        present = now(session)
+        moment = present - grace
         begun = exists().where(RunRow.exchange == ExchangeRow.id, RunRow.state.in_(UNFINISHED))
-        late = func.coalesce(ExchangeRow.due_at, ExchangeRow.created_at) <= moment
+        late = timely(moment, present)
         rows = session.scalars(
             select(ExchangeRow)
             .join(GrantRow, GrantRow.id == ExchangeRow.grant)

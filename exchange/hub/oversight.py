@@ -33,6 +33,7 @@ from exchange.engine import (
 )
 from exchange.errors import Busy, Denied, HubError, Tampered, Unknown
 from exchange.hub.evidence import evidence
+from exchange.hub.overdue import timely
 from exchange.hub.rhythm import rhythm_of
 from exchange.hub.roster import CYCLES, ZONE
 from exchange.hub.splitting import stage_side_by_side
@@ -318,7 +319,7 @@ class Oversight:
         What is owed to recipients of files besides is in :class:`exchange.engine.Dispatches`.
         """
         with self._hub.database.reading() as session:
-            timely = or_(ExchangeRow.due_at.is_(None), ExchangeRow.due_at <= now(session))
+            present = now(session)
             unfinished = select(RunRow.exchange).where(RunRow.state.in_(UNFINISHED))
             begun = set(session.scalars(unfinished))
             pushed = self._hub.engine.mailroom.waiting(session)
@@ -331,7 +332,7 @@ class Oversight:
                         and_(
                             ExchangeRow.state == "active",
                             GrantRow.state == "active",
-                            or_(timely, ExchangeRow.id.in_(pushed)),
+                            or_(timely(present, present), ExchangeRow.id.in_(pushed)),
                         ),
                         and_(ExchangeRow.id.in_(unfinished), ExchangeRow.state != "paused"),
                     )

@@ -117,7 +117,7 @@ def roster(hub: Hub, session: Session) -> Snapshot:
 def _batched(scheduled: Sequence[Scheduled], most: int) -> tuple[Scheduled, ...]:
     """The same, those beyond what a scheduler bears to be carried out with others.
 
-    Who has times, parts or arrivals of his own keeps his DAG, and so do the oldest: a new exchange changes nobody's.
+    Who has parts, arrivals or several resources keeps his DAG, and so do the oldest: a new exchange changes nobody's.
     """
     if len(scheduled) <= most:
         return tuple(scheduled)

@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import DAG, BaseOperator, CronTriggerTimetable, get_parsing_context
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
-from exchange.errors import Busy, HubError
+from exchange.errors import HubError
 from exchange.scheduling.assets import ZONE
 from exchange.scheduling.factory import snapshot_file
 from exchange.scheduling.keeping import FIRST
 from exchange.scheduling.operators import opened
-from exchange.scheduling.outcomes import HubRetryPolicy, outcome, told
+from exchange.scheduling.outcomes import HubRetryPolicy, judged, outcome
 from exchange.snapshot import read
 
 if TYPE_CHECKING:
@@ -73,14 +73,19 @@ class BatchOperator(BaseOperator):
             for exchange in self.exchanges:
                 try:
                     result = hub.oversight.carry_out(exchange, scheduled=True)
+                    ended[exchange] = str(result.state)
+                    judged(result)
                 except HubError as error:
-                    self.log.warning("交换 %s：%s", exchange, told(error))
                     ended[exchange] = type(error).__name__.lower()
-                    if not (error.retry or isinstance(error, Busy)):
-                        failed[exchange] = error.message
+                    found: AirflowException = outcome(error, lease=timedelta(seconds=hub.settings.lease_seconds))
+                except AirflowException as error:
+                    found = error
                 else:
                     self.log.info("交换 %s：%s", exchange, result.state)
-                    ended[exchange] = str(result.state)
+                    continue
+                self.log.warning("交换 %s：%s", exchange, found)
+                if isinstance(found, AirflowFailException):
+                    failed[exchange] = str(found)
         if failed:
             message = "；".join(f"{exchange}：{why}" for exchange, why in failed.items())
             raise AirflowFailException(message)

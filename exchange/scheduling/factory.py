@@ -10,6 +10,7 @@ import re
 import warnings
 import zlib
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -82,13 +83,20 @@ def dags(snapshot: Snapshot) -> dict[str, DAG]:
     return built
 
 
-def planned(path: Path | str | None = None) -> dict[str, DAG]:
+def planned(path: Path | str | None = None, *, pooled: bool = True) -> dict[str, DAG]:
     """The DAGs of a snapshot file, by default of the hub's that ``SHUTONG_HOME`` names.
+
+    Args:
+        path: The file.
+        pooled: Whether somebody makes the endpoints' pools: a task that names one that is not there waits for ever.
 
     Raises:
         Invalid: There is none, it is not whole, or a newer hub wrote it.
     """
-    return dags(read(Path(path) if path is not None else snapshot_file()))
+    snapshot = read(Path(path) if path is not None else snapshot_file())
+    if not pooled:
+        snapshot = replace(snapshot, exchanges=tuple(replace(each, pool="") for each in snapshot.exchanges))
+    return dags(snapshot)
 
 
 def snapshot_file() -> Path:
@@ -124,8 +132,8 @@ def dag_of(exchange: Scheduled) -> DAG:
         description=exchange.title,
         doc_md=_described(exchange),
         schedule=schedule_of(exchange),
-        # No tick before this is ever made up for.
-        start_date=datetime.fromisoformat(exchange.activated_at),
+        # Without a beginning: with one that is past, the first look would run the tick before it. Windows before
+        # anybody looked can be back-filled.
         catchup=False,
         max_active_runs=1,
         tags=sorted(set(exchange.tags)),
@@ -184,7 +192,9 @@ def schedule_of(exchange: Scheduled) -> Any:
         return PartitionedAssetTimetable(assets=AssetAny(*read_ones, called))
     if exchange.cron is None:
         return [called]
-    return AssetOrTimeSchedule(timetable=CronTriggerTimetable(exchange.cron, timezone=ZONE), assets=[called])
+    # Whoever sees it for the first time begins with the next tick, however long it has been there.
+    ticks = CronTriggerTimetable(exchange.cron, timezone=ZONE, run_immediately=timedelta(0))
+    return AssetOrTimeSchedule(timetable=ticks, assets=[called])
 
 
 def watcher(exchange: str) -> AssetWatcher:
@@ -206,12 +216,6 @@ def _check(exchange: Scheduled) -> None:
     if exchange.kind not in ("synchronisation", "sharing"):
         raise Invalid(f"未知的交换种类 {exchange.kind}")
     _check_numbers(exchange, {"priority": exchange.priority, "timeout_minutes": exchange.timeout_minutes})
-    try:
-        activated = datetime.fromisoformat(exchange.activated_at)
-    except (TypeError, ValueError) as error:
-        raise Invalid(f"启用时间 {exchange.activated_at} 不是时刻") from error
-    if activated.tzinfo is None:
-        raise Invalid(f"启用时间 {exchange.activated_at} 没有时区")
     if exchange.cron is not None:
         _check_cron(exchange.cron)
 

@@ -6,7 +6,8 @@ import subprocess
 from pathlib import Path
 
 from exchange.scheduling import leash
-from tests.support.airflow import COMPONENTS, AirflowServer
+from exchange.scheduling.shapes import SMALL, variable
+from tests.support.airflow import AirflowServer
 
 LOCAL = json.dumps([{"name": "dags", "classpath": "airflow.dag_processing.bundles.local.LocalDagBundle", "kwargs": {}}])
 
@@ -18,6 +19,8 @@ def test_its_environment_is_its_own(tmp_path: Path) -> None:
         assert given["AIRFLOW_HOME"] == str(server.folder)
         assert given["SHUTONG_HOME"] == str(tmp_path)
         assert given["AIRFLOW__CORE__PARALLELISM"] == "1"
+        # What people run is what is tested.
+        assert {variable(name): value for name, value in SMALL.items()}.items() <= given.items()
         assert given["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"].startswith(f"sqlite:///{server.folder}")
     finally:
         server.stop()
@@ -40,4 +43,3 @@ def test_a_component_ends_with_everything_that_it_started(tmp_path: Path) -> Non
     finally:
         server.stop()
     assert not server.folder.exists()
-    assert set(COMPONENTS) == {"api-server", "scheduler", "dag-processor", "triggerer"}

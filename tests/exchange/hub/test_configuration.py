@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +9,11 @@ import pytest
 import sqlalchemy as sa
 import yaml
 
+from exchange.db import now
 from exchange.db.tables import ApplicationRow, EventRow, ExchangeRow
 from exchange.engine import RunState
 from exchange.errors import Denied, Invalid
+from exchange.hub.roster import ZONE
 from exchange.identity import Actor
 from exchange.plan import Tolerance
 from exchange.settings import Role
@@ -120,6 +123,33 @@ def test_an_exchange_has_a_rhythm_of_its_own(town: Town, tmp_path: Path) -> None
     told = town.all(sa.select(EventRow.body).where(EventRow.type == "RhythmConfigured").order_by(EventRow.id))
     plain = {"schedule": None, "priority": 1, "all_of": [], "timeout_minutes": 240, "parts": 1}
     assert told == [rhythm, plain]
+
+
+def test_other_times_hold_at_once_and_take_nothing_back_that_is_due(town: Town, tmp_path: Path) -> None:
+    def due(**rhythm: str) -> tuple[datetime, datetime]:
+        """When it is due by times of its own, in Beijing; and what time it is."""
+        file = written(tmp_path, {"exchanges": [{"id": SYNC, **rhythm}]})
+        with town.hub() as hub:
+            hub.configuration.apply([file], by=town.actor("integrator"))
+            with hub.database.reading() as session:
+                found = session.get_one(ExchangeRow, SYNC).due_at
+                assert found is not None
+                return found.astimezone(ZONE), now(session)
+
+    def to_be_due(moment: datetime) -> None:
+        with town.hub() as hub, hub.database.transaction() as session:
+            session.get_one(ExchangeRow, SYNC).due_at = moment
+
+    town.report(person(1))
+    town.run(SYNC)
+    yearly, _ = due(schedule="0 4 1 1 *")
+    assert f"{yearly:%m-%d %H:%M}" == "01-01 04:00"
+    to_be_due(yearly + timedelta(days=400))
+    daily, moment = due()
+    assert timedelta() < daily - moment <= timedelta(days=1)
+    late = moment - timedelta(hours=1)
+    to_be_due(late)
+    assert due(schedule="0 4 1 1 *")[0] == late
 
 
 def test_what_is_wrong_with_a_rhythm(town: Town, tmp_path: Path) -> None:

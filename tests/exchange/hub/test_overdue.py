@@ -43,6 +43,21 @@ def test_what_is_due_longer_than_the_grace_is_lost_until_it_is_run(town: Town) -
     assert lost(town) == [town.share]
 
 
+def test_what_was_reckoned_by_a_clock_that_was_set_back_is_due_once(town: Town) -> None:
+    town.report(person(1))
+    town.run_both()
+    with town.hub() as hub:
+        with hub.database.transaction() as session:
+            row = session.get_one(ExchangeRow, SYNC)
+            row.tried_at, row.due_at = now(session) + timedelta(days=30), now(session) + timedelta(days=31)
+        assert hub.oversight.due() == [SYNC]
+    assert lost(town) == [SYNC]
+    town.run(SYNC)
+    assert lost(town, 0) == []
+    with town.hub() as hub:
+        assert hub.oversight.due() == []
+
+
 def test_what_somebody_is_at_is_not_lost(town: Town) -> None:
     set_due(town, SYNC, -100)
     set_due(town, town.share, 100)

@@ -11,7 +11,7 @@ from exchange.scheduling.batches import AT_ONCE, BATCH, BatchOperator, GatherOpe
 from exchange.scheduling.factory import parts, planned
 from exchange.scheduling.keeping import KeepOperator
 from exchange.snapshot import Snapshot, read, write
-from tests.exchange.engine.town import SYNC, Town, person
+from tests.exchange.engine.town import SYNC, Town, person, wrong
 from tests.exchange.scheduling.test_keeping import Task
 from tests.exchange.scheduling.test_operators import as_airflow_calls_it
 
@@ -70,9 +70,24 @@ def test_housekeeping_leaves_the_batch_its_own(crowded: Town) -> None:
 
 
 def test_one_that_fails_keeps_none_of_the_others(crowded: Town) -> None:
-    with pytest.raises(AirflowFailException, match="share-nobody"):
-        carried(["share-nobody", SYNC])
-    assert due() == [{"exchanges": [crowded.share]}]
+    with pytest.raises(AirflowFailException, match=crowded.share), crowded.away("tax"):
+        carried([crowded.share, SYNC])
+    assert crowded.rows("library") == crowded.good()
+
+
+def test_a_delivery_that_was_stopped_is_red_in_a_batch_too(crowded: Town) -> None:
+    crowded.report(*map(wrong, range(2, 12)))
+    with pytest.raises(AirflowFailException, match="拒收的行太多"):
+        carried([SYNC])
+    assert crowded.rows("library") == {}
+
+
+def test_what_is_no_longer_granted_is_no_failure_of_the_batch(crowded: Town) -> None:
+    crowded.change("suspend")
+    assert carried(["share-nobody", crowded.share, SYNC]) == {
+        "share-nobody": "unknown", crowded.share: "denied", SYNC: "settled",
+    }  # fmt: skip
+    assert crowded.rows("tax") == {}
 
 
 def test_an_endpoint_has_no_more_than_it_can_do(crowded: Town) -> None:

@@ -15,10 +15,14 @@ import pytest
 import sqlalchemy as sa
 
 from exchange.scheduling.batches import BATCH
-from tests.exchange.engine.town import SYNC, Town, grant, person
+from exchange.scheduling.links import ExchangeLink, RunLink
+from tests.exchange.engine.town import COLUMNS, SYNC, Town, grant, person
 from tests.support.airflow import AirflowServer
 
 KEEP = "shutong-keep"
+VERIFY = "shutong-verify"
+CONSOLE = "http://127.0.0.1:8090"
+"""Where the console of a hub is that was told nothing else."""
 QUICK = 15.0
 """Seconds within which what starts by itself has to have started."""
 
@@ -73,7 +77,7 @@ def in_the_hub(town: Town, statement: str, **values: Any) -> None:
 
 
 def test_every_exchange_runs_green_and_a_refresh_starts_its_delivery(town: Town, airflow: AirflowServer) -> None:
-    assert airflow.dags() == sorted([SYNC, town.share, KEEP, "shutong-verify"])
+    assert airflow.dags() == sorted([SYNC, town.share, KEEP, VERIFY])
     assert airflow.import_errors() == []
     pools = {pool["name"]: pool["slots"] for pool in airflow.get("pools")["pools"]}
     assert pools["shutong:police"] == pools["shutong:tax"] == 2
@@ -104,6 +108,11 @@ def test_every_exchange_runs_green_and_a_refresh_starts_its_delivery(town: Town,
     [event] = airflow.all("assets/events", "asset_events", source_dag_id=SYNC)
     assert (event["extra"]["receipt"], event["partition_key"]) == (receipt.id, started[0]["partition_key"])
 
+    links = airflow.get(f"dags/{SYNC}/dagRuns/{run['dag_run_id']}/taskInstances/exchange/links")["extra_links"]
+    assert links == {
+        RunLink.name: f"{CONSOLE}/runs/{receipt.run}",
+        ExchangeLink.name: f"{CONSOLE}/exchanges/{SYNC}",
+    }
     told = airflow.task_log(SYNC, run["dag_run_id"])
     assert "已办结" in told
     assert not [word for row in town.reported.values() for word in (row["id_no"], row["name"]) if word in told]
@@ -169,6 +178,59 @@ def test_what_came_of_no_event_is_called_by_housekeeping(town: Town, airflow: Ai
     assert airflow.xcom(KEEP, again, "keep")["called"] == []
 
 
+def test_the_log_is_verified(town: Town, airflow: AirflowServer) -> None:
+    run = airflow.trigger(VERIFY)
+    assert airflow.wait_run(VERIFY, run)["state"] == "success"
+    assert airflow.xcom(VERIFY, run, "verify")["verified"] is True
+
+
+def test_a_run_that_failed_for_good_is_red_and_in_the_hub_s_log(town: Town, airflow: AirflowServer) -> None:
+    town.execute("tax", "ALTER TABLE person RENAME TO put_away")
+    run = airflow.trigger(town.share, redeliver=True)
+    assert airflow.wait_run(town.share, run)["state"] == "failed"
+    # What a person must mend is not tried again.
+    assert airflow.task(town.share, run)["try_number"] == 1
+
+    def told() -> list[dict[str, Any]]:
+        with town.hub() as hub:
+            found = hub.audit.search(by=town.actor("auditor"), exchange=town.share, type="ScheduledRunAbandoned")
+        return [event.body for event in found.events]
+
+    airflow.until(lambda: told() == [{"attempt": run, "reason": "failed"}], "the hub to be told", 30)
+    town.execute("tax", "ALTER TABLE put_away RENAME TO person")
+    again = airflow.trigger(town.share)
+    assert airflow.wait_run(town.share, again)["state"] == "success"
+    assert arrived(town)
+
+
+def test_a_large_exchange_is_staged_in_parts_and_delivered_once(town: Town, airflow: AirflowServer) -> None:
+    assert collected(town, airflow, *range(61, 85))["state"] == "success"
+    with town.hub() as hub:
+        target = {"endpoint": "tax", "object": "in_parts", "columns": {name: name for name in COLUMNS}}
+        new = f"share-{grant(town, hub, target=target)}"
+        for statement in filter(str.strip, hub.sharing.prepare(new).split(";\n")):
+            town.execute("tax", statement.strip().rstrip(";"))
+    in_the_hub(town, "UPDATE exchange SET settings = :settings WHERE id = :id", settings='{"parts": 3}', id=new)
+
+    def tasks() -> list[str]:
+        return [task["task_id"] for task in airflow.all(f"dags/{new}/tasks", "tasks")]
+
+    airflow.until(lambda: new in airflow.dags() and len(tasks()) == 3, "its three tasks", 40)
+    airflow.wait_idle(new)
+    run = airflow.trigger(new)
+    assert airflow.wait_run(new, run, 150)["state"] == "success"
+    path = f"dags/{new}/dagRuns/{run}/taskInstances"
+    done = sorted((task["task_id"], task["state"]) for task in airflow.all(path, "task_instances"))
+    assert done == [("exchange", "success"), *[("part", "success")] * 3, ("split", "success")]
+    staged = [airflow.get(f"{path}/part/xcomEntries/return_value", map_index=each)["value"] for each in range(3)]
+    metrics = airflow.xcom(new, run, key="metrics")
+    assert metrics["written"] == len(town.granted()) == len(town.query("tax", "SELECT id_no FROM in_parts"))
+    assert {each["run"] for each in staged} == {metrics["run"]}
+    assert len(town.receipts(new)) == 1
+    with town.hub() as hub:
+        hub.sharing.change(new.removeprefix("share-"), "revoke", reason="测试", by=town.actor("chief"))
+
+
 def test_a_new_exchange_is_seen_within_15_seconds_and_goes_when_it_ends(town: Town, airflow: AirflowServer) -> None:
     with town.hub() as hub:
         new = grant(town, hub)
@@ -203,12 +265,6 @@ def test_a_torn_snapshot_and_a_broken_exchange_are_one_import_error_each(town: T
 
 def test_a_window_is_back_filled_one_run_at_a_time(town: Town, airflow: AirflowServer) -> None:
     since = (datetime.now(UTC) - timedelta(days=4)).replace(microsecond=0)
-    in_the_hub(town, "UPDATE exchange SET created_at = :at WHERE id = :id", at=since.isoformat(" "), id=SYNC)
-
-    def known() -> bool:
-        return bool(datetime.fromisoformat(airflow.get(f"dags/{SYNC}/details")["start_date"]) <= since)
-
-    airflow.until(known, "its new beginning")
     window = {"from_date": f"{since:%Y-%m-%dT%H:%M:%SZ}", "to_date": f"{since + timedelta(days=2):%Y-%m-%dT%H:%M:%SZ}"}
     asked = {"dag_id": SYNC, "reprocess_behavior": "none", "max_active_runs": 1, **window}
     # While another writes, the embedded database refuses it: then it is asked again.
@@ -254,7 +310,7 @@ def test_what_has_no_dag_of_its_own_is_carried_out_in_the_batch(town: Town, airf
     settings.write_text(f"{good}\n[airflow]\ndags = 0\n")
     with town.hub() as hub:
         hub.timetable.publish()
-    airflow.until(lambda: set(airflow.dags()) == {BATCH, KEEP, "shutong-verify"}, "the batch alone", 40)
+    airflow.until(lambda: set(airflow.dags()) == {BATCH, KEEP, VERIFY}, "the batch alone", 40)
     assert airflow.import_errors() == []
     assert airflow.wait_run(BATCH, airflow.trigger(BATCH))["state"] == "success"
     # One that its own schedule started may have been quicker.

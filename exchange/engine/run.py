@@ -879,6 +879,7 @@ class Engine:
                     head=head,
                     refresh=Refresh(**plan.refresh.model_dump()) if plan.refresh else None,
                     tolerable=plan.tolerance.left(header.refused, header.read),
+                    schema_version=plan.resource_version,
                 )
             )
         except StageLost:

@@ -28,6 +28,7 @@ from tests.exchange.engine.town import (
     counts,
     grant,
     identity_number,
+    offered,
     person,
     publish,
     resource,
@@ -38,13 +39,14 @@ from tests.exchange.engine.worker import Workers
 __all__ = ["licences"]
 
 
-def make(town: Town, root: Path) -> None:
+def make(town: Town, root: Path, *, offer: dict[str, Any] | None = None, **changes: Any) -> None:
     """Let the tax office find its rows in a directory."""
     root.mkdir()
     with town.hub() as hub:
         put_drop(town, hub, root)
-        publish(town, hub, resource(share_ways=["database", "file"]))
-        town.grant = grant(town, hub, way="file", target={"endpoint": "drop", "object": "people_*.csv"})
+        publish(town, hub, resource(share_ways=["database", "file"], **(offer or {})))
+        target = {"endpoint": "drop", "object": "people_*.csv"}
+        town.grant = grant(town, hub, way="file", target=target, **changes)
 
 
 @pytest.fixture
@@ -160,6 +162,29 @@ def test_a_file_is_followed_to_the_run_that_brought_it(town: Town, drop: Path) -
         share = session.get_one(ExchangeRow, town.share)
         run = session.get_one(RunRow, collected.id)
         assert hub.files._onward(session, share, run).run == brought.id
+
+
+@pytest.mark.parametrize("product", ["sqlite", "postgresql", "mariadb"])
+def test_what_was_deleted_since_goes_out_as_a_deletion(
+    request: pytest.FixtureRequest, tmp_path: Path, product: str
+) -> None:
+    urls = {name: f"sqlite:///{tmp_path / name}.db" for name in ("police", "library", "tax")}
+    hub_url = None
+    if product != "sqlite":
+        server = request.getfixturevalue(f"{product}_server")
+        urls["library"] = server.new_database()
+        hub_url = server.new_database() if product == "postgresql" else None
+    with closing(build(tmp_path / "home", urls, hub_url=hub_url, capture="diff")) as town:
+        drop = tmp_path / "drop"
+        make(town, drop, filter=None, offer=offered("diff"))
+        first = deliver(town, *here(1, 2, 3))
+        town.remove(2)
+        town.run_both()
+        assert [row[:2] for row in rows(files(drop)[-1])] == [("D", identity_number(2))]
+        resend(town, first)
+        told = sorted([("U", identity_number(1)), ("D", identity_number(2)), ("U", identity_number(3))])
+        assert [row[:2] for row in rows(files(drop)[-1])] == told
+        assert town.faults() == []
 
 
 def test_documents_go_with_their_rows(town: Town, licences: Licences) -> None:

@@ -848,7 +848,7 @@ class TargetRedelivered(Event):
 
 
 @dataclass(frozen=True)
-class DeliveryResent(Event):
+class DeliveryRepeated(Event):
     """A single delivery of files is made once more, with its rows as they stand now (单次重新送达)."""
 
     of: str

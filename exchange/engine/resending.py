@@ -130,7 +130,7 @@ class Resends:
         """Say in the log what a new run sends again, in the transaction that makes it durable."""
         if plan.resend is None:
             return
-        event = events.DeliveryResent(of=session.get_one(RunRow, plan.resend).delivery, delivery=run.delivery)
+        event = events.DeliveryRepeated(of=session.get_one(RunRow, plan.resend).delivery, delivery=run.delivery)
         about = {"resource": plan.resource, "exchange": plan.exchange, "run": run.id, "department": plan.recipient}
         self._audit.record(session, event, by=by, **about)
 

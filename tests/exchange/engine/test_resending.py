@@ -113,7 +113,7 @@ def test_one_delivery_and_no_other(town: Town, drop: Path) -> None:
     keys = [run.delivery for run in town.runs(town.share)]
     assert len(set(keys)) == len(keys) == len(town.receipts(town.share)) == 4
     assert json.loads(again.with_name(f"{again.name}.manifest.json").read_text())["key"] == keys[3]
-    assert told(town, "DeliveryResent") == [{"of": keys[1], "delivery": keys[3]}]
+    assert told(town, "DeliveryRepeated") == [{"of": keys[1], "delivery": keys[3]}]
     deliver(town, *here(6))
     assert rows(files(drop)[-1]) == puts(6)
     assert town.faults() == []

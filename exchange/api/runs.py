@@ -119,7 +119,7 @@ def ask(call: Asked, name: Name) -> Asking:
     return Asking(new=call.hub.answers.ask(name, by=call.by))
 
 
-@router.post("/runs/{name:code}/resends", summary="重新送达一次文件交付", status_code=202)
+@router.post("/runs/{name:code}/resends", summary="重新送达一次文件交付", tags=["批次"], status_code=202)
 def resend(call: Asked, name: Name) -> WorkStatus:
     """Deliver once more what a run delivered as files, its rows as they stand now; by its id or that of its receipt."""
     hub, by = call.hub, call.by

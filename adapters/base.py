@@ -293,6 +293,8 @@ class Manifest:
         head: Head of the audit chain, copied into the ledger row.
         refresh: The rows staged are all that is to be there; None: they are merged into what is there.
         tolerable: How many of the rows the target may refuse before it takes none of them; None: any number.
+        schema_version: Version of the resource whose items the rows have, told where deliveries describe themselves;
+            None: nobody knows.
     """
 
     claim: Claim
@@ -303,6 +305,7 @@ class Manifest:
     head: str = ""
     refresh: Refresh | None = None
     tolerable: int | None = None
+    schema_version: int | None = None
 
 
 @dataclass(frozen=True)

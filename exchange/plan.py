@@ -178,6 +178,7 @@ class Plan(_Frozen):
         guarantee: What the target makes possible.
         remarks: What the reader of the plan must know, in words.
         replay: The rows come from quarantine; None: from the source.
+        resend: Run whose rows are delivered once more; None: those that the source has for the exchange now.
         refresh: The target is to hold what is read and nothing else; None: what is read is merged into it.
     """
 
@@ -209,6 +210,12 @@ class Plan(_Frozen):
     remarks: tuple[str, ...]
     replay: Replay | None = None
     refresh: Refresh | None = None
+    resend: str | None = None
+
+    @property
+    def aside(self) -> bool:
+        """Whether the run leaves the reading of its source where it is: it reads what was read before."""
+        return self.replay is not None or self.resend is not None
 
     def digest(self) -> str:
         """Hex SHA-256 of the plan's canonical JSON."""

@@ -256,6 +256,7 @@ EVENTS: Mapping[str, str] = {
     "LogRestored": _("日志恢复"),
     "NoticeIssued": _("告知"),
     "TargetRedelivered": _("重新交付"),
+    "DeliveryRepeated": _("单次重新送达"),
     "HubRecovered": _("平台恢复"),
     "CredentialIssued": _("接入凭据签发"),
     "CredentialRevoked": _("接入凭据吊销"),

@@ -13,6 +13,8 @@ from typing import BinaryIO, Self
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from adapters.files.errors import put_aside
+
 IN_MEMORY = 8 << 20
 """Bytes that are kept in memory; what is larger goes to the disk."""
 _TAG = 16
@@ -36,19 +38,24 @@ class Aside:
         self.size = 0
 
     def append(self, chunk: bytes) -> None:
-        """Put a chunk aside."""
+        """Put a chunk aside.
+
+        Raises:
+            Unavailable: There is no room for it.
+        """
         self.size += len(chunk)
         if self._file is None and self.size <= self._most:
             self._held.append(chunk)
             return
-        if self._file is None:
-            if self._folder is not None:
-                self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._file = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115 - closed by close
-            held, self._held = self._held, []
-            for each in held:
-                self._write(each)
-        self._write(chunk)
+        with put_aside():
+            if self._file is None:
+                if self._folder is not None:
+                    self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                self._file = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115 - closed by close
+                held, self._held = self._held, []
+                for each in held:
+                    self._write(each)
+            self._write(chunk)
 
     def chunks(self) -> Iterator[bytes]:
         """The chunks, in their order."""

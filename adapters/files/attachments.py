@@ -22,7 +22,7 @@ from adapters.documents import DocumentStore, Putting
 from adapters.errors import AdapterError, Malformed, Misconfigured, Refused
 from adapters.files.formats.document import Described, header_of, moment
 from adapters.files.options import FileOptions
-from adapters.files.transports.base import Directory, Entry
+from adapters.files.transports.base import Directory, Entry, changed
 from schemas.documents import Document
 from schemas.unreadable import unreadable
 
@@ -128,7 +128,7 @@ class Attachments:
         for folder, several in folders.items():
             plain = [_parts(each) for each in several]
             found = self._put(putting, [each[1] for each in plain if each], folder=folder)
-            references.update(zip(several, found, strict=True))
+            references.update((each, told) for each, told in zip(several, found, strict=True) if told is not None)
         values = [None if each is None else references[each] for each in named.to_pylist()]
         if digests is not None:
             told = digests.to_pylist()
@@ -136,19 +136,29 @@ class Attachments:
         return pa.array(values, pa.string())
 
     def rows(
-        self, entries: Sequence[Entry], naming: str, known: set[tuple[str | int, ...]]
-    ) -> tuple[list[tuple[Entry, str]], dict[str, pa.Array]]:
-        """Files that are rows: what was taken with its digest, and the columns that can be bound.
+        self,
+        entries: Sequence[Entry],
+        naming: str,
+        known: set[tuple[str | int, ...]],
+        told: Mapping[str, str] | None = None,
+    ) -> tuple[list[tuple[Entry, str]], dict[str, pa.Array], set[Entry]]:
+        """Files that are rows: what was taken with its digest, the columns that can be bound, and what is changing.
 
         Args:
-            entries: The files.
+            entries: The files as they were listed; one that is another by now waits.
             naming: See :class:`~adapters.files.formats.document.DocumentReading`.
             known: Name, size and digest of those that are not to be taken again.
+            told: Digests that their manifests say, by name; one of which nothing is said waits. None: there are none.
         """
         with self._opened_store().together() as putting:
-            found = self._put(putting, [entry.name for entry in entries])
+            found = self._put(putting, [entry.name for entry in entries], listed=entries)
         taken, digests, references = [], [], []
-        for entry, reference in zip(entries, found, strict=True):
+        changing: set[Entry] = set()
+        for entry, put in zip(entries, found, strict=True):
+            if put is None or (told is not None and entry.name not in told):
+                changing.add(entry)
+                continue
+            reference = put if told is None else _agreeing(put, told[entry.name] or "-") or put
             document = None if reference.startswith("\0") else Document.of(reference)
             digest = document.digest if document else ""
             if (entry.name, entry.size, digest) not in known:
@@ -164,7 +174,7 @@ class Attachments:
             "document": pa.array(references, pa.string()),
             **Described(naming).fields(names),
         }
-        return taken, {name: columns[name] for name in header_of(naming)}
+        return taken, {name: columns[name] for name in header_of(naming)}, changing
 
     def settled(
         self,
@@ -219,14 +229,23 @@ class Attachments:
             if folder:
                 self._directory.remove_folder(folder)
 
-    def _put(self, putting: Putting, names: Sequence[str], *, folder: str = "") -> list[str]:
-        """References for files, or why there is none."""
+    def _put(
+        self, putting: Putting, names: Sequence[str], *, folder: str = "", listed: Sequence[Entry] | None = None
+    ) -> list[str | None]:
+        """References for files, or why there is none; None: it is not, or not any more, the one that was listed.
+
+        Raises:
+            Unavailable: One that a row names is being written.
+        """
         options = self._options
 
-        clock = self._directory.clock()
+        directory = self._directory
+        clock = directory.clock()
 
-        def use(number: int, entry: Entry, chunks: Iterator[bytes]) -> str:
+        def use(number: int, entry: Entry, chunks: Iterator[bytes]) -> str | None:
             name = names[number]
+            if listed is not None and entry != listed[number]:
+                return None
             if entry.size > options.document_bytes:
                 return unreadable("document_large", name)
             head, rest = _begun(chunks)
@@ -235,12 +254,16 @@ class Attachments:
             digest, found = putting.put(rest)
             if found > options.document_bytes:
                 return unreadable("document_large", name)
+            if listed is None and found != entry.size:
+                raise changed(name)
+            if listed is not None and (found != entry.size or (directory.near and directory.about(name) != entry)):
+                return None
             if entry.modified < clock - GRAIN and len(self._seen) < REMEMBERED:
                 self._seen[folder, name] = (entry.size, entry.modified)
             return Document(digest, found, name).text()
 
-        result = []
-        for name, found in zip(names, self._directory.visit(names, use, folder=folder), strict=True):
+        result: list[str | None] = []
+        for name, found in zip(names, directory.visit(names, use, folder=folder), strict=True):
             if not isinstance(found, AdapterError):
                 result.append(found)
             elif isinstance(found, Refused | Malformed):

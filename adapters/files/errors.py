@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from adapters.errors import AdapterError, Malformed, Misconfigured, Refused, Unavailable
 
@@ -30,6 +32,19 @@ def translated(error: OSError, place: str) -> AdapterError:
     """The port's error for one of the operating system; ``place`` is a file or directory name."""
     kind, words, remedy = KINDS.get(error.errno or 0, (Unavailable, "无法读写", "检查目录所在的存储"))
     return kind(f"{shown(place)} {words}", remedy=remedy)
+
+
+@contextmanager
+def put_aside() -> Iterator[None]:
+    """Where something is put aside on a disk of ours: that there is no room is no fault of the file, and passes.
+
+    Raises:
+        AdapterError: What the operating system says of it.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise translated(error, "平台的临时目录") from error
 
 
 def shown(name: str) -> str:

@@ -62,6 +62,8 @@ class Entry(BaseModel):
     """Bytes of the file."""
     columns: tuple[dict[str, str], ...] = ()
     """What the columns of the file are: name, type and label."""
+    schema_version: int | None = None
+    """Version of the resource that they are of."""
     hidden: str = ""
     """The name under which the folder with the documents is staged; empty: there are none."""
     folder: str = ""
@@ -184,6 +186,7 @@ class Ledger:
             "key": entry.key,
             "size": entry.size,
             "schema": list(entry.columns),
+            "schema_version": entry.schema_version,
         }
         if entry.folder:
             head = _json(about | {"documents": []}, indent=1).removesuffix(b"]\n}")

@@ -19,10 +19,10 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -34,7 +34,7 @@ from adapters.files.ledger import manifest_name
 from adapters.files.receipts import is_told
 from adapters.files.refusals import report_name
 from adapters.files.seen import Note, Seen
-from adapters.files.transports.base import Directory, Entry, Strange, matches, plain
+from adapters.files.transports.base import LONGEST_NAME, Directory, Entry, Strange, matches, plain
 
 _OURS = (manifest_name(""), report_name(""))
 """Endings of names that are never data, beside those of receipts and recalls."""
@@ -76,6 +76,11 @@ class _Manifest(BaseModel):
 
     rows: int = Field(ge=0)
     sha256: str = Field(pattern=r"^[0-9a-fA-F]{64}$")
+
+    @classmethod
+    def of(cls, content: bytes) -> Self:
+        """What a provider's programme wrote, which may mark it as UTF-8."""
+        return cls.model_validate_json(content.removeprefix(b"\xef\xbb\xbf"))
 
 
 @dataclass(frozen=True)
@@ -262,6 +267,8 @@ class Pickup:
         if options.companion:
             if entry.name in look.companions:
                 return None
+            if len(f"{entry.name}{options.companion}".encode()) > LONGEST_NAME:
+                return f"文件名过长，其后放不下 {options.companion}，永远不会完整；由提供方改用短名"
             return f"还没有{'清单' if options.complete == 'manifest' else '完成标记'} {entry.name}{options.companion}"
         quiet = look.clock - entry.modified
         if quiet >= options.age:
@@ -373,6 +380,31 @@ class Pickup:
             _close(content)
             raise
 
+    def told(self, entries: Sequence[Entry]) -> dict[str, str] | None:
+        """The digests that the manifests of files say, by their names; a manifest that is gone again says none.
+
+        None: files have no manifests here. A manifest that says nothing usable says an empty text.
+        """
+        if self._options.complete != "manifest":
+            return None
+
+        def use(_number: int, entry: Entry, chunks: Iterator[bytes]) -> str:
+            if entry.size > MOST_MANIFEST:
+                return ""
+            try:
+                return _Manifest.of(b"".join(chunks)).sha256.lower()
+            except ValidationError:
+                return ""
+
+        found = self._directory.visit([manifest_name(entry.name) for entry in entries], use)
+        told: dict[str, str] = {}
+        for entry, said in zip(entries, found, strict=True):
+            if isinstance(said, Unavailable):
+                raise said
+            if not isinstance(said, Misconfigured):
+                told[entry.name] = said if isinstance(said, str) else ""
+        return told
+
     def still(self, entry: Entry) -> bool:
         """Whether a file is as it was listed."""
         return self._directory.about(entry.name) == entry
@@ -394,7 +426,7 @@ class Pickup:
         if content is None:
             raise Changing
         try:
-            return _Manifest.model_validate_json(content)
+            return _Manifest.of(content)
         except ValidationError as error:
             raise Malformed(f"清单 {place} 不能读取", remedy='写成 {"rows": 行数, "sha256": "文件的摘要"}') from error
 

@@ -258,6 +258,7 @@ class FilesDelivery(Delivery):
             sha256=digest,
             size=size,
             columns=tuple(_told(field) for field in self._schema),
+            schema_version=manifest.schema_version,
             hidden=self._enclosures.name if enclosed else "",
             folder=folder,
             refused=tuple((row.row, row.rule, row.reason) for row in refused),

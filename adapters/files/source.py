@@ -298,10 +298,13 @@ class FilesSource(Source):
         notes = [one.note for one in passed if one.new and one.note is not None and one.note.reason is None]
         known: set[tuple[str | int, ...]] = {(note.name, note.size, note.digest) for note in notes}
         entries = [one.entry for one in passed if one.new]
-        taken, texts = self._attachments.rows(entries, self._naming, known) if entries else ([], {})
+        told = self._pickup.told(entries) if entries else None
+        taken, texts, changing = (
+            self._attachments.rows(entries, self._naming, known, told) if entries else ([], {}, set[Entry]())
+        )
         found = dict(taken)
         for entry, note, companion, new in passed:
-            if not new:
+            if not new or entry in changing:
                 if note is not None:
                     seen.keep(note)
             elif entry not in found and note is not None:

@@ -10,6 +10,8 @@ from pydantic import BaseModel, Field
 
 from exchange.api.calls import Asked, Cursor, Filter, Limit, Moment, Name, Page, paged, turned
 from exchange.api.door import Door
+from exchange.api.exchanges import result_of
+from exchange.api.works import WorkStatus, begin
 from exchange.audit import Stored
 from exchange.authorisation import Explanation
 from exchange.errors import Unknown
@@ -115,6 +117,14 @@ def answers(call: Asked, name: Name, *, rows: bool = False, keys: bool = False) 
 def ask(call: Asked, name: Name) -> Asking:
     """Ask the recipient now what became of a delivery's rows."""
     return Asking(new=call.hub.answers.ask(name, by=call.by))
+
+
+@router.post("/runs/{name:code}/resends", summary="重新送达一次文件交付", tags=["批次"], status_code=202)
+def resend(call: Asked, name: Name) -> WorkStatus:
+    """Deliver once more what a run delivered as files, its rows as they stand now; by its id or that of its receipt."""
+    hub, by = call.hub, call.by
+    exchange, delivered = hub.files.delivery(name, by=by)
+    return begin(call, f"run {exchange}", lambda tell: result_of(hub.files.resend(delivered, by=by, observe=tell)))
 
 
 @router.get("/notices", summary="列出通知", tags=["通知"])

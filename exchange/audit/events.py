@@ -848,6 +848,16 @@ class TargetRedelivered(Event):
 
 
 @dataclass(frozen=True)
+class DeliveryRepeated(Event):
+    """A single delivery of files is made once more, with its rows as they stand now (单次重新送达)."""
+
+    of: str
+    """Key of the delivery that is made again."""
+    delivery: str
+    """Key of the new one."""
+
+
+@dataclass(frozen=True)
 class HubRecovered(Event):
     """After the hub was restored from a backup, an unfinished run in it was given up (平台恢复)."""
 

@@ -50,6 +50,7 @@ def _followed(call: Call, told: dict[str, Any]) -> list[Part]:
             (_("数据范围"), grant.rows),
             (_("容错"), tolerance_words(plan["tolerance"])),
             (_("隔离重送"), sum(map(len, plan["replay"]["rows"].values())) if plan.get("replay") else None),
+            (_("重新送达"), plan.get("resend")),
             (_("方案"), receipt["plan"] if receipt else None),
             (_("交付编号"), told["delivery"]),
         ], title=_("依据")),

@@ -1,4 +1,4 @@
-"""``files``: files followed from a provider's drop to the receipts, what waits there, and what is tried again."""
+"""``files``: files followed from a provider's drop to the receipts, what waits there, what is tried or sent again."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ from typing import Annotated
 
 import typer
 
+from exchange.cli import progress
 from exchange.cli.answers import Answer, Facts, Part, Table, Words, listed, plain
 from exchange.cli.calling import Call, command, group
 from exchange.cli.messages import _
 from exchange.cli.root import OVERSEE, app
+from exchange.cli.running import document, parts_of
 from exchange.errors import Invalid
-from exchange.words import BOOKS, FILE_STATES, HANDOVER_STATES, RECALL_STATES, RUN_STATES, word
+from exchange.words import BOOKS, FILE_STATES, HANDOVER_STATES, RECALL_STATES, RUN_STATES, RUN_STATUS, word
 
 pickups = group(
     "files",
@@ -186,6 +188,28 @@ def retry(
     number = call.hub.files.retry(exchange, name, by=call.by)
     said = _("文件 {number} 下次执行时再试：shutong run {exchange}").format(number=number, exchange=exchange)
     return Answer({"file": number, "exchange": exchange, "state": "retry"}, [Words(said, "bold")])
+
+
+@command(
+    pickups,
+    "resend",
+    help=_(
+        "重新送达一次文件交付：接收方丢了或读坏了那一个文件时用。行仍是那一次的行，内容和授权以现在为准，\n"
+        "已删除的作为删除送达；新的文件有自己的交付编号、账目和回执，读取的位置不变。\n"
+        "由双方或平台的集成工程师、系统管理员办理；没有办完的批次先办完，上次没有送完的同一次接着送完。\n"
+        "目标端恢复过备份、要全部重新交付的，用 shutong run 交换编号 --redeliver。"
+    ),
+    example=_("shutong files resend 0123456789abcdef"),
+)
+def resend(
+    call: Call,
+    name: Annotated[str, typer.Argument(metavar="RUN", help=_("送达的批次或回执的编号，见 shutong files show"))],
+) -> Answer:
+    """Make one delivery once more."""
+    with progress.shown(name) as observe:
+        watched = {"observe": observe} if observe else {}
+        result = call.hub.files.resend(name, by=call.by, **watched)
+    return Answer({"run": document(result)}, parts_of(result), status=RUN_STATUS.get(result.state, 1))
 
 
 def _same(numbers: tuple[int, ...]) -> str | None:

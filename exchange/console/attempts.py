@@ -108,7 +108,11 @@ class Attempts:
             Busy: It is being run from here, or as much else is under way as there may be.
         """
         self._hub.oversight.demand_may_run(
-            exchange, by=by, replay=replay, accept_fall=options.get("accept_fall") is not None
+            exchange,
+            by=by,
+            replay=replay,
+            accept_fall=options.get("accept_fall") is not None,
+            resend=options.get("resend"),
         )
         attempt = Attempt(exchange, by.name, replay)
         if replay:

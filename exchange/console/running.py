@@ -53,6 +53,14 @@ def replay(exchange: str, view: Page, _form: Sent) -> Response:
     return view.go(f"/exchanges/{quoted(exchange)}", _("已开始重送隔离行"))
 
 
+@router.post("/runs/{name:code}/resend")
+def resend(name: str, view: Page, _form: Sent) -> Response:
+    """Make a delivery of files once more."""
+    exchange, delivered = view.hub.files.delivery(name, by=view.by)
+    attempts(view).start(exchange, by=view.by, resend=delivered)
+    return view.go(f"/exchanges/{quoted(exchange)}", _("已开始重新送达"))
+
+
 @router.get("/exchanges/{exchange:code}/progress")
 def progress(exchange: str, view: Page) -> Response:
     """What happens, as it happens: steps, then the end."""

@@ -135,7 +135,13 @@ def _shown(view: View, name: str, answer: LedgerAnswer | None) -> Response:
         tones=STATE_TONES,
         ledger=answer,
         may_ask=view.has(*ASKERS),
+        resendable=_resendable(told["plan"], counts, delivered=receipt is not None),
     )
+
+
+def _resendable(plan: dict[str, Any], counts: dict[str, int], *, delivered: bool) -> bool:
+    """Whether it is offered to make a delivery once more; the rule is the hub's."""
+    return delivered and bool(counts.get("written")) and (plan.get("kind"), plan.get("way")) == ("sharing", "file")
 
 
 def _books(counts: dict[str, int]) -> list[Part]:

@@ -502,7 +502,7 @@ class Dispatches:
         with self._database.transaction() as session:
             row = self._one(session, id)
             if row.state == DispatchState.DONE:
-                raise Misplaced(f"待送 {id} 已经送达", remedy="重新送达用 shutong run 交换编号 --redeliver")
+                raise Misplaced(f"待送 {id} 已经送达", remedy=f"重新送达用 shutong files resend {row.done_by}")
             exchange = session.get_one(ExchangeRow, row.exchange)
             moment = now(session)
             if (over := _over(exchange, session.get_one(GrantRow, exchange.grant), moment)) is not None:

@@ -30,13 +30,12 @@ from exchange.engine.documents import DocumentSpool
 from exchange.engine.legible import legible
 from exchange.engine.manifest import Manifest
 from exchange.engine.opening import translated
-from exchange.engine.states import UNFINISHED, RunState
+from exchange.engine.states import DELIVERED, UNFINISHED
 from exchange.identity import Actor
 from exchange.plan import LIBRARY, Plan
 from exchange.secrets import Keyring, Vault, seal, unseal
 from schemas.documents import Document
 
-_DELIVERED = (RunState.COMMITTED, RunState.SETTLED)
 _SLICE = 400
 """Keys in one statement."""
 _HANDOVER = HandoverRow.metadata.tables[HandoverRow.__tablename__]
@@ -113,7 +112,7 @@ class Handovers:
         query = select(HandoverRow.name, HandoverRow.size, HandoverRow.digest).where(HandoverRow.run == run.id)
         found = [RecalledDocument(*row) for row in session.execute(query.order_by(HandoverRow.id))]
         enclosing = any(item.document for item in Plan(**run.plan).items)
-        if found or run.state in _DELIVERED or run.manifest is None or not enclosing:
+        if found or run.state in DELIVERED or run.manifest is None or not enclosing:
             return found
         # It is not promoted, and perhaps never will be: what was staged is what may lie there.
         for batch in Manifest(self._vault, run.manifest, run.manifest_digest or "").documents():

@@ -86,7 +86,7 @@ def splits(plan: Plan) -> bool:
     return (
         (plan.full or plan.source.capture == "snapshot")
         and plan.refresh is None
-        and plan.replay is None
+        and not plan.aside
         and not any(item.rows or item.document for item in plan.items)
     )
 

@@ -111,7 +111,7 @@ class Promotion:
         run.counts = counts
         run.ended_at = moment
         exchange = session.get_one(ExchangeRow, run.exchange)
-        if plan.replay is None:  # a replay leaves the reading of the source where it is
+        if not plan.aside:  # a replay or a resend leaves the reading of the source where it is
             exchange.position = run.after
             exchange.shape = plan.shape()
         exchange.last_delivery = run.delivery
@@ -125,7 +125,7 @@ class Promotion:
         owe(session, run, plan, acknowledged, moment)
         if plan.kind == "synchronisation" and counts["written"]:
             dispatch.owe(session, run, self._catalog, moment)
-        elif plan.kind == "sharing" and plan.replay is None:  # a replay has not read what is owed
+        elif plan.kind == "sharing" and not plan.aside:  # such a run has not read what is owed
             dispatch.carried(session, run, moment)
         about = {"resource": plan.resource, "exchange": plan.exchange, "run": run.id, "department": plan.recipient}
         committed = events.RunCommitted(counts=counts, receipt=receipt.id, digest=header.content)

@@ -30,7 +30,7 @@ from exchange.engine.handovers import Handovers
 from exchange.engine.legible import legible
 from exchange.engine.opening import binding, translated
 from exchange.engine.pauses import demand_awake
-from exchange.engine.states import UNFINISHED, RunState
+from exchange.engine.states import DELIVERED, UNFINISHED, RunState
 from exchange.errors import HubError, Unknown
 from exchange.identity import Actor
 from exchange.plan import End, Plan
@@ -54,7 +54,6 @@ class RecallState(StrEnum):
 
 
 _ENDED = (RecallState.DESTROYED, RecallState.VOID)
-_DELIVERED = (RunState.COMMITTED, RunState.SETTLED)
 _DOUBTFUL = (RunState.RED, RunState.ABANDONED)
 _SAID = {"destroyed": "答复已销毁", "partly": "答复部分销毁", "kept": "答复未销毁"}
 
@@ -99,7 +98,7 @@ class Recalling:
             .join(ExchangeRow, ExchangeRow.id == RunRow.exchange)
             .where(
                 or_(
-                    RunRow.state.in_((*_DELIVERED, RunState.COMMITTING)),
+                    RunRow.state.in_((*DELIVERED, RunState.COMMITTING)),
                     and_(RunRow.state.in_(_DOUBTFUL), RunRow.delivery.in_(passed)),
                 )
             )
@@ -109,7 +108,7 @@ class Recalling:
         if exchange is not None:
             query = query.where(RunRow.exchange == exchange)
         runs = session.scalars(query.order_by(RunRow.started_at, RunRow.id))
-        return [run for run in runs if run.state not in _DELIVERED or (run.counts or {}).get("written")]
+        return [run for run in runs if run.state not in DELIVERED or (run.counts or {}).get("written")]
 
     def reaches(self, session: Session, end: End) -> bool:
         """Whether a notice can be put at an end; one that cannot be opened now is taken for such a place."""

@@ -74,6 +74,7 @@ from exchange.engine.pruning import Pruning
 from exchange.engine.quarantine import Quarantine
 from exchange.engine.recalling import Recalling
 from exchange.engine.replay import Replays
+from exchange.engine.resending import Resends
 from exchange.engine.retention import Retention
 from exchange.engine.settlement import Settlement
 from exchange.engine.staging import Observer, Staging, demand_balance
@@ -167,6 +168,8 @@ class _Asked:
     after_restore: bool = False
     replay: bool = False
     accepted: int | None = None
+    resend: str | None = None
+    """This run's delivery is to be made once more."""
     cut: _CutPlan | None = None
     """A new run is to begin, in these parts."""
     only: str | None = None
@@ -177,6 +180,12 @@ class _Asked:
         if self.cut is not None:
             return standing is None
         return self.only is None or (standing is not None and standing.id == self.only)
+
+    def met(self, plan: Plan) -> bool:
+        """Whether carrying an unfinished run of this plan to its end was all that was asked for."""
+        if self.resend is not None:
+            return plan.resend == self.resend  # somebody died on the very same
+        return not (self.redeliver or self.replay or self.accepted is not None)
 
 
 def _counted(files: Iterable[TakenFile], counts: dict[str, int]) -> Iterator[TakenFile]:
@@ -228,6 +237,7 @@ class Engine:
         kept = settings.retention
         self.pruning = Pruning(database, audit, book_days=kept.book_days, dispatch_days=kept.dispatch_days)
         self._replays = Replays(self.vault, catalog, audit, self.documents)
+        self._resends = Resends(self.vault, audit)
         self.handovers = Handovers(database, self.vault, self.documents, audit, keyring)
         self.dispatches = Dispatches(
             database,
@@ -281,6 +291,7 @@ class Engine:
         after_restore: bool = False,
         replay: bool = False,
         accept_fall: int | None = None,
+        resend: str | None = None,
     ) -> RunResult:
         """Run an exchange now; an unfinished run of it is carried to its end instead.
 
@@ -296,6 +307,8 @@ class Engine:
                 An unfinished run is carried to its end first.
             accept_fall: A refresh may leave so few rows this once, however many there were. An unfinished run is
                 carried to its end first, under what was accepted for it.
+            resend: Deliver once more what this run of the exchange delivered to a recipient of files, and nothing
+                else. An unfinished run is carried to its end first; if it resends the same, that was it.
 
         Raises:
             Busy: Somebody else is at it.
@@ -303,12 +316,12 @@ class Engine:
             Failed: An endpoint could not be used.
             Invalid: The registration does not allow it; every reason is listed.
             Misplaced: The exchange is paused, which keeps an unfinished run waiting too, or it has ended, or there is
-                nothing to replay.
+                nothing to replay or to resend.
         """
-        asked = _Asked(redeliver, after_restore, replay, accept_fall)
+        asked = _Asked(redeliver, after_restore, replay, accept_fall, resend)
         while True:
             work = self._go(exchange, by, observe, asked)
-            if work.asked or not (redeliver or replay or accept_fall is not None):
+            if work.asked or asked.met(work.plan):
                 return self._result(work)
 
     def split(self, exchange: str, parts: int, *, by: Actor, observe: Observer = _silent) -> SplitRun | None:
@@ -404,7 +417,7 @@ class Engine:
                 lease.release(session, exchange, owner=work.owner, epoch=work.epoch)
             self._tidying.tidy(exchange)
             notes = work.plan.source.capture in ends[0].capabilities.notes
-            if work.plan.replay is None and (notes or NOTES in (work.position or {})):
+            if not work.plan.aside and (notes or NOTES in (work.position or {})):
                 self._notes.sweep(exchange, work.epoch)
             self._audit.seal()
         return work
@@ -512,7 +525,7 @@ class Engine:
         with translated(f"来源端 {plan.source.endpoint}"):
             source = end.source(binding(plan.source, plan.key, plan.version, plan.items))
         with self._database.reading() as session:
-            source = self._replays.source(session, plan, source)
+            source = self._resends.source(session, plan, self._replays.source(session, plan, source))
         with source:
             yield source
 
@@ -549,7 +562,10 @@ class Engine:
                 lost = not self._notes.intact(row.position)
                 args = session, row, *able, self._settings, self._catalog
                 plan = plan_exchange(*args, redeliver=anew, forgotten=lost, accepted=accepted)
-                plan = self._replays.planned(session, row, plan) if replay else self.mailroom.planned(session, plan)
+                if asked.resend is not None:
+                    plan = self._resends.planned(session, row, plan, asked.resend)
+                else:
+                    plan = self._replays.planned(session, row, plan) if replay else self.mailroom.planned(session, plan)
             known = row.last_delivery is not None or row.shape is not None
             delivered = known or bool(predecessors(session, row, Places(session, self._settings, self._catalog)))
             reads = standing is None or given_up or self._would_read(session, standing)
@@ -586,6 +602,7 @@ class Engine:
             if run is None:
                 run = self._new_run(session, plan, epoch, by)
                 self._replays.claim(session, run, plan)
+                self._resends.claim(session, run, plan, by)
                 self.mailroom.claim(session, run, plan)
                 if anew:
                     self._forget_delivered(session, row, run, by, lost=redeliver)
@@ -746,7 +763,7 @@ class Engine:
         plan = work.plan
         passage = self._staging.passage(plan, fresh=work.fresh, sink=sink, target=target_end)
         kept: AbstractContextManager[Any] = nullcontext()
-        if plan.replay is None:
+        if not plan.aside:
             kept = self._notes.open(plan.exchange, work.epoch, work.position, full=plan.full)
         with self.vault.write(work.file) as writer, kept as notebook:
             manifest = ManifestWriter(writer)
@@ -862,6 +879,7 @@ class Engine:
                     head=head,
                     refresh=Refresh(**plan.refresh.model_dump()) if plan.refresh else None,
                     tolerable=plan.tolerance.left(header.refused, header.read),
+                    schema_version=plan.resource_version,
                 )
             )
         except StageLost:

@@ -37,6 +37,8 @@ MOVES: dict[RunState, frozenset[RunState]] = {
 }
 
 UNFINISHED = tuple(MOVES)
+DELIVERED = (RunState.COMMITTED, RunState.SETTLED)
+"""Ended with a receipt; some of them owe something yet."""
 UNDELIVERED = (RunState.FAILED, RunState.STOPPED, RunState.BARRED, RunState.RED, RunState.ABANDONED)
 """Ended without a receipt: what was staged is of no use any more."""
 

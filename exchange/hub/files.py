@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import ColumnElement, and_, exists, func, or_, select
 from sqlalchemy.orm import Session
@@ -21,9 +21,10 @@ from sqlalchemy.orm import Session
 from exchange.audit import events
 from exchange.db import now
 from exchange.db.tables import ExchangeRow, FileRow, GrantRow, HandoverRow, RecallRow, ReceiptRow, RunRow
-from exchange.engine import FileState, RunState
+from exchange.engine import FileState, RunResult, RunState
 from exchange.errors import Denied, Misplaced, Unknown
 from exchange.identity import Actor
+from exchange.plan import Plan
 from exchange.settings import Role
 
 if TYPE_CHECKING:
@@ -296,6 +297,46 @@ class FileDesk:
             hub.audit.seal()
         return number
 
+    def delivery(self, name: str, *, by: Actor) -> tuple[str, str]:
+        """The exchange and the run of a delivery, to somebody who may have it made once more.
+
+        Args:
+            name: Id of the run or of its receipt.
+            by: An integrator or system administrator of a party or of the hub.
+
+        Raises:
+            Unknown: There is no such run.
+            Denied: The actor may not.
+        """
+        hub = self._hub
+        with hub.database.reading() as session:
+            meant = select(RunRow.exchange, RunRow.id).outerjoin(ReceiptRow, ReceiptRow.run == RunRow.id)
+            found = session.execute(meant.where(or_(RunRow.id == name, ReceiptRow.id == name))).first()
+        if found is None:
+            raise Unknown(f"没有批次或回执 {name}", remedy="用 shutong files show 或 shutong runs 查看")
+        exchange, run = found
+        hub.oversight.demand_may_run(exchange, by=by, resend=run)
+        return exchange, run
+
+    def resend(self, name: str, *, by: Actor, **options: Any) -> RunResult:
+        """Deliver once more what one delivery of files gave its recipient, in a run of its own (重新送达).
+
+        The rows are those of that delivery, as they stand now and as the grant allows now. Everything that an exchange
+        ever delivered is sent again by a run with ``redeliver``.
+
+        Args:
+            name: Id of the run or of its receipt.
+            by: An integrator or system administrator of a party or of the hub.
+            options: Further ones of :meth:`exchange.engine.Engine.run`.
+
+        Raises:
+            Unknown: There is no such run.
+            Denied: The actor may not.
+            Misplaced: It delivered no files from the base library, or was called back, or is to come again anyway.
+        """
+        exchange, run = self.delivery(name, by=by)
+        return self._hub.oversight.run(exchange, by=by, resend=run, **options)
+
     def _knows(self, by: Actor, row: FileRow) -> bool:
         """Whether the actor may know its name."""
         return by.department == row.provider or oversees(self._hub, by)
@@ -446,10 +487,13 @@ class FileDesk:
             .join(ReceiptRow, ReceiptRow.run == RunRow.id)
             .where(after)
             .order_by(RunRow.started_at, RunRow.id)
-            .limit(1)
-        ).first()
-        if found is None:
+            .execution_options(yield_per=_SAME)
+        )
+        # Runs that left the reading where it was have not read what the file brought.
+        brought = next(((run, receipt) for run, receipt in found if not Plan(**run.plan).aside), None)
+        found.close()
+        if brought is None:
             return Onward(exchange.id, exchange.recipient, None, None, None, {}, None)
-        run, receipt = found
+        run, receipt = brought
         counts = dict(run.counts or {})
         return Onward(exchange.id, exchange.recipient, run.id, run.state, receipt.id, counts, receipt.issued_at)

@@ -120,13 +120,19 @@ class Oversight:
             options: Further ones.
         """
         what = self.demand_may_run(
-            exchange, by=by, replay=bool(options.get("replay")), accept_fall=options.get("accept_fall") is not None
+            exchange,
+            by=by,
+            replay=bool(options.get("replay")),
+            accept_fall=options.get("accept_fall") is not None,
+            resend=options.get("resend"),
         )
         with Sealer(self._hub.audit):
             # What was asked for in some other way than usual says nothing of what is owed.
             return self._carried(exchange, by, what, noted=options.keys() <= {"observe"}, parts=parts, **options)
 
-    def demand_may_run(self, exchange: str, *, by: Actor, replay: bool = False, accept_fall: bool = False) -> str:
+    def demand_may_run(
+        self, exchange: str, *, by: Actor, replay: bool = False, accept_fall: bool = False, resend: str | None = None
+    ) -> str:
         """What running an exchange is called, if somebody may; whether it can be run shows in the run.
 
         Args:
@@ -134,6 +140,7 @@ class Oversight:
             by: Who asks.
             replay: Refused rows are to be run again, and nothing else.
             accept_fall: A recipient's rows may become fewer.
+            resend: What this run delivered is to be delivered once more, and nothing else.
 
         Raises:
             Denied: The actor may not; the refusal is logged.
@@ -142,6 +149,7 @@ class Oversight:
         hub = self._hub
         parties = self._parties(exchange)
         what = f"重送交换 {exchange} 的隔离行" if replay else f"执行交换 {exchange}"
+        what = f"重新送达批次 {resend}" if resend is not None else what
         roles = [Role.INTEGRATOR, Role.SYSTEM]
         if replay and by.department in parties[:1]:
             roles.append(Role.CLERK)  # what she corrected of her own department's data she may send again
@@ -232,7 +240,8 @@ class Oversight:
         self, exchange: str, by: Actor, what: str, *, noted: bool, parts: int = 1, **options: Any
     ) -> RunResult:
         """Run, and say when it is due again; noted: and in the books of what is owed, too."""
-        hub, replay, began = self._hub, bool(options.get("replay")), time.monotonic()
+        hub, began = self._hub, time.monotonic()
+        aside = bool(options.get("replay") or options.get("resend"))
         books = hub.engine.dispatches
         owed = noted and bool(books.take(exchange, by=by))
         try:
@@ -245,12 +254,12 @@ class Oversight:
                 hub.denied(by, what, error, exchange=exchange)
             if owed:
                 books.ended(exchange, error, by=by)
-            self._schedule(exchange, began, soon=error.retry, replay=replay)
+            self._schedule(exchange, began, soon=error.retry, aside=aside)
             raise
         if owed:
             books.ended(exchange, result.state, result.reasons, by=by)
         # What is still owed after its delivery is tried again soon: the source, or the recipient, is away.
-        self._schedule(exchange, began, soon=result.state == RunState.COMMITTED, replay=replay)
+        self._schedule(exchange, began, soon=result.state == RunState.COMMITTED, aside=aside)
         return result
 
     def _may_accept(self, by: Actor, exchange: str, parties: list[str]) -> None:
@@ -382,16 +391,16 @@ class Oversight:
         else:
             yield exchange, result
 
-    def _schedule(self, exchange: str, began: float, *, soon: bool = False, replay: bool = False) -> None:
+    def _schedule(self, exchange: str, began: float, *, soon: bool = False, aside: bool = False) -> None:
         """When the exchange is due next: after its update cycle, or soon where that may heal it.
 
         Args:
             exchange: Its id.
             began: When it was set out to be run, by this process's clock.
             soon: That may heal it.
-            replay: Refused rows were run again and nothing else.
+            aside: Refused rows were run again, or a delivery was made once more, and nothing else.
         """
-        if replay:
+        if aside:
             return  # its source was not read
         hub = self._hub
         with hub.told(), hub.database.transaction() as session:

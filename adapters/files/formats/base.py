@@ -21,6 +21,7 @@ import pyarrow.compute as pc
 
 from adapters.base import Options
 from adapters.errors import Malformed
+from adapters.files.errors import put_aside
 
 FormatName = Literal["csv", "xlsx", "jsonl", "xml", "parquet", "document"]
 Rows = Iterator[tuple[pa.Array, pa.RecordBatch]]
@@ -197,7 +198,8 @@ def spooled(chunks: Iterable[bytes]) -> IO[bytes]:
     file = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115 - it lives as long as its reader
     with closed_on_error(file):
         for chunk in chunks:
-            file.write(chunk)
+            with put_aside():
+                file.write(chunk)
         file.seek(0)
     return file
 

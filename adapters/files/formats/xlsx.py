@@ -10,6 +10,7 @@ nothing that begins like a formula is ever one. A null is no cell; an empty text
 
 from __future__ import annotations
 
+import contextlib
 import re
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,9 +20,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import xlsxwriter
 from pydantic import Field, field_validator
+from xlsxwriter.exceptions import FileCreateError
 
 from adapters.base import Options
 from adapters.errors import Malformed, Unsupported
+from adapters.files.errors import put_aside
 from adapters.files.formats.archive import Archive
 from adapters.files.formats.base import (
     CHUNK,
@@ -205,8 +208,11 @@ class XlsxWriter(Writer):
     """One sheet of text cells; the whole of it comes at the end."""
 
     def __init__(self, names: Sequence[str], options: XlsxWriting) -> None:
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115 - it is closed with the trailer
-        self._book = xlsxwriter.Workbook(self._file, {"constant_memory": True, "use_zip64": True})
+        # A folder of its own: the library leaves what it was making where that fails.
+        self._folder = tempfile.TemporaryDirectory()
+        self._file = tempfile.TemporaryFile(dir=self._folder.name)  # noqa: SIM115 - it is closed with the writer
+        kept = {"constant_memory": True, "use_zip64": True, "tmpdir": self._folder.name}
+        self._book = xlsxwriter.Workbook(self._file, kept)
         self._text = self._book.add_format({"num_format": _TEXT, "quote_prefix": True})
         self._plain = self._book.add_format()
         self._sheet = self._book.add_worksheet(options.sheet)
@@ -221,7 +227,8 @@ class XlsxWriter(Writer):
 
     def rows(self, batch: pa.RecordBatch) -> bytes:
         """Nothing yet."""
-        self._put([text_of(column) for column in batch.columns], batch.num_rows)
+        with put_aside():
+            self._put([text_of(column) for column in batch.columns], batch.num_rows)
         return b""
 
     def trailer(self) -> Iterator[bytes]:
@@ -233,13 +240,19 @@ class XlsxWriter(Writer):
 
     def close(self) -> None:
         """Remove what the rows were kept in."""
-        self._finish()
+        with contextlib.suppress(OSError):  # there may be no room for its last rows
+            self._sheet.row_data_fh.close()
         self._file.close()
+        self._folder.cleanup()
 
     def _finish(self) -> None:
         if not self._finished:
             self._finished = True
-            self._book.close()
+            with put_aside():
+                try:
+                    self._book.close()
+                except FileCreateError as error:
+                    raise error.args[0] from error  # the system's own
 
     def _put(self, texts: Sequence[pa.StringArray], count: int) -> None:
         columns = [text.to_pylist() for text in texts]

@@ -114,7 +114,11 @@ class LocalDirectory(Directory):
             with self._told(str(self._root)):
                 listed = stack.enter_context(self._listed())
                 scan = stack.enter_context(os.scandir(listed))
-            for found in scan:
+            while True:
+                with self._told(str(self._root)):  # a share may go away in the middle of it
+                    found = next(scan, None)
+                if found is None:
+                    return
                 name = found.name
                 if not matches(name, pattern):
                     continue

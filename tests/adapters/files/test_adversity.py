@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import io
 import json
+import random
 import zipfile
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -16,13 +17,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from adapters.base import DELETE, OPERATION, PUT, REFERENCE, Binding, Claim, Manifest, Outcome, Selection
-from adapters.errors import Unbalanced, Unsupported
+from adapters.errors import Unavailable, Unbalanced, Unsupported
 from adapters.files.ledger import Ledger
 from adapters.files.transports.local import LocalDirectory
 from exchange.checks.normalise import normalise
 from schemas import Item, arrow_schema
 from tests.adapters.files.conftest import Drop, Passes, binding
 from tests.adapters.files.formats.workbooks import row, sheet, workbook
+from tests.support.rooms import no_file_longer_than
 
 FORMATS = ("csv", "xlsx", "jsonl", "xml", "parquet")
 WRAPPED = [*FORMATS, *(f"{name}{around}" for name in FORMATS for around in (".gz", ".zip"))]
@@ -40,9 +42,9 @@ def _rows(drop: Drop, given: Binding) -> list[dict[str, Any]]:
         return [row for batch in source.batches(Selection()) for row in batch.to_pylist()]
 
 
-def _zip(*members: tuple[str, bytes]) -> bytes:
+def _zip(*members: tuple[str, bytes], compression: int = zipfile.ZIP_DEFLATED) -> bytes:
     out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as made:
+    with zipfile.ZipFile(out, "w", compression) as made:
         for name, content in members:
             made.writestr(name, content)
     return out.getvalue()
@@ -166,6 +168,26 @@ def test_a_workbook_that_bursts(drop: Drop) -> None:
     passes = Passes(drop.endpoint, binding(object="licence_*.xlsx"))
     assert passes.read() == []
     assert "licence_1.xlsx 解开后超过原来的 300 倍" in passes.refused["licence_1.xlsx"]
+
+
+@pytest.mark.parametrize("ending", ["csv.zip", "parquet"])
+def test_a_full_disk_at_the_hub_refuses_no_file(drop: Drop, ending: str) -> None:
+    """What must be jumped about in is put aside first, and what finds no room there is as good as it was."""
+    holders = [random.Random(number).randbytes(300).hex() for number in range(16_000)]
+    numbers = [str(number) for number in range(len(holders))]
+    if ending == "parquet":
+        content = _parquet({"证照编号": numbers, "持证人": holders})
+    else:
+        lines = "".join(f"{number},{holder}\n" for number, holder in zip(numbers, holders, strict=True))
+        content = _zip(("x.csv", f"{HEAD}{lines}".encode()), compression=zipfile.ZIP_STORED)
+    assert len(content) > 8 << 20
+    _drop(drop, f"licence_1.{ending}", content, len(numbers))
+    passes = Passes(drop.endpoint, binding(object=f"licence_*.{ending}"))
+    with no_file_longer_than(1 << 20), pytest.raises(Unavailable, match="临时目录") as caught:
+        passes.read()
+    assert caught.value.retry
+    assert len(passes.read()) == len(numbers)
+    assert passes.refused == {}
 
 
 ITEMS = tuple(Item(name=f"i_{letter.lower()}", label=letter, type=letter) for letter in "CMNYDTLGBIF")

@@ -13,6 +13,7 @@ import pytest
 from adapters.base import Binding, Outcome, Selection, Source
 from adapters.errors import Misconfigured, Unavailable
 from adapters.files.source import UNTAKEN
+from adapters.files.transports.local import LocalDirectory
 from adapters.registry import open_endpoint
 from schemas.documents import Document
 from schemas.unreadable import why_unreadable
@@ -314,3 +315,91 @@ def test_a_server_gives_the_same(openssh_server: OpenSSHServer, store: Shelf) ->
     assert (root / "taken" / "large.pdf").exists()
     assert {"empty.pdf", "link.pdf"} <= {path.name for path in root.iterdir()}
     assert not (root / "sub").exists()
+
+
+# --- what is not what it was, or what was told of it ------------------------------------------------
+
+
+def _alone(**options: Any) -> dict[str, Any]:
+    return {**ALONE, "options": {**ALONE["options"], **options}}  # type: ignore[dict-item]
+
+
+@pytest.mark.parametrize(
+    "told", ['{"rows": 1, "sha256": "%s"}' % ("0" * 64), "{}", "x"], ids=["another", "empty", "none"]
+)
+def test_a_document_is_held_to_its_manifest(drop: Drop, store: Shelf, told: str) -> None:
+    drop.put("1_1.pdf", "%PDF-1")
+    drop.put("2_1.pdf", "%PDF-2")
+    (drop.root / "1_1.pdf.manifest.json").write_text(told)
+    endpoint = drop.endpoint
+    endpoint.documents = store
+    passes = Passes(endpoint, _binding(**_alone(complete="manifest", after="leave")))
+    settle_down(drop.root)
+    rows = {row["name"]: row["file"] for row in passes.read()}
+    assert "摘要" in (why_unreadable(rows["1_1.pdf"]) or "")
+    assert Document.of(rows["2_1.pdf"]).name == "2_1.pdf"
+    assert passes.refused == {"1_1.pdf": UNTAKEN}
+    assert passes.read() == []
+    drop.put("1_1.pdf", "%PDF-1")
+    assert [row["name"] for row in passes.read()] == ["1_1.pdf"]
+    assert passes.refused == {}
+
+
+@pytest.mark.parametrize("when", ["listed", "read", "read in its place"])
+def test_a_document_that_is_another_than_was_listed_waits(
+    drop: Drop, store: Shelf, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    for number in (1, 2):
+        (drop.root / f"{number}_1.pdf").write_bytes(PDF + bytes(3 << 20))
+    settle_down(drop.root)
+    endpoint = drop.endpoint
+    endpoint.documents = store
+    passes = Passes(endpoint, _binding(**_alone(after="leave")))
+    final = PDF + bytes(3 << 20)[:-1] + b"!" if when == "read in its place" else PDF + b"final"
+
+    def write() -> None:
+        (drop.root / "1_1.pdf").write_bytes(final)
+
+    with monkeypatch.context() as patch:
+        real = LocalDirectory.visit
+
+        def visit(self: LocalDirectory, names: Any, use: Any, **options: Any) -> Any:
+            def used(number: int, entry: Any, chunks: Any) -> Any:
+                def pieces() -> Any:
+                    for piece in chunks:
+                        if when != "listed" and entry.name == "1_1.pdf":
+                            write()
+                        yield piece
+
+                return use(number, entry, pieces())
+
+            if when == "listed":
+                write()
+            return real(self, names, used, **options)
+
+        patch.setattr(LocalDirectory, "visit", visit)
+        assert [row["name"] for row in passes.read()] == ["2_1.pdf"]
+    assert passes.refused == {}
+    [row] = passes.read()
+    assert (row["name"], Document.of(row["file"]).digest) == ("1_1.pdf", hashlib.sha256(final).hexdigest())
+
+
+def test_a_named_document_that_is_being_written_is_not_taken_by_half(
+    drop: Drop, store: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (drop.root / "a.pdf").write_bytes(PDF + bytes(3 << 20))
+    (drop.root / "lic_1.csv").write_text(_csv(("1", "a.pdf")))
+    real = Shelf.put
+
+    def put(self: Shelf, chunks: Any) -> tuple[str, int]:
+        first = next(iter(chunks))
+        (drop.root / "a.pdf").write_bytes(PDF)
+        return real(self, [first, *chunks])
+
+    source = _source(drop, store)
+    with monkeypatch.context() as patch:
+        patch.setattr(Shelf, "put", put)
+        with pytest.raises(Unavailable, match="在读取期间被改动") as caught:
+            list(source.batches(Selection()))
+    assert caught.value.retry
+    assert _told(list(source.batches(Selection()))) == {"1": _name(PDF, "a.pdf")}

@@ -472,6 +472,15 @@ def test_what_waits_is_told_without_reading(drop: Drop, reads: list[str]) -> Non
     assert drop.names() == ["licence_1.csv", "licence_2.csv", "licence_2.csv.manifest.json"]
 
 
+def test_a_name_that_leaves_no_room_for_its_manifest_is_told_so(drop: Drop) -> None:
+    name = f"licence_{'甲' * 80}.csv"
+    drop.put(name, f"{HEAD}1,a\n", manifest=False)
+    assert "文件名过长" in Passes(drop.endpoint, binding(version="number")).waiting()[name]
+    settle_down(drop.root)
+    passes = Passes(drop.endpoint, binding(version="number", options={"complete": "age", "age": 1}))
+    assert (passes.waiting()[name], passes.numbers(settled=True)) == ("下次执行时收取", ["1"])
+
+
 def test_what_is_ready_is_told_apart_from_what_waits(drop: Drop) -> None:
     drop.put("licence_1.csv", f"{HEAD}1,a\n")
     drop.put("licence_2.csv", f"{HEAD}2,a\n", manifest=False)

@@ -51,7 +51,7 @@ def test_a_file_of_changes_and_its_manifest(drop: Drop) -> None:
     delivery = sink.begin(CLAIM, SCHEMA)
     delivery.stage(BATCH)
     assert drop.names() == []
-    answer = delivery.commit(_manifest())
+    answer = delivery.commit(_manifest(schema_version=7))
     [name] = _published(drop)
     assert (answer.written, answer.deleted, answer.unchanged, answer.superseded, answer.refused) == (3, 1, 0, 0, ())
     assert (answer.place, answer.key, answer.manifest) == (name, CLAIM.key, "d" * 64)
@@ -69,6 +69,7 @@ def test_a_file_of_changes_and_its_manifest(drop: Drop) -> None:
         "key": CLAIM.key,
         "size": len(content),
         "schema": [{"name": name, "type": "C", "label": ""} for name in ("_operation", "证照编号", "持证人", "来源")],
+        "schema_version": 7,
     }
     for path in drop.root.rglob("*"):
         assert stat.S_IMODE(path.stat().st_mode) == (0o750 if path.is_dir() else 0o640)

@@ -155,6 +155,13 @@ def test_further_entries_of_a_manifest_are_somebody_elses(drop: Drop) -> None:
     assert _numbers(drop.endpoint.source(binding())) == ["1"]
 
 
+def test_a_mark_of_utf_8_is_no_nonsense_in_a_manifest(drop: Drop) -> None:
+    drop.put("licence_1.csv", f"{HEAD}1,a\n")
+    manifest = drop.root / "licence_1.csv.manifest.json"
+    manifest.write_bytes(b"\xef\xbb\xbf" + manifest.read_bytes())
+    assert _numbers(drop.endpoint.source(binding())) == ["1"]
+
+
 def test_headers_nobody_can_see_the_difference_of(drop: Drop) -> None:
     drop.put("licence_1.csv", '"证照\n编号 ", 持证人 \n1,a\n', rows=1)
     assert _numbers(drop.endpoint.source(binding())) == ["1"]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from tests.exchange.api.programmes import Programmes
+from tests.exchange.engine.test_resending import deliver, here, make
 from tests.exchange.engine.town import SYNC
 
 
@@ -29,3 +32,18 @@ def test_pages_of_runs(calls: Programmes) -> None:
     assert ([each["id"] for each in page["items"]], page["next"]) == ([first], None)
     assert calls.ask("police", "GET", "/runs", params={"state": "x"}).status_code == 422
     assert calls.ask("police", "GET", "/runs", params={"cursor": "x"}).status_code == 422
+
+
+def test_a_delivery_of_files_is_made_once_more(calls: Programmes, tmp_path: Path) -> None:
+    town = calls.town
+    make(town, tmp_path / "drop")
+    run = deliver(town, *here(1))
+    assert calls.ask("tax", "POST", f"/runs/{run}/resends").status_code == 403
+    ended = calls.done("integrator", calls.post("integrator", f"/runs/{run}/resends", 202))
+    assert (ended["state"], ended["result"]["counts"]["written"]) == ("done", 1)
+    traced = calls.get("integrator", f"/runs/{ended['run']}")
+    assert traced["plan"]["resend"] == run
+    one, two = sorted((tmp_path / "drop").glob("people_*.csv"))
+    assert one.read_bytes() == two.read_bytes()
+    [collected] = calls.get("integrator", "/runs", exchange=SYNC)["items"]
+    assert calls.ask("integrator", "POST", f"/runs/{collected['id']}/resends").status_code == 409

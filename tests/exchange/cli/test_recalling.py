@@ -54,6 +54,21 @@ def test_called_back_and_answered(changing_county: County, drop: Path) -> None:
     assert county.ask("files", "recalls", "--exchange", "another", by="tax")["recalls"] == []
 
 
+def test_sent_again(changing_county: County, drop: Path) -> None:
+    county, share = changing_county, _share(changing_county)
+    first = county.ask("run", share)["run"]
+    assert county.run("files", "resend", first["id"], by="police").status == 3
+    assert county.run("files", "resend", "nothing").status == 4
+    again = county.ask("files", "resend", first["receipt"])["run"]
+    assert (again["state"], again["counts"]["written"]) == ("settled", first["counts"]["written"])
+    one, two = sorted(drop.glob("people_*.csv"))
+    assert (one.read_bytes(), one.name != two.name) == (two.read_bytes(), True)
+    traced = county.run("trace", again["id"])
+    assert first["id"] in traced.out
+    empty = county.ask("run", share)["run"]["id"]
+    assert county.run("files", "resend", empty).status == 5
+
+
 def test_a_revocation_with_recall(changing_county: County, drop: Path) -> None:
     county, share = changing_county, _share(changing_county)
     county.ask("run", share)

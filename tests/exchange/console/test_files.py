@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from exchange.settings import Role
-from tests.exchange.console.stories import EVIL, harmless, officer, text_of
+from tests.exchange.console.stories import EVIL, ended, harmless, officer, text_of
 from tests.exchange.engine.test_files import Desk
+from tests.exchange.engine.test_resending import deliver, here, make
 from tests.exchange.engine.town import SYNC, TAX, Town, person
 from tests.exchange.site.people import People
 
@@ -58,6 +59,23 @@ def test_runs_lead_to_their_pages_for_those_who_may_see_them(desk: Desk, people:
     page = people.browser("tax").get(f"/files/{taken}").text
     assert collected not in page
     assert shared in page
+
+
+def test_a_delivery_is_sent_again_from_the_page_of_its_run(people: People, town: Town, tmp_path: Path) -> None:
+    make(town, tmp_path / "drop")
+    run = deliver(town, *here(1))
+    browser = people.browser("integrator")
+    assert f'action="/runs/{run}/resend"' in browser.get(f"/runs/{run}").text
+    assert f'action="/runs/{run}/resend"' not in people.browser("police").get(f"/runs/{run}").text
+    begun = browser.post(f"/runs/{run}/resend")
+    assert (begun.status_code, begun.headers["location"]) == (303, f"/exchanges/{town.share}")
+    again = ended(people, town.share).result
+    assert again is not None
+    assert len(list((tmp_path / "drop").glob("people_*.csv"))) == 2
+    assert run in text_of(browser.get(f"/runs/{again.id}"))
+    collected = town.runs(SYNC)[-1].id
+    assert "/resend" not in browser.get(f"/runs/{collected}").text
+    assert browser.post("/runs/nothing/resend").status_code == 404
 
 
 def test_a_recipient_is_told_no_name(desk: Desk, people: People) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import resource
 import signal
 from collections import Counter
 from collections.abc import Iterator
@@ -19,17 +18,8 @@ from exchange.errors import Failed
 from exchange.receipts import balanced
 from tests.exchange.engine.town import SYNC, Town, at, build, counts, person, wrong
 from tests.support.proxy import CuttingProxy, Moment
+from tests.support.rooms import no_file_longer_than
 from tests.support.servers import MariaDBServer, PostgreSQLServer, Server
-
-
-@contextmanager
-def no_file_longer_than(size: int) -> Iterator[None]:
-    """What this process meets then is what a full disk gives."""
-    none, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    try:
-        yield resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (none, hard))
 
 
 def test_a_full_disk_at_the_hub_loses_nothing(town: Town) -> None:

@@ -47,6 +47,8 @@ def test_granted_rows_arrive_as_a_file_and_a_receipt(town: Town, drop: Path) -> 
     about = json.loads((drop / f"{file.name}.manifest.json").read_text())
     assert about["sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
     assert len(town.receipts(town.share)) == 1
+    # The resource was published a second time for its ways.
+    assert about["schema_version"] == result.plan.resource_version == 2
     assert result.counts["written"] == about["rows"] == len(town.granted())
     assert town.faults() == []
 

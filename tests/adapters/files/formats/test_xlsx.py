@@ -3,12 +3,14 @@ from __future__ import annotations
 import io
 import re
 import resource
+import tempfile
 import time
 import tracemalloc
 import zipfile
 from contextlib import closing
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -16,11 +18,12 @@ import pytest
 import python_calamine
 import xlsxwriter
 
-from adapters.errors import Malformed, Unsupported
+from adapters.errors import Malformed, Unavailable, Unsupported
 from adapters.files.formats import xlsx as module
 from adapters.files.formats.xlsx import Xlsx, XlsxReading, XlsxWriting
 from schemas.unreadable import UNREADABLE, why_unreadable
 from tests.adapters.files.formats.workbooks import row, sheet, workbook
+from tests.support.rooms import no_file_longer_than
 
 
 def _read(content: bytes, **options: Any) -> tuple[tuple[str, ...], list[tuple[int, list[str | None]]]]:
@@ -212,6 +215,15 @@ def test_a_file_that_was_given_up() -> None:
     writer.rows(pa.record_batch({"a": ["1"]}))
     writer.close()
     writer.close()
+
+
+def test_rows_for_which_there_is_no_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    batch = pa.record_batch({"a": ["x" * 30_000] * 50})
+    writer = Xlsx().writer(batch.schema, XlsxWriting(), None)
+    with no_file_longer_than(1 << 20), closing(writer), pytest.raises(Unavailable, match="临时目录"):
+        writer.rows(batch)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_another_reader_sees_the_same() -> None:

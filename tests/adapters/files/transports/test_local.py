@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import os
 import stat
@@ -270,14 +271,33 @@ def test_what_is_taken_away_while_it_is_listed(tmp_path: Path, monkeypatch: pyte
     real = os.scandir
 
     @contextlib.contextmanager
-    def late(listed: int) -> Iterator[list[os.DirEntry[str]]]:
+    def late(listed: int) -> Iterator[Iterator[os.DirEntry[str]]]:
         with real(listed) as scan:
             found = list(scan)
             (tmp_path / "b.csv").unlink()
-            yield found
+            yield iter(found)
 
     monkeypatch.setattr(os, "scandir", late)
     assert [entry.name for entry in LocalDirectory(tmp_path).listing("*.csv")] == ["a.csv", "c.csv"]
+
+
+def test_a_share_that_goes_away_while_it_is_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.csv").write_text("x")
+    real = os.scandir
+
+    @contextlib.contextmanager
+    def stale(listed: int) -> Iterator[Iterator[os.DirEntry[str]]]:
+        def each() -> Iterator[os.DirEntry[str]]:
+            yield from scan
+            raise OSError(errno.ESTALE, "stale")
+
+        with real(listed) as scan:
+            yield each()
+
+    monkeypatch.setattr(os, "scandir", stale)
+    with pytest.raises(Unavailable, match="网络存储失去联系") as caught:
+        LocalDirectory(tmp_path).listing("*.csv")
+    assert caught.value.retry
 
 
 def test_a_file_that_grows_as_it_is_read(tmp_path: Path) -> None:

@@ -40,6 +40,7 @@ RULES = {
     ("POST", "/log/acknowledgement"): Rule(AUDITORS, fields={"reason": "测试"}),
     ("GET", "/runs"): Rule(EVERYBODY),
     ("GET", "/runs/{name}"): Rule(PARTIES, path="/runs/{run}", made=a_run),
+    ("POST", "/runs/{name}/resend"): Rule(only("integrator", "sysadmin"), path="/runs/{run}/resend", made=a_run),
     ("GET", "/runs/{name}/ledger"): Rule(
         only("integrator", "sysadmin", "auditor", "auditadmin"), path="/runs/{run}/ledger", made=a_run
     ),

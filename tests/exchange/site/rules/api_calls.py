@@ -138,6 +138,7 @@ RULES: dict[tuple[str, str], Rule] = {
         ("GET", "/runs/{name}"): rule(PROVIDER | HUB, "/runs/{run}", ran),
         ("GET", "/runs/{name}/receipt"): rule(PROVIDER | HUB, "/runs/{run}/receipt", ran),
         ("GET", "/runs/{name}/answers"): rule(PROVIDER | HUB, "/runs/{run}/answers", ran),
+        ("POST", "/runs/{name}/resends"): rule(SYSTEM, "/runs/{run}/resends", ran),
         ("POST", "/runs/{name}/answers"): rule(SYSTEM, "/runs/{run}/answers", ran),
         ("GET", "/notices"): rule(EVERYBODY),
         ("GET", "/works/{name}"): rule(EVERYBODY, "/works/nothing"),

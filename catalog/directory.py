@@ -76,6 +76,7 @@ class Catalog:
             raise Rejected("资源代码规则有误", [problem]) from error
         self._pattern = code_pattern
         self._clock = clock
+        self._frequencies = search.Frequencies()
 
     def put_department(self, session: Session, given: Department | Mapping[str, Any]) -> Department:
         """Register a department (部门), or change it.
@@ -366,7 +367,9 @@ class Catalog:
             Rejected: the text, a term or the cursor cannot be used.
         """
         wanted = _wanted(text, record_class, provider, share_type, way, cycle, under)
-        rows, following = search.find(session, wanted, limit=max(1, min(limit, _PAGE)), cursor=cursor)
+        rows, following = search.find(
+            session, wanted, self._frequencies, limit=max(1, min(limit, _PAGE)), cursor=cursor
+        )
         hits = tuple(Hit(entry=versions.entry(row, version), score=int(score)) for row, version, score in rows)
         return Found(hits=hits, cursor=following)
 
@@ -401,7 +404,7 @@ class Catalog:
         """
         wanted = _wanted(text, record_class, provider, share_type, way, cycle, under)
         if text.strip():
-            return facets.sampled(session, wanted)
+            return facets.sampled(session, wanted, self._frequencies)
         return (cube or facets.cube(session)).facets(wanted)
 
     def cube(self, session: Session, before: Cube | None = None) -> Cube:

@@ -87,16 +87,16 @@ def cube(session: Session) -> Cube:
     return Cube(plain, {tuple(row[:-1]): row[-1] for row in ways}, current)
 
 
-def sampled(session: Session, wanted: search.Wanted) -> Facets:
+def sampled(session: Session, wanted: search.Wanted, frequencies: search.Frequencies) -> Facets:
     """The numbers among what words find.
 
     Raises:
         Rejected: the text has no word of two characters.
     """
-    codes = search.foremost(session, search.Wanted(text=wanted.text, under=wanted.under), limit=SAMPLE + 1)
+    codes = search.foremost(session, search.Wanted(text=wanted.text, under=wanted.under), frequencies, limit=SAMPLE + 1)
     if len(codes) <= SAMPLE:
         return Facets(_counted(session, codes, _asked(wanted)), complete=True)
-    codes = search.foremost(session, wanted, limit=SAMPLE + 1)
+    codes = search.foremost(session, wanted, frequencies, limit=SAMPLE + 1)
     return Facets(_counted(session, codes[:SAMPLE], _asked(wanted)), complete=len(codes) <= SAMPLE)
 
 

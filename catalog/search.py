@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -24,7 +25,10 @@ from catalog.vocabulary import ShareType, ShareWay, UpdateCycle
 
 LONGEST = 100
 _COUNTED = 5000
-"""Resources that are counted of a pair at most: where each has more, any of them will do."""
+"""A pair that so many resources have is common: how many have it, is counted now and then only."""
+_LATELY = 600.0
+"""Seconds for which that holds."""
+_REMEMBERED = 1000
 _FEW = 50
 """A pair so rare leads, whatever the others are."""
 _WEIGHTS = {"name": 8, "code": 4, "item": 3, "provider": 2, "class": 2, "abstract": 1}
@@ -104,7 +108,40 @@ class Wanted:
 Page = Sequence[Row[ResourceRow, ResourceVersionRow, int]]
 
 
-def find(session: Session, wanted: Wanted, *, limit: int, cursor: str | None) -> tuple[Page, str | None]:
+class Frequencies:
+    """How many resources have a pair of characters (词频); of pairs that very many have, as it was counted lately."""
+
+    def __init__(self) -> None:
+        self._common: dict[str, tuple[int, float]] = {}
+
+    def rarest(self, session: Session, terms: Sequence[str]) -> str:
+        """The pair that the fewest resources have."""
+        if len(terms) == 1:
+            return terms[0]
+        counts: list[tuple[int, str]] = []
+        for term in terms:
+            counts.append((self._count(session, term), term))
+            if counts[-1][0] < _FEW:
+                break
+        return min(counts)[1]
+
+    def _count(self, session: Session, term: str) -> int:
+        known, until = self._common.get(term, (0, 0.0))
+        if time.monotonic() < until:
+            return known
+        some = select(TermRow.resource).where(TermRow.term == term)
+        count = session.scalar(select(func.count()).select_from(some.limit(_COUNTED).subquery())) or 0
+        if count == _COUNTED:
+            count = session.scalar(select(func.count()).select_from(some.subquery())) or 0
+            if len(self._common) >= _REMEMBERED:
+                self._common.clear()
+            self._common[term] = count, time.monotonic() + _LATELY
+        return count
+
+
+def find(
+    session: Session, wanted: Wanted, frequencies: Frequencies, *, limit: int, cursor: str | None
+) -> tuple[Page, str | None]:
     """The versions in force that fit, and where the next page starts.
 
     Of several pairs of characters the rarest leads: what it weighs in a resource is the resource's score, and only
@@ -123,7 +160,7 @@ def find(session: Session, wanted: Wanted, *, limit: int, cursor: str | None) ->
         found = session.execute(statement.limit(limit + 1)).all()
         lead = ""
     else:
-        lead = later.lead if later is not None and later.lead in terms else _rarest(session, terms)
+        lead = later.lead if later is not None and later.lead in terms else frequencies.rarest(session, terms)
         some = _led(lead, phrases, wanted, limit=limit + 1, later=later).subquery()
         statement = (
             select(ResourceRow, ResourceVersionRow, some.c.weight)
@@ -137,7 +174,7 @@ def find(session: Session, wanted: Wanted, *, limit: int, cursor: str | None) ->
     return page, _Place(int(page[-1][2]), page[-1][0].code, lead).cursor() if more else None
 
 
-def foremost(session: Session, wanted: Wanted, *, limit: int) -> list[str]:
+def foremost(session: Session, wanted: Wanted, frequencies: Frequencies, *, limit: int) -> list[str]:
     """Codes of the first resources that fit; without a text, none.
 
     Raises:
@@ -146,7 +183,7 @@ def foremost(session: Session, wanted: Wanted, *, limit: int) -> list[str]:
     phrases, terms = _words(wanted.text)
     if not terms:
         return []
-    led = _led(_rarest(session, terms), phrases, wanted, limit=limit, later=None)
+    led = _led(frequencies.rarest(session, terms), phrases, wanted, limit=limit, later=None)
     return [code for code, _ in session.execute(led)]
 
 
@@ -190,17 +227,6 @@ def _words(text: str) -> tuple[list[list[str]], list[str]]:
         problem = Problem("检索词", f"须有一个至少两个字的词，总长不超过 {LONGEST} 字", "例如：出生 人口")
         raise Rejected("检索词无法使用", [problem])
     return phrases, terms
-
-
-def _rarest(session: Session, terms: Sequence[str]) -> str:
-    """The pair that the fewest resources have, as far as that is worth counting."""
-    counts: list[tuple[int, str]] = []
-    for term in terms if len(terms) > 1 else ():
-        some = select(TermRow.resource).where(TermRow.term == term).limit(_COUNTED).subquery()
-        counts.append((session.scalar(select(func.count()).select_from(some)) or 0, term))
-        if counts[-1][0] < _FEW:
-            break
-    return min(counts)[1] if counts else terms[0]
 
 
 def _containing(phrases: Sequence[Sequence[str]]) -> Iterator[ColumnElement[bool]]:

@@ -29,3 +29,10 @@ def test_pages_of_runs(calls: Programmes) -> None:
     assert ([each["id"] for each in page["items"]], page["next"]) == ([first], None)
     assert calls.ask("police", "GET", "/runs", params={"state": "x"}).status_code == 422
     assert calls.ask("police", "GET", "/runs", params={"cursor": "x"}).status_code == 422
+
+
+def test_the_ledger_of_the_target_agrees(calls: Programmes) -> None:
+    run = calls.collected()
+    told = calls.get("integrator", f"/runs/{run}/ledger")
+    assert (told["found"], told["written"], told["differences"]) == (True, 6, [])
+    assert calls.ask("police", "GET", f"/runs/{run}/ledger").status_code == 403

@@ -25,6 +25,7 @@ from exchange.hub.mending import Mending
 from exchange.hub.messages import Messages
 from exchange.hub.oversight import Oversight
 from exchange.hub.pausing import Pausing
+from exchange.hub.previewing import Previewing
 from exchange.hub.recalls import RecallBook
 from exchange.hub.registration import Registration
 from exchange.hub.runs import Runs
@@ -70,6 +71,7 @@ class Hub:
         tokens: What programmes call the interface with in the name of accounts (令牌).
         runs: Runs, found by what people know of them (批次).
         pausing: What rests because somebody said so (暂停).
+        previewing: The first rows of an exchange, as they would be delivered (脱敏预览).
         timetable: What a scheduler is told and asks, and housekeeping (排班).
     """
 
@@ -114,6 +116,7 @@ class Hub:
         self.tokens = Tokens(self)
         self.runs = Runs(self)
         self.pausing = Pausing(self)
+        self.previewing = Previewing(self)
         self.timetable = Timetable(self)
 
     def _use_schemas(self) -> None:

@@ -125,6 +125,7 @@ RULES: dict[tuple[str, str], Rule] = {
         ("GET", "/exchanges"): rule(EVERYBODY),
         ("GET", "/exchanges/{name}"): rule(PARTIES | OVERSEERS, "/exchanges/{share}", granted),
         ("GET", "/exchanges/{name}/plan"): rule(PLANNING, "/exchanges/{share}/plan", granted),
+        ("GET", "/exchanges/{name}/preview"): rule(INTEGRATORS, "/exchanges/{share}/preview", granted),
         ("GET", "/exchanges/{name}/fit"): rule(PLANNING, "/exchanges/{share}/fit", granted),
         ("GET", "/exchanges/{name}/script"): rule(PLANNING, "/exchanges/{share}/script", granted),
         ("GET", "/exchanges/{name}/settings"): rule(PARTIES | OVERSEERS, "/exchanges/{share}/settings", granted),

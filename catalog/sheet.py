@@ -1,7 +1,7 @@
 """The registration form as a spreadsheet (目录登记表): a line per metadata element, then a line per item.
 
-Written as CSV in UTF-8 with a mark, so that spreadsheet programs show it right; read as CSV in UTF-8 or GB18030, or as
-a workbook (XLSX), as they save it.
+Written as CSV in UTF-8 with a mark, so that spreadsheet programs show it right, or as a workbook (XLSX); read as
+either, as they save it, CSV in GB18030 too.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import csv
 import io
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 from catalog import vocabulary, workbook
 from catalog.errors import Problem, Rejected
@@ -56,8 +56,15 @@ _FORMULA = re.compile(r"^[=+\-@\t\r]")
 _QUOTED_FORMULA = re.compile(r"^'[=+\-@\t\r]")
 
 
-def write_sheet(resource: Resource | None = None, table: RecordTable | None = None) -> bytes:
+def write_sheet(
+    resource: Resource | None = None, table: RecordTable | None = None, *, format: Literal["csv", "xlsx"] = "csv"
+) -> bytes:
     """The form: empty, with the items of a class's table, or as a resource fills it.
+
+    Args:
+        resource: Fills it.
+        table: Its items are written where there is no resource.
+        format: CSV, or a workbook, in which every cell is a text.
 
     Raises:
         Rejected: An item has child rows, for which a form has no place.
@@ -65,17 +72,14 @@ def write_sheet(resource: Resource | None = None, table: RecordTable | None = No
     items = resource.items if resource else table.items if table else ()
     if nested := [Problem(item.label, "有子表行") for item in items if item.rows]:
         raise Rejected("登记表写不下子表行", nested, remedy="改用 YAML 文件登记")
-    text = io.StringIO(newline="")
-    out = csv.writer(text)
-    out.writerow([_TITLE])
+    lines: list[list[str]] = [[_TITLE]]
     for field, (obligation, hint) in _LINES.items():
         value = _written(field, getattr(resource, field)) if resource else ""
-        out.writerow(_safe([title(Resource, field), value, obligation, hint]))
+        lines.append([title(Resource, field), value, obligation, hint])
     for field in _OFFER:
         value = (getattr(resource.offer, field) or "") if resource and resource.offer else ""
-        out.writerow(_safe([title(Offer, field), value]))
-    out.writerow([])
-    out.writerow([*_COLUMNS, _KEY, _VERSION, _COLUMN])
+        lines.append([title(Offer, field), value])
+    lines += [[], [*_COLUMNS, _KEY, _VERSION, _COLUMN]]
     key, version, columns = (
         (resource.key, resource.version_item, resource.offer.columns if resource.offer else {})
         if resource
@@ -85,7 +89,13 @@ def write_sheet(resource: Resource | None = None, table: RecordTable | None = No
     )
     for item in items:
         marks = ["是" if item.name in key else "", "是" if item.name == version else "", columns.get(item.name, "")]
-        out.writerow(_safe([*_cells(item), *marks]))
+        lines.append([*_cells(item), *marks])
+    return workbook.page(lines) if format == "xlsx" else _as_csv(lines)
+
+
+def _as_csv(lines: Iterable[list[str]]) -> bytes:
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows(map(_safe, lines))
     return text.getvalue().encode("utf-8-sig")
 
 

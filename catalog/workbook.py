@@ -1,4 +1,4 @@
-"""The registration form as a workbook (XLSX): its first page as rows of text, within bounds.
+"""The registration form as a workbook (XLSX): its first page as rows of text, within bounds where it is read.
 
 What is uploaded is anybody's. A few kilobytes can stand for gigabytes (压缩炸弹), or name a cell at the far corner of a
 page that whoever reads it makes room for. So the parts are inflated here first, no further than the bound and against
@@ -11,9 +11,11 @@ import io
 import re
 import zipfile
 import zlib
+from collections.abc import Iterable, Sequence
 from datetime import date, datetime, time, timedelta
 from xml.parsers import expat
 
+import xlsxwriter
 from python_calamine import CalamineError, load_workbook
 
 from catalog.errors import Problem
@@ -56,6 +58,18 @@ def first_page(content: bytes) -> list[list[str]]:
     except (CalamineError, ValueError, OSError) as error:
         raise Unreadable("不是可读的 XLSX 工作簿") from error
     return [[_written(cell) for cell in row] for row in rows]
+
+
+def page(rows: Iterable[Sequence[str]]) -> bytes:
+    """A workbook of one page whose cells are texts, whatever a spreadsheet program would make of them."""
+    out = io.BytesIO()
+    with xlsxwriter.Workbook(out, {"in_memory": True, "strings_to_formulas": False, "strings_to_urls": False}) as book:
+        sheet = book.add_worksheet()
+        for number, row in enumerate(rows):
+            for column, cell in enumerate(row):
+                if cell:
+                    sheet.write_string(number, column, cell)
+    return out.getvalue()
 
 
 def _inflated(content: bytes) -> bytes:

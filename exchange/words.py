@@ -232,6 +232,7 @@ EVENTS: Mapping[str, str] = {
     "RecallUnanswered": _("撤回逾期未答复"),
     "RecallVoided": _("撤回无需通知"),
     "RecallsRead": _("查看撤回答复"),
+    "ExchangePreviewed": _("脱敏预览"),
     "QuarantineRead": _("查看隔离数据"),
     "QuarantineRowRead": _("查看隔离行"),
     "QuarantineRepaired": _("更正隔离行"),

@@ -6,7 +6,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta, timezone
 from typing import Annotated, Any, Generic, TypeVar, cast
 from urllib.parse import urlencode
@@ -79,7 +79,12 @@ class Call:
             hold: Holds the thing in the transaction.
             required: Whether a thing that is there is changed only by who says what he has seen.
         """
-        with self.hub.database.accompanied(_Precondition(self.request, current, hold, required=required)):
+        condition = _Precondition(self.request, current, hold, required=required)
+        if condition.given:
+            # Who may not see it is refused here: a refusal is logged in a transaction of its own.
+            with suppress(Unknown):
+                current()
+        with self.hub.database.accompanied(condition):
             yield
 
 
@@ -96,8 +101,13 @@ class _Precondition:
         self._required = required
         self._met = False
 
+    @property
+    def given(self) -> bool:
+        """Whether there is anything to compare."""
+        return bool(self._match or self._none_match or self._required)
+
     def began(self, session: Session) -> None:
-        if self._met or not (self._match or self._none_match or self._required):
+        if self._met or not self.given:
             return
         self._hold(session)
         try:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
 
 from exchange.api.calls import Asked, Call, Cursor, Filter, Limit, Match, Name, Page, Sent, Why, paged
@@ -12,9 +12,10 @@ from exchange.api.door import Door
 from exchange.api.parties import Changed, Pause
 from exchange.api.works import WorkStatus, begin
 from exchange.db.tables import ExchangeRow
-from exchange.engine import Comparison, RunResult
+from exchange.engine import Comparison, Preview, RunResult
 from exchange.errors import Unknown
 from exchange.hub.oversight import ExchangeStatus
+from exchange.hub.previewing import ROWS
 from exchange.plan import Tolerance
 
 router = APIRouter(route_class=Door, tags=["交换"])
@@ -187,6 +188,14 @@ def plan(call: Asked, name: Name) -> Outlook:
         refresh=refresh,
         remarks=list(planned.remarks),
     )
+
+
+@router.get("/exchanges/{name:code}/preview", summary="脱敏预览")
+def preview(
+    call: Asked, name: Name, rows: Annotated[int, Query(ge=1, le=100, description="至多几行")] = ROWS
+) -> Preview:
+    """The first rows as they would be delivered, and what the checks find; nothing is changed, the look is logged."""
+    return call.hub.previewing.look(name, by=call.by, rows=rows)
 
 
 @router.get("/exchanges/{name:code}/fit", summary="检查目标端")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, Field
 from sqlalchemy.orm import Session
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response
 
-from catalog import MOVES, Change, DemandEntry, Step
+from catalog import MOVES, Change, DemandEntry, Form, Step, read_sheet
 from catalog.errors import CatalogError
 from catalog.reading import read_resource
 from catalog.tables import ResourceRow
@@ -16,7 +19,10 @@ from exchange.api.calls import Asked, Call, Code, Cursor, Filter, Limit, Match, 
 from exchange.api.door import Door
 from exchange.api.lines import ResourceEntry, ResourceLine, line_of, whole
 from exchange.api.problems import Warned
+from exchange.audit.exporting import MEDIA_TYPES
 from exchange.errors import Misplaced, Problem
+from exchange.hub import drafts
+from exchange.web.paths import quoted
 
 router = APIRouter(route_class=Door)
 IgnoreWarnings = Annotated[bool, Query(description="已看过提醒，仍要办理")]
@@ -29,6 +35,20 @@ MEANT: dict[str, tuple[str, ...]] = {
     "return": ("return_registration", "return_publication"),
 }
 """What a word means in the registration, and in the publication."""
+SheetFormat = Annotated[Literal["csv", "xlsx"], Query(description="文件格式")]
+_FILES = {MEDIA_TYPES[each].partition(";")[0]: {"schema": {"type": "string"}} for each in ("csv", "xlsx")}
+SHEET: dict[str, Any] = {"response_class": Response, "responses": {200: {"content": _FILES}}}
+"""How a form that is answered is described."""
+FILLED: dict[str, Any] = {"requestBody": {"required": True, "content": _FILES}}
+"""How a form that is sent is described."""
+
+
+async def sent_sheet(request: Request) -> Form:
+    """A form that was sent as the body, read; what cannot be read in it is told with the rest."""
+    return await run_in_threadpool(read_sheet, await request.body())
+
+
+Sheet = Annotated[Form, Depends(sent_sheet)]
 
 
 class Remark(BaseModel):
@@ -61,6 +81,21 @@ class FoundLine(ResourceLine):
     score: int = Field(description="符合的程度")
 
 
+class Faceted(BaseModel):
+    """How many published resources there are of each kind (分面计数)."""
+
+    counts: dict[str, dict[str, int]] = Field(
+        description="各分面中每个值的资源个数：record_class、provider、share_type、way、cycle；每个分面不受它自己的条件限制"
+    )
+    complete: bool = Field(description="符合的全部数到了；否则只数了最先检索到的一部分")
+
+
+class NextCode(BaseModel):
+    """A code that is free (取资源代码)."""
+
+    code: str = Field(description="分类中下一个没有用过的代码")
+
+
 class Compared(BaseModel):
     """Two versions of a resource (版本比较)."""
 
@@ -88,9 +123,7 @@ class Moved(BaseModel):
     after: str = Field(description="办理后的状态")
 
 
-@router.get("/directory", summary="检索目录", tags=["目录"])
-def search(
-    call: Asked,
+def sought(
     text: Annotated[str, Query(max_length=200, description="检索词，以空格隔开，每个都须出现")] = "",
     provider: Filter = None,
     record_class: Filter = None,
@@ -98,14 +131,29 @@ def search(
     way: Filter = None,
     cycle: Filter = None,
     under: Annotated[str | None, Query(max_length=64, description="信息资源分类，含其下各级")] = None,
-    cursor: Cursor = None,
-    limit: Limit = 20,
-) -> Page[FoundLine]:
-    """Published resources in which every word occurs, those with most hits first; filters combine."""
+) -> dict[str, Any]:
+    """What to look for in the directory; filters combine."""
     filters = only(record_class=record_class, share_type=share_type, way=way, cycle=cycle, under=under)
-    found = call.hub.directory.search(text, provider=provider, limit=limit, cursor=cursor, **filters)
+    return {"text": text, "provider": provider, **filters}
+
+
+Sought = Annotated[dict[str, Any], Depends(sought)]
+
+
+@router.get("/directory", summary="检索目录", tags=["目录"])
+def search(call: Asked, wanted: Sought, cursor: Cursor = None, limit: Limit = 20) -> Page[FoundLine]:
+    """Published resources in which every word occurs, those with most hits first; filters combine."""
+    found = call.hub.directory.search(limit=limit, cursor=cursor, **wanted)
     lines = [FoundLine(**line_of(hit.entry).model_dump(), score=hit.score) for hit in found.hits]
     return turned(call, lines, found.cursor)
+
+
+@router.get("/directory/facets", summary="分面计数", tags=["目录"])
+def facets(call: Asked, wanted: Sought) -> Faceted:
+    """How many of what a search finds there are of each class, provider, sharing type, way and cycle."""
+    found = call.hub.directory.facets(**wanted)
+    counts = {name: {str(value): many for value, many in each.items()} for name, each in found.counts.items()}
+    return Faceted(counts=counts, complete=found.complete)
 
 
 @router.get("/demands", summary="列出需求清单", tags=["目录"])
@@ -150,12 +198,45 @@ def register(call: Asked, given: dict[str, Any], *, ignore_warnings: IgnoreWarni
 @router.post("/resources/checks", summary="检查登记内容", tags=["资源"], openapi_extra={"x-body": "Resource"})
 def check(call: Asked, given: dict[str, Any]) -> Checked:
     """Everything wrong with a registration as written, and what is worth a second look; nothing is registered."""
-    with call.hub.told(), call.hub.database.reading() as session:
-        found = call.hub.catalog.check(session, given)
-    told: dict[str, list[Remark]] = {"error": [], "warning": []}
-    for each in found:
-        told[each.severity].append(_remark(each))
-    return Checked(problems=told["error"], warnings=told["warning"])
+    return _checked(call, given)
+
+
+@router.get("/resources/codes/next", summary="取资源代码", tags=["资源"])
+def next_code(
+    call: Asked, under: Annotated[str, Query(max_length=64, description="信息资源分类，例如 101001001")]
+) -> NextCode:
+    """The next free code of a class; nothing is reserved."""
+    return NextCode(code=drafts.next_code(call.hub, under))
+
+
+@router.get("/resources/sheets/blank", summary="取空白登记表", tags=["资源"], **SHEET)
+def empty_sheet(
+    call: Asked,
+    record_class: Annotated[str | None, Query(max_length=64, description="数据类别：登记表中写好它的信息项")] = None,
+    table: Annotated[str | None, Query(max_length=64, description="它的数据表，有多张时指明")] = None,
+    format: SheetFormat = "csv",
+) -> Response:
+    """The registration form as a spreadsheet, empty or with the items of a class."""
+    return _sheet(drafts.empty_sheet(record_class, table, format=format), "form", format)
+
+
+@router.post("/resources/sheets", summary="以登记表登记资源", tags=["资源"], status_code=201, openapi_extra=FILLED)
+def register_sheet(call: Asked, sheet: Sheet, *, ignore_warnings: IgnoreWarnings = False) -> RegisteredResource:
+    """Register what a filled-in form (CSV or XLSX) holds, as ``POST /resources`` registers a document."""
+    return _registered(call, sheet, ignore_warnings=ignore_warnings)
+
+
+@router.post("/resources/sheets/checks", summary="检查登记表", tags=["资源"], openapi_extra=FILLED)
+def check_sheet(call: Asked, sheet: Sheet) -> Checked:
+    """Everything wrong with a filled-in form, and what is worth a second look; nothing is registered."""
+    return _checked(call, sheet)
+
+
+@router.get("/resources/{code:code}/sheet", summary="取登记表", tags=["资源"], **SHEET)
+def filled_sheet(call: Asked, code: Code, version: Version = None, format: SheetFormat = "csv") -> Response:
+    """The registration form as a resource fills it."""
+    entry = call.hub.directory.resource(code, version, by=call.by)
+    return _sheet(drafts.filled_sheet(entry.resource, format=format), code.replace("/", "-"), format)
 
 
 @router.get("/resources/{code:code}", summary="查看资源", tags=["资源"])
@@ -216,7 +297,17 @@ def _as_seen(call: Call, code: str, *, required: bool = False) -> Any:
     return call.matching(current, hold=hold, required=required)
 
 
-def _registered(call: Call, given: dict[str, Any], *, ignore_warnings: bool) -> RegisteredResource:
+def _checked(call: Call, given: Form | Mapping[str, Any]) -> Checked:
+    found = drafts.examined(call.hub, given)
+    return Checked(problems=list(map(_remark, found.errors)), warnings=list(map(_remark, found.warnings)))
+
+
+def _sheet(content: bytes, name: str, format: str) -> Response:
+    said = f"attachment; filename=\"{name}.{format}\"; filename*=UTF-8''{quoted(f'{name}.{format}')}"
+    return Response(content, media_type=MEDIA_TYPES[format], headers={"Content-Disposition": said})
+
+
+def _registered(call: Call, given: Form | Mapping[str, Any], *, ignore_warnings: bool) -> RegisteredResource:
     warnings = _Warnings(call, given, silent=ignore_warnings)
     with call.hub.database.accompanied(warnings):
         told = call.hub.registration.register(given, by=call.by)
@@ -231,7 +322,7 @@ def _registered(call: Call, given: dict[str, Any], *, ignore_warnings: bool) -> 
 class _Warnings:
     """Tells of warnings in the transaction that would register, before it does: who may not register is told that."""
 
-    def __init__(self, call: Call, given: dict[str, Any], *, silent: bool) -> None:
+    def __init__(self, call: Call, given: Form | Mapping[str, Any], *, silent: bool) -> None:
         self._call = call
         self._given = given
         self._silent = silent

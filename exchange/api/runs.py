@@ -16,7 +16,7 @@ from exchange.audit import Stored
 from exchange.authorisation import Explanation
 from exchange.errors import Unknown
 from exchange.hub.answers import Answered
-from exchange.hub.runs import RunLine
+from exchange.hub.runs import LedgerAnswer, RunLine
 
 router = APIRouter(route_class=Door)
 
@@ -105,6 +105,12 @@ def receipt(call: Asked, name: Name) -> dict[str, Any]:
         raise Unknown(f"批次 {name} 没有回执：没有交付", remedy="经过见 /api/v1/runs")
     call.tagged(found)
     return found  # type: ignore[no-any-return]  # as the trace has it
+
+
+@router.get("/runs/{name:code}/ledger", summary="核对台账", tags=["批次"])
+def ledger(call: Asked, name: Name) -> LedgerAnswer:
+    """What the target's ledger says of a delivery now, and how that differs from the receipt; nothing is changed."""
+    return call.hub.runs.ledger(name, by=call.by)
 
 
 @router.get("/runs/{name:code}/answers", summary="查看接收方处理结果", tags=["批次"])

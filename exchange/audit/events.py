@@ -598,6 +598,16 @@ class RecallsRead(Event):
 
 
 @dataclass(frozen=True)
+class ExchangePreviewed(Event):
+    """An integrator was shown the first rows of an exchange as they would be delivered (脱敏预览)."""
+
+    rows: int
+    """How many were shown."""
+    read: int
+    """How many were read for that."""
+
+
+@dataclass(frozen=True)
 class QuarantineRead(Event):
     """Somebody looked at refused rows (查看隔离数据)."""
 

@@ -177,6 +177,32 @@ def plan(call: Call, exchange: Exchange) -> Answer:
     return Answer(document, [facts, *(Words(f"  • {remark}") for remark in planned.remarks)])
 
 
+@command(
+    exchanges,
+    "preview",
+    help=_(
+        "查看交换最前面的几行送达后是什么样：只有授权的信息项，已按授权过滤、脱敏，并列出校验发现的问题。\n"
+        "什么都不改动；查看本身记入日志。平台的人员看到的个人信息另按分级遮盖。"
+    ),
+    example=_("shutong exchange preview share-G0123\nshutong exchange preview share-G0123 --rows 5 --json"),
+)
+def preview(
+    call: Call, exchange: Exchange, rows: Annotated[int, typer.Option("--rows", help=_("至多几行"), min=1)] = 20
+) -> Answer:
+    """The first rows, as they would be delivered."""
+    found = call.hub.previewing.look(exchange, by=call.by, rows=rows)
+    lines = [tuple(value or "" for value in row.values) for row in found.rows]
+    said = _("读取 {read} 行，其中授权之外 {filtered} 行，会被拒收 {refused} 行")
+    parts: list[Part] = [
+        Table(tuple(each.label for each in found.items), lines, _("没有会送达的行。")),
+        Words(said.format(read=found.read, filtered=found.filtered, refused=found.refused)),
+    ]
+    for each in found.findings:
+        told = _("第 {row} 行 {item}：{title}，{reason}")
+        parts.append(Words(told.format(row=each.row, item=each.item or "", title=each.title, reason=each.reason)))
+    return Answer(plain(found), parts)
+
+
 def _documents(compared: Iterable[Any]) -> list[dict[str, Any]]:
     return [
         {

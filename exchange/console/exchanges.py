@@ -14,7 +14,7 @@ from exchange.console.endpoints import moment_of
 from exchange.console.fields import beside
 from exchange.console.running import attempts
 from exchange.console.views import Form, Page, Sent, View
-from exchange.errors import Failed, HubError, Invalid
+from exchange.errors import Busy, Failed, HubError, Invalid, Misplaced
 from exchange.hub.exchanges import ShownExchange, State
 from exchange.messages import _
 from exchange.settings import Role
@@ -95,6 +95,20 @@ def plan(exchange: str, view: Page) -> Response:
         fits=error is None and not findings and not held and shown.status.state == "active",
         terms=terms,
     )
+
+
+@router.get("/exchanges/{exchange:code}/preview")
+def preview(exchange: str, view: Page) -> Response:
+    """The first rows as they would be delivered, and what the checks find (脱敏预览)."""
+    found: Any = None
+    error: HubError | None = None
+    try:
+        found = view.hub.previewing.look(exchange, by=view.by)
+    except (Failed, Invalid, Busy, Misplaced) as failed:
+        error = failed
+    shown = view.hub.exchanges.show(exchange, by=view.by)
+    status = 200 if error is None else status_of(error)
+    return view.render("exchange-preview.html", status, shown=shown, found=found, error=error, terms=terms)
 
 
 @router.get("/exchanges/{exchange:code}/script")

@@ -13,7 +13,7 @@ from typing import Any
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from catalog import Change, Entry, Rejected, read_sheet, write_sheet
+from catalog import Change, Entry, read_sheet
 from catalog.reading import CHECKS
 from catalog.vocabulary import FORMATS, SHARE_TYPES, SHARE_WAYS, UPDATE_CYCLES
 from catalog.workbook import LARGEST
@@ -147,12 +147,7 @@ def change(view: Page, code: str, form: Sent) -> Response:
 def filled_sheet(view: Page, code: str) -> Response:
     """The registration form as the resource fills it."""
     entry = view.hub.directory.resource(code, by=view.by)
-    try:
-        content = write_sheet(entry.resource)
-    except Rejected as error:
-        problems = [Problem(each.where, each.message, each.remedy) for each in error.problems]
-        raise Invalid(error.message, problems, remedy=error.remedy) from error
-    return _sheet(content, f"{code.replace('/', '-')}.csv")
+    return _sheet(drafts.filled_sheet(entry.resource), f"{code.replace('/', '-')}.csv")
 
 
 def _register(view: View, form: Sent, code: str | None) -> Response:

@@ -15,6 +15,7 @@ from exchange.engine.options import OptionField, endpoint_kinds, option_fields
 from exchange.engine.parts import PartState, RunPart, SplitRun
 from exchange.engine.pauses import WORDS as PAUSED
 from exchange.engine.pauses import Paused, over, resting, settle, settle_all
+from exchange.engine.previewing import Preview
 from exchange.engine.quarantine import RowState, ShownItem, ShownRow
 from exchange.engine.recalling import Recalling, RecallState, RecallWords
 from exchange.engine.reconciliation import Difference, Reconciler, Reconciliation
@@ -48,6 +49,7 @@ __all__ = [
     "OptionField",
     "PartState",
     "Paused",
+    "Preview",
     "RecallState",
     "RecallWords",
     "Recalling",

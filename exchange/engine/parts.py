@@ -240,7 +240,7 @@ class Parts:
             ends[1].sink(binding(plan.target, plan.key, plan.version)) as sink,
             ends[0].source(binding(plan.source, plan.key, plan.version, plan.items)) as source,
         ):
-            passage = self._staging.passage(plan, fresh=about["fresh"], sink=sink, target=ends[1])
+            passage = self._staging.passage(plan, sink=None if about["fresh"] else sink, target=ends[1])
             held = sink.begin(claim, passage.schema)
             try:
                 with self._vault.write(name) as writer:

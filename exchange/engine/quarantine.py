@@ -211,7 +211,7 @@ class Quarantine:
         repair = read_repair(self._vault, first.repair) if first.repair else None
         changes = repair.changes if repair else {}
         known = {item.name: item for item in self._resource(session, first.exchange).items}
-        values = _texts(corrected(content, changes))
+        values = texts(corrected(content, changes))
         items = tuple(_shown(name, known.get(name), value, reasons, changes) for name, value in values.items())
         if repair is None:
             return replace(shown, items=items)
@@ -320,7 +320,7 @@ def _shown(
 ) -> ShownItem:
     # What is to be mended must be seen; nothing else of a person is needed for that.
     clear = name in reasons
-    shown = value if value is None or clear else _masked(item, value)
+    shown = value if value is None or clear else obscured(item, value)
     return ShownItem(
         name=name,
         label=item.label if item is not None else name,
@@ -331,7 +331,7 @@ def _shown(
     )
 
 
-def _masked(item: Item | None, value: str) -> str:
+def obscured(item: Item | None, value: str) -> str:
     """A value as the source wrote it, by the grade of its item; an item nobody knows is hidden."""
     if item is None or item.grade == "sensitive":
         return HIDDEN
@@ -343,7 +343,7 @@ def _masked(item: Item | None, value: str) -> str:
     return masks.apply(mask, pa.array([value], pa.string()), b"")[0].as_py() or HIDDEN
 
 
-def _texts(row: pa.RecordBatch) -> dict[str, str | None]:
+def texts(row: pa.RecordBatch) -> dict[str, str | None]:
     """A row's items as text; bytes that are no text are shown by their numbers."""
     names = [name for name in row.schema.names if name not in (OPERATION, REFERENCE, NUMBER)]
     return {name: _legible(plain(row.column(name))) for name in names}

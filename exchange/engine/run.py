@@ -69,6 +69,7 @@ from exchange.engine.opening import binding, open_registered, translated
 from exchange.engine.parts import Parts, RunPart, SplitRun, splits
 from exchange.engine.passage import delivered_schema
 from exchange.engine.pauses import demand_active
+from exchange.engine.previewing import Previews
 from exchange.engine.promotion import Promotion, conflicts
 from exchange.engine.pruning import Pruning
 from exchange.engine.quarantine import Quarantine
@@ -259,6 +260,7 @@ class Engine:
         )
         self._settlement = Settlement(database, audit, catalog, self.parts)
         self._tidying = Tidying(database, self._endpoint, self.parts)
+        self.previews = Previews(settings, database, catalog, self._staging, self._endpoint)
         self.answering = Answering(
             settings=settings,
             database=database,
@@ -761,7 +763,7 @@ class Engine:
         direct: bool,
     ) -> None:
         plan = work.plan
-        passage = self._staging.passage(plan, fresh=work.fresh, sink=sink, target=target_end)
+        passage = self._staging.passage(plan, sink=None if work.fresh else sink, target=target_end)
         kept: AbstractContextManager[Any] = nullcontext()
         if not plan.aside:
             kept = self._notes.open(plan.exchange, work.epoch, work.position, full=plan.full)

@@ -33,13 +33,12 @@ class Staging:
         self._catalog = catalog
         self._keyring = keyring
 
-    def passage(self, plan: Plan, *, fresh: bool, sink: Sink, target: Endpoint) -> Passage:
+    def passage(self, plan: Plan, *, sink: Sink | None, target: Endpoint) -> Passage:
         """The passage of a plan's rows.
 
         Args:
             plan: The plan carried out.
-            fresh: Nothing was ever delivered to this target.
-            sink: Asked what it holds, unless it is fresh.
+            sink: Asked what it holds; None: nothing was ever delivered to this target.
             target: Its endpoint, which rows collected into the library may refer to.
         """
         return Passage(
@@ -48,7 +47,7 @@ class Staging:
             mask_key=self._keyring.derive("grant", plan.grant),
             hash_key=self._keyring.derive("quarantine", plan.resource),
             today=datetime.now(ZoneInfo("Asia/Shanghai")).date(),
-            sink=None if fresh else sink,
+            sink=sink,
             references=self._references(plan, target),
         )
 

@@ -26,6 +26,7 @@ from exchange.hub.messages import Messages
 from exchange.hub.overrides import Overrides
 from exchange.hub.oversight import Oversight
 from exchange.hub.pausing import Pausing
+from exchange.hub.previewing import Previewing
 from exchange.hub.recalls import RecallBook
 from exchange.hub.registration import Registration
 from exchange.hub.runs import Runs
@@ -72,6 +73,7 @@ class Hub:
         overrides: Settings that were changed at run time (设置变更).
         runs: Runs, found by what people know of them (批次).
         pausing: What rests because somebody said so (暂停).
+        previewing: The first rows of an exchange, as they would be delivered (脱敏预览).
         timetable: What a scheduler is told and asks, and housekeeping (排班).
     """
 
@@ -117,6 +119,7 @@ class Hub:
         self.tokens = Tokens(self)
         self.runs = Runs(self)
         self.pausing = Pausing(self)
+        self.previewing = Previewing(self)
         self.timetable = Timetable(self)
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from catalog import Column, Department, Form, Rejected, Resource, from_table, write_sheet
 from catalog.reading import read_department, read_resource
@@ -27,8 +27,7 @@ def described_department(given: Mapping[str, Any]) -> Department:
     try:
         return read_department(given)
     except Rejected as error:
-        problems = [Problem(where=fault.where, message=fault.message, remedy=fault.remedy) for fault in error.problems]
-        raise Invalid(error.message, problems, remedy=error.remedy) from error
+        raise _told(error) from error
 
 
 def checked(hub: Hub, given: Form | Mapping[str, Any]) -> Resource:
@@ -99,18 +98,33 @@ def asked(given: Mapping[str, Any]) -> Application:
     return parse_application(given)
 
 
-def empty_sheet(of_class: str | None = None, table: str | None = None) -> bytes:
+def empty_sheet(
+    of_class: str | None = None, table: str | None = None, *, format: Literal["csv", "xlsx"] = "csv"
+) -> bytes:
     """The empty registration form (目录登记表), or one with the items of a class's table.
 
     Args:
         of_class: Record class.
         table: One of its tables, where it has several.
+        format: CSV, or a workbook.
 
     Raises:
         Unknown: There is no such class or table.
         Invalid: The class has several tables.
     """
-    return write_sheet(table=None if of_class is None else class_table(of_class, table))
+    return write_sheet(table=None if of_class is None else class_table(of_class, table), format=format)
+
+
+def filled_sheet(resource: Resource, *, format: Literal["csv", "xlsx"] = "csv") -> bytes:
+    """The registration form as a resource fills it.
+
+    Raises:
+        Invalid: A form has no place for what it holds.
+    """
+    try:
+        return write_sheet(resource, format=format)
+    except Rejected as error:
+        raise _told(error) from error
 
 
 def class_table(of_class: str, table: str | None = None) -> RecordTable:
@@ -184,3 +198,8 @@ def proposed(
         key=table.key,
         product=str(spec.options.get("product") or ""),
     )
+
+
+def _told(error: Rejected) -> Invalid:
+    problems = [Problem(where=fault.where, message=fault.message, remedy=fault.remedy) for fault in error.problems]
+    return Invalid(error.message, problems, remedy=error.remedy)

@@ -166,3 +166,13 @@ def test_a_damaged_workbook_is_answered(at: int, byte: int) -> None:
     content[at % len(content)] = byte
     form = read_sheet(bytes(content))
     assert form.given or form.problems
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+86", "-x", "@SUM(A1)", '=HYPERLINK("http://x")', "http://x", "007", "1e5"])
+def test_a_page_that_is_written_holds_texts_and_nothing_else(text: str) -> None:
+    content = workbook.page([[text, ""], [], ["b"]])
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        sheet = archive.read("xl/worksheets/sheet1.xml").decode()
+    assert "<f" not in sheet
+    assert "hyperlink" not in sheet
+    assert first_page(content) == [[text], [""], ["b"]]

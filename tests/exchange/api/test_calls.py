@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import pytest
 
 from exchange.api.calls import tag_of
+from exchange.settings import Role
 from tests.exchange.api.programmes import Programmes
-from tests.exchange.engine.town import POLICE
+from tests.exchange.console.stories import officer
+from tests.exchange.engine.town import POLICE, TAX
 
 
 def test_pages_lead_through_everything(calls: Programmes) -> None:
@@ -73,3 +76,14 @@ def test_what_is_there_is_not_made_anew(calls: Programmes) -> None:
 )
 def test_moments_are_within_reason(calls: Programmes, moment: str, status: int) -> None:
     assert calls.ask("police", "GET", "/runs", params={"since": moment}).status_code == status
+
+
+def test_who_may_not_see_a_thing_is_refused_and_holds_nobody_up(calls: Programmes) -> None:
+    """A refusal is logged in a transaction of its own, which the one that would have changed it must not wait for."""
+    officer(calls.people, "taxes", TAX, Role.INTEGRATOR)
+    given = {"department": TAX, "kind": "mailbox", "zone": "Asia/Shanghai", "options": {}}
+    begun = time.monotonic()
+    answer = calls.ask("taxes", "PUT", "/endpoints/police", json=given, headers={"If-Match": "*"})
+    assert answer.status_code == 403, answer.text
+    assert time.monotonic() - begun < 10
+    assert calls.get("auditor", "/log", type="AccessDenied", actor="新taxes")["items"]

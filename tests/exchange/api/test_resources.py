@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
+from catalog import Resource, read_sheet, write_sheet
 from exchange.web.paths import quoted
 from tests.exchange.api.programmes import Programmes
-from tests.exchange.engine.town import CODE, resource
+from tests.exchange.engine.town import CODE, POLICE, resource
 
 HERE = f"/resources/{quoted(CODE)}"
 OTHER = "101001001/0002"
@@ -69,3 +72,44 @@ def test_revised_by_who_has_seen_it_and_reviewed(calls: Programmes) -> None:
     )
     assert stale.status_code == 412
     assert calls.post("centre", f"{path}/moves", action="withdraw", opinion="停止更新")["after"] == "withdrawn"
+
+
+def test_facets_count_what_a_search_finds(calls: Programmes) -> None:
+    told = calls.get("tax", "/directory/facets", text="人口", cycle="yearly")
+    assert told["complete"] is True
+    assert told["counts"]["cycle"] == {"daily": 1}, "a facet is not held to itself"
+    assert told["counts"]["provider"] == {}
+    assert calls.get("tax", "/directory/facets")["counts"]["provider"] == {POLICE: 1}
+
+
+@pytest.mark.parametrize("format", ["csv", "xlsx"])
+def test_the_form_goes_down_and_up_as_a_spreadsheet(calls: Programmes, format: str) -> None:
+    down = calls.ask("police", "GET", f"{HERE}/sheet", params={"format": format})
+    assert down.headers["content-disposition"].startswith(f'attachment; filename="101001001-0001.{format}"')
+    kind = {"Content-Type": down.headers["content-type"]}
+    again = calls.ask("police", "POST", "/resources/sheets?ignore_warnings=true", content=down.content, headers=kind)
+    assert again.status_code == 201, again.text
+    assert again.json()["action"] is None, "it says what is registered"
+    sheet = write_sheet(Resource.model_validate(written(related=["101001001/0099"])), format=format)  # type: ignore[arg-type]
+    told = calls.ask("police", "POST", "/resources/sheets/checks", content=sheet, headers=kind).json()
+    assert (told["problems"], len(told["warnings"])) == ([], 1)
+    warned = calls.ask("police", "POST", "/resources/sheets", content=sheet, headers=kind)
+    assert (warned.status_code, warned.json()["warnings"]) == (409, told["warnings"])
+    assert calls.ask("tax", "POST", "/resources/sheets", content=sheet, headers=kind).status_code == 403
+    assert calls.ask("police", "GET", f"/resources/{quoted(OTHER)}").status_code == 404
+    done = calls.ask("police", "POST", "/resources/sheets?ignore_warnings=true", content=sheet, headers=kind)
+    assert (done.status_code, done.json()["action"]) == (201, "add")
+
+
+def test_a_sheet_that_is_none_is_told_so(calls: Programmes) -> None:
+    kind = {"Content-Type": "text/csv"}
+    answer = calls.ask("police", "POST", "/resources/sheets/checks", content=b"PK\x03\x04rest", headers=kind)
+    assert answer.json()["problems"][0]["message"] == "不是可读的 XLSX 工作簿"
+    blank = calls.ask("tax", "GET", "/resources/sheets/blank", params={"record_class": "natural_person"})
+    assert "数据表" in blank.json()["title"]
+    blank = calls.ask("tax", "GET", "/resources/sheets/blank", params={"format": "xlsx"})
+    assert read_sheet(blank.content).problems == ()
+
+
+def test_the_next_free_code(calls: Programmes) -> None:
+    assert calls.get("police", "/resources/codes/next", under="101001001") == {"code": OTHER}

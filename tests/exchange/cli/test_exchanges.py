@@ -191,3 +191,12 @@ def test_what_is_split_is_run_by_its_number_alone(changing_county: County) -> No
     assert county.run("run", county.share, "--parts", "1").status == 2
     outcome = county.run("run", county.share, "--parts", "2", "--json")
     assert (outcome.status, json.loads(outcome.out)["run"]["state"]) == (0, "settled")
+
+
+def test_the_first_rows_are_shown_as_they_would_be_delivered(county: County) -> None:
+    outcome = county.run("exchange", "preview", SYNC)
+    assert outcome.status == 0, outcome.err
+    assert "公民身份号码" in outcome.out
+    told = county.ask("exchange", "preview", SYNC, "--rows", "1")
+    assert len(told["rows"]) <= 1
+    assert county.run("exchange", "preview", SYNC, by="tax").status == 3

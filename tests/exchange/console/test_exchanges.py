@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
 import sqlalchemy as sa
 
 from exchange.console.exchanges import LABELS, key_words
 from exchange.db.tables import EventRow, RunRow
 from exchange.settings import Role
 from tests.exchange.console.stories import EVIL, field_of, harmless, officer, text_of
-from tests.exchange.engine.town import CODE, POLICE, SYNC, TAX, Town, person
+from tests.exchange.engine.town import CODE, POLICE, SYNC, TAX, Town, person, wrong
 from tests.exchange.site.people import People
 
 HERE = f"/exchanges/{SYNC}"
@@ -158,3 +159,39 @@ def test_every_setting_has_a_label() -> None:
     from exchange.hub.rhythm import RHYTHM
 
     assert set(RHYTHM) < set(LABELS)
+
+
+def test_a_preview_shows_what_is_delivered_and_never_what_is_masked(
+    people: People, town: Town, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    town.report(person(1, name="欧阳绝密"), wrong(2))
+    collected = people.browser("integrator").get(f"{HERE}/preview")
+    assert "公民身份号码有误" in text_of(collected)
+    town.run(SYNC)
+    of_tax = officer(people, "taxes", TAX, Role.INTEGRATOR)
+    share = f"/exchanges/{town.share}"
+    assert f"{share}/preview" in of_tax.get(share).text
+    page = of_tax.get(f"{share}/preview")
+    assert page.status_code == 200
+    assert person(1)["id_no"] in text_of(page)
+    assert page.headers["cache-control"] == "no-store"
+    call = people.stranger().client.get(
+        f"/api/v1{share}/preview", headers={"Authorization": f"Bearer {people.token('taxes')}"}
+    )
+    assert call.json()["rows"][0]["values"][0] == person(1)["id_no"]
+    said = caplog.text + "".join(capfd.readouterr())
+    for each in (collected.text, page.text, call.text, said):
+        assert "欧阳绝密" not in each
+    assert wrong(2)["id_no"] not in collected.text + said
+    assert person(1)["id_no"] not in said
+    assert of_tax.get(f"{HERE}/preview").status_code == 403
+    assert people.browser("auditor").get("/log", type="AccessDenied").text.count("预览交换") >= 1
+
+
+def test_a_preview_of_a_source_that_is_gone_says_so(people: People, town: Town) -> None:
+    town.report(person(1))
+    with town.away("police"):
+        page = people.browser("integrator").get(f"{HERE}/preview")
+    assert page.status_code == 422
+    assert "police" in text_of(page)
+    assert "脱敏预览" in text_of(page)

@@ -41,12 +41,14 @@ def test_no_route_is_without_a_rule(inhabited: tuple[Town, People]) -> None:
     assert routes(inhabited[1]) == set(RULES)
 
 
-def ask(people: People, login: str, method: str, path: str, fields: dict[str, Any]) -> int:
+def ask(people: People, login: str, method: str, path: str, fields: dict[str, Any], content: bytes | None) -> int:
     """The status of the answer."""
     if path.startswith("/api/"):
         client = people.stranger().client
         headers = {} if login == STRANGER else {"Authorization": f"Bearer {people.token(login)}"}
         given: dict[str, Any] = {"params": fields} if method == "GET" else {"json": fields}
+        if content is not None:
+            given, headers["Content-Type"] = {"content": content}, "text/csv"
         return client.request(method, path, headers=headers, **given).status_code
     browser = people.stranger() if login == STRANGER else people.fresh(login)
     if method == "GET":
@@ -70,7 +72,7 @@ def test_who_may_ask(inhabited: tuple[Town, People], asked: tuple[str, str], log
     path = (rule.path or route).format(**places)
     fields = {name: value.format(**places) if isinstance(value, str) else value for name, value in rule.fields.items()}
     before = refusals(people)
-    status = ask(people, login, method, path, fields)
+    status = ask(people, login, method, path, fields, rule.content)
     if login == STRANGER and not rule.public:
         assert status in ((401,) if route.startswith("/api/") else (303, 403)), status
     elif login == STRANGER or login in rule.allowed:

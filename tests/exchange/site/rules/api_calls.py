@@ -13,6 +13,7 @@ from tests.exchange.site.rules.base import EVERYBODY, Rule, only
 
 V1 = "/api/v1"
 RESOURCE = quoted(CODE)
+SHEET = f"信息资源代码,101001001/0009\n信息资源提供方代码,{POLICE}\n信息项名称,英文名称\n甲,a\n".encode()
 WHY: dict[str, Any] = {"reason": "测试"}
 
 OVERSEERS = only("integrator", "auditor", "security", "sysadmin", "secadmin", "auditadmin")
@@ -89,10 +90,16 @@ RULES: dict[tuple[str, str], Rule] = {
         ("POST", "/endpoints/{name}/resume"): rule(INTEGRATORS, "/endpoints/police/resume", **WHY),
         # Resources.
         ("GET", "/directory"): rule(EVERYBODY),
+        ("GET", "/directory/facets"): rule(EVERYBODY),
         ("GET", "/demands"): rule(EVERYBODY),
         ("GET", "/resources"): rule(EVERYBODY),
         ("POST", "/resources"): rule(only("police"), code="101001001/0009", name="试", provider_code=POLICE),
         ("POST", "/resources/checks"): rule(EVERYBODY, code="101001001/0009"),
+        ("GET", "/resources/codes/next"): rule(EVERYBODY, under="101001001"),
+        ("GET", "/resources/sheets/blank"): rule(EVERYBODY),
+        ("POST", "/resources/sheets"): Rule(only("police"), content=SHEET),
+        ("POST", "/resources/sheets/checks"): Rule(EVERYBODY, content=SHEET),
+        ("GET", "/resources/{code}/sheet"): rule(EVERYBODY, f"/resources/{RESOURCE}/sheet", format="xlsx"),
         ("GET", "/resources/{code}"): rule(EVERYBODY, f"/resources/{RESOURCE}"),
         ("PUT", "/resources/{code}"): rule(only("police"), f"/resources/{RESOURCE}", name="试", provider_code=POLICE),
         ("GET", "/resources/{code}/history"): rule(PROVIDER | HUB, f"/resources/{RESOURCE}/history"),
@@ -118,6 +125,7 @@ RULES: dict[tuple[str, str], Rule] = {
         ("GET", "/exchanges"): rule(EVERYBODY),
         ("GET", "/exchanges/{name}"): rule(PARTIES | OVERSEERS, "/exchanges/{share}", granted),
         ("GET", "/exchanges/{name}/plan"): rule(PLANNING, "/exchanges/{share}/plan", granted),
+        ("GET", "/exchanges/{name}/preview"): rule(INTEGRATORS, "/exchanges/{share}/preview", granted),
         ("GET", "/exchanges/{name}/fit"): rule(PLANNING, "/exchanges/{share}/fit", granted),
         ("GET", "/exchanges/{name}/script"): rule(PLANNING, "/exchanges/{share}/script", granted),
         ("GET", "/exchanges/{name}/settings"): rule(PARTIES | OVERSEERS, "/exchanges/{share}/settings", granted),
@@ -137,6 +145,7 @@ RULES: dict[tuple[str, str], Rule] = {
         ("GET", "/runs"): rule(EVERYBODY),
         ("GET", "/runs/{name}"): rule(PROVIDER | HUB, "/runs/{run}", ran),
         ("GET", "/runs/{name}/receipt"): rule(PROVIDER | HUB, "/runs/{run}/receipt", ran),
+        ("GET", "/runs/{name}/ledger"): rule(SYSTEM | AUDIT, "/runs/{run}/ledger", ran),
         ("GET", "/runs/{name}/answers"): rule(PROVIDER | HUB, "/runs/{run}/answers", ran),
         ("POST", "/runs/{name}/resends"): rule(SYSTEM, "/runs/{run}/resends", ran),
         ("POST", "/runs/{name}/answers"): rule(SYSTEM, "/runs/{run}/answers", ran),
@@ -165,7 +174,9 @@ RULES: dict[tuple[str, str], Rule] = {
         ("GET", "/messages/{number}"): rule(EVERYBODY, "/messages/1"),
         ("POST", "/messages/{number}/requeue"): rule(SYSTEM, "/messages/1/requeue"),
         ("POST", "/messages/{number}/withdrawal"): rule(SYSTEM, "/messages/1/withdrawal", **WHY),
-        # The log.
+        # Figures and the log.
+        ("GET", "/figures"): rule(EVERYBODY),
+        ("GET", "/figures/export"): rule(EVERYBODY, format="csv"),
         ("GET", "/log"): rule(AUDIT),
         ("GET", "/log/export"): rule(AUDIT),
         ("POST", "/log/verifications"): rule(AUDIT),

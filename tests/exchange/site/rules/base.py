@@ -26,6 +26,7 @@ class Rule:
         allowed: Logins that are not refused; whatever else comes of it (422, 409 …) is no refusal.
         path: The path to ask for, of a town; None: the route's own, which has no parameters.
         fields: Of the form, or the JSON body, or parameters of a GET.
+        content: The body as it is, of a call that is not sent JSON.
         public: Whether a stranger may ask too.
         logged: Whether a refusal is an event: not where a page is refused before the hub is asked anything.
         made: Makes what the path is about; what it returns takes the places in ``path`` and ``fields``.
@@ -34,6 +35,7 @@ class Rule:
     allowed: frozenset[str]
     path: str | None = None
     fields: Mapping[str, Any] = field(default_factory=dict)
+    content: bytes | None = None
     public: bool = False
     logged: bool = True
     made: Callable[[Town], Mapping[str, str]] | None = None

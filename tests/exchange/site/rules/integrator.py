@@ -36,6 +36,7 @@ RULES = {
     ("GET", "/exchanges"): Rule(EVERYBODY),
     ("GET", "/exchanges/{exchange}"): Rule(PARTIES, EXCHANGE),
     ("GET", "/exchanges/{exchange}/plan"): Rule(WORK, f"{EXCHANGE}/plan"),
+    ("GET", "/exchanges/{exchange}/preview"): Rule(CONFIGURES, f"{EXCHANGE}/preview"),
     ("GET", "/exchanges/{exchange}/script"): Rule(WORK, f"{EXCHANGE}/script"),
     ("GET", "/exchanges/{exchange}/settings"): Rule(PARTIES, f"{EXCHANGE}/settings"),
     ("POST", "/exchanges/{exchange}/settings"): Rule(CONFIGURES, f"{EXCHANGE}/settings", {"priority": "high"}),

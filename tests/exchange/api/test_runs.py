@@ -34,7 +34,6 @@ def test_pages_of_runs(calls: Programmes) -> None:
     assert calls.ask("police", "GET", "/runs", params={"cursor": "x"}).status_code == 422
 
 
-<<<<<<< HEAD
 def test_a_delivery_of_files_is_made_once_more(calls: Programmes, tmp_path: Path) -> None:
     town = calls.town
     make(town, tmp_path / "drop")
@@ -48,10 +47,10 @@ def test_a_delivery_of_files_is_made_once_more(calls: Programmes, tmp_path: Path
     assert one.read_bytes() == two.read_bytes()
     [collected] = calls.get("integrator", "/runs", exchange=SYNC)["items"]
     assert calls.ask("integrator", "POST", f"/runs/{collected['id']}/resends").status_code == 409
-=======
+
+
 def test_the_ledger_of_the_target_agrees(calls: Programmes) -> None:
     run = calls.collected()
     told = calls.get("integrator", f"/runs/{run}/ledger")
     assert (told["found"], told["written"], told["differences"]) == (True, 6, [])
     assert calls.ask("police", "GET", f"/runs/{run}/ledger").status_code == 403
->>>>>>> integ

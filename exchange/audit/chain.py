@@ -103,17 +103,29 @@ _COLUMNS = (
 
 
 def stored(
-    session: Session, *where: ColumnElement[bool], order: ColumnElement[Any], limit: int | None = None
+    session: Session,
+    *where: ColumnElement[bool],
+    order: ColumnElement[Any],
+    limit: int | None = None,
+    few: bool = False,
 ) -> Iterator[Stored | Unreadable]:
     """Rows of the log, read so that not even a row damaged on purpose stops the reading.
 
     Everything is read as text: SQLite lets other hands put any text into any column.
+
+    Args:
+        session: The caller's.
+        where: Which rows.
+        order: In which order.
+        limit: How many at most.
+        few: There is no more than a page of them: they are read at once, not bit by bit.
     """
     query = select(*[cast(column, Text) for column in _COLUMNS]).where(*where).order_by(order)
     if limit is not None:
         query = query.limit(limit)
     # Whoever stops in the middle leaves no cursor open at the server.
-    with session.execute(query, execution_options={"yield_per": 1000}) as rows:
+    options = {} if few else {"yield_per": 1000}
+    with session.execute(query, execution_options=options) as rows:
         for row in rows:
             yield _parsed(tuple(row))
 

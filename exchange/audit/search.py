@@ -180,7 +180,7 @@ def page(session: Session, query: Query, own: int, *, limit: int, cursor: str | 
         ) from error
     more = len(places) > limit
     kept = places[:limit]
-    events = {event.id: event for event in _readable(stored(session, *_of(kept), order=EventRow.id.desc()))}
+    events = {event.id: event for event in _readable(stored(session, *_of(kept), order=EventRow.id.desc(), few=True))}
     ordered = tuple(events[place.id] for place in kept if place.id in events)
     last = kept[-1] if more else floor
     return Page(ordered, last.cursor() if last else None)
@@ -207,19 +207,21 @@ def every(session: Session, query: Query, own: int) -> Generator[Stored, None, N
 
 _LAST = Place(datetime(9999, 12, 30, tzinfo=UTC), 2**62)
 _PART = (
-    "SELECT at, id FROM (SELECT at, id FROM event WHERE context = :c{place} AND at <= :before_at"
-    " AND (at < :before_at OR id < :before_id) AND at >= :since AND at < :until AND id <> :own"
-    " ORDER BY at DESC, id DESC LIMIT :many) AS p{place}"
+    "SELECT at, id FROM (SELECT at, id FROM event WHERE context = :c{place} AND (at, id) < (:until, :id)"
+    " AND at >= :since ORDER BY at DESC, id DESC LIMIT :many) AS p{place}"
 )
 _NEWEST = (
     text(
         " UNION ALL ".join(_PART.format(place=place) for place in range(_GROUP))
         + " ORDER BY 1 DESC, 2 DESC LIMIT :many"
     )
-    .bindparams(*(bindparam(name, type_=Instant) for name in ("before_at", "since", "until")))
+    .bindparams(*(bindparam(name, type_=Instant) for name in ("since", "until")))
     .columns(column("at", Instant), column("id", Serial))
 )
-"""The newest events of some contexts; made once, as putting it together takes longer than answering it."""
+"""The newest events of some contexts; made once, as putting it together takes longer than answering it.
+
+It is short enough for drivers to remember: PostgreSQL then plans it once for all.
+"""
 
 
 class _Look:
@@ -271,7 +273,9 @@ class _Look:
         where = [EventRow.context.is_(None), *self._bounds(EventRow), *_plainly(query)]
         rows = select(EventRow.at, EventRow.id).where(*where).order_by(EventRow.at.desc(), EventRow.id.desc())
         places = [Place(at, number) for at, number in self._session.execute(rows.limit(_UNSEALED))]
-        events = list(_readable(stored(self._session, *_of(places), order=EventRow.id.desc()))) if places else []
+        events = (
+            list(_readable(stored(self._session, *_of(places), order=EventRow.id.desc(), few=True))) if places else []
+        )
         fitting = {
             event.id for event, each in zip(events, facets(self._session, events), strict=True) if query.fits(each)
         }
@@ -339,18 +343,18 @@ class _Look:
         return sorted([*found, *self._of_contexts(group, since)], reverse=True)[: self._many]
 
     def _of_contexts(self, contexts: Sequence[int], since: datetime) -> list[Place]:
-        before = self._before or _LAST
+        end = min(self._before or _LAST, Place(self._query.until or _LAST.at, -1))
+        # Always as many, and as large, so that the statement is always the same.
+        filled = (*contexts, *([-contexts[0]] * (_GROUP - len(contexts))))
         given = {
-            # Always as many, so that the statement is always the same.
-            **{f"c{place}": number for place, number in enumerate((*contexts, *([-1] * (_GROUP - len(contexts)))))},
-            "before_at": before.at,
-            "before_id": before.id,
+            **{f"c{place}": number for place, number in enumerate(filled)},
             "since": since,
-            "until": self._query.until or _LAST.at,
-            "own": self._own,
-            "many": self._many,
+            "until": end.at,
+            "id": end.id,
+            "many": self._many + 1,
         }
-        return [Place(at, number) for at, number in self._session.execute(_NEWEST, given)]
+        found = (Place(at, number) for at, number in self._session.execute(_NEWEST, given))
+        return [place for place in found if place.id != self._own]
 
     # --- event by event ------------------------------------------------------------------------
 

@@ -196,7 +196,7 @@ def looked_at(request: Request) -> View:
     return view
 
 
-def seen_by_somebody(view: Annotated[View, Depends(looked_at)]) -> View:
+async def seen_by_somebody(view: Annotated[View, Depends(looked_at)]) -> View:  # waits for nothing: needs no thread
     """The same of a page for those who are signed in; a password to be changed comes before everything."""
     if view.presence.must_change:
         raise MustChange

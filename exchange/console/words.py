@@ -19,7 +19,8 @@ def moment(value: datetime | None) -> Markup:
     if value is None:
         return Markup("") + ABSENT
     local = value.astimezone(BEIJING)
-    return Markup('<time datetime="{}">{}</time>').format(value.isoformat(), f"{local:%Y-%m-%d %H:%M:%S}")
+    # Pages have hundreds, and there is nothing in a time that would have to be escaped.
+    return Markup(f'<time datetime="{value.isoformat()}">{local:%Y-%m-%d %H:%M:%S}</time>')  # noqa: S704
 
 
 def day(value: date | None) -> str:

@@ -60,7 +60,7 @@ LISTS = {("GET", f"{V1}/exchanges/{{name}}/quarantine")}
 @pytest.fixture(scope="module")
 def besieged(shared_town: Town) -> Iterator[tuple[Town, People]]:
     with people_of(shared_town) as people:
-        people.app.state.rate = Rate(10_000_000)
+        people.app.state.rate = Rate(lambda: 10_000_000)
         department = Department(code=MARKET, name="市场监管局", division="321200")
         people.hub.registration.put_department(department, by=shared_town.actor("integrator"))
         officer(people, OUTSIDER, MARKET, Role.CLERK, Role.REVIEWER, Role.INTEGRATOR)
@@ -209,7 +209,7 @@ def test_nothing_that_is_asked_comes_back_as_markup(besieged: tuple[Town, People
 def test_nothing_that_is_stored_becomes_markup_anywhere(town: Town, people: People) -> None:
     """Whatever others may write, looked at by everybody on every page that leads on from his first one."""
     hub, integrator = people.hub, town.actor("integrator")
-    people.app.state.rate = Rate(10_000_000)
+    people.app.state.rate = Rate(lambda: 10_000_000)
     hub.registration.put_department(Department(code=MARKET, name=VILE, division="321200"), by=integrator)
     hub.accounts.create("vile", VILE, MARKET, by=people.actor("sysadmin"), password=False)
     hub.tokens.issue(by=people.actor("police"), purpose=VILE, scopes=("read",), days=1)

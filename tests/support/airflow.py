@@ -280,8 +280,16 @@ class AirflowServer:
         return self.all(f"dags/{quote(dag, safe='')}/dagRuns", "dag_runs", order_by="id")
 
     def trigger(self, dag: str, **conf: Any) -> str:
-        """Start a run by hand and return its id."""
-        run = self.call("POST", f"dags/{dag}/dagRuns", content={"logical_date": None, "conf": conf})
+        """Start a run by hand and return its id; where its database is busy, as SQLite may be, once more."""
+        for left in (2, 1, 0):
+            try:
+                run = self.call("POST", f"dags/{dag}/dagRuns", content={"logical_date": None, "conf": conf})
+            except requests.HTTPError as error:
+                if not left or "Database error" not in str(error):
+                    raise
+                time.sleep(1)
+            else:
+                break
         return str(run["dag_run_id"])
 
     def wait_run(self, dag: str, run: str, patience: float = 90.0) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import socket
 import ssl
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -280,6 +280,13 @@ def test_over_tls_with_a_certificate_that_is_verified(tmp_path: Path) -> None:
             "ssl_options.verify = verify_none",
         ]
         server.start()
+        # It listens for TLS a little later than without.
+        until = time.monotonic() + 30
+        while True:
+            with suppress(ConnectionRefusedError), socket.create_connection(("127.0.0.1", port), timeout=5):
+                break
+            assert time.monotonic() < until
+            time.sleep(0.1)
         url = f"amqps://{server.user}@127.0.0.1:{port}/"
         address = BrokerAddress(url=url, password=SecretStr(server.password), authorities=pem)
         with BrokerTransport(address) as transport:

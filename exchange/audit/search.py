@@ -360,18 +360,18 @@ class _Look:
 
     def _looked_through(self, waiting: list[Place], floor: Place | None) -> tuple[list[Place], Place | None]:
         """What fits in the next part of the log."""
-        session, bounds = self._session, self._period()
-        end = select(EventRow.at, EventRow.id).where(*bounds).order_by(EventRow.at.desc(), EventRow.id.desc())
-        row = session.execute(end.offset(WINDOW).limit(1)).first()
-        last = Place(row[0], row[1]) if row is not None else None
-        window = [EventRow.at >= last.at] if last is not None else []
+        session, newest = self._session, (EventRow.at.desc(), EventRow.id.desc())
+        period = self._period()
+        # As one statement: a page that is full early is not looked for any further.
+        part = aliased(EventRow, select(EventRow).where(*period).order_by(*newest).limit(WINDOW + 1).subquery())
         asked = self._query.contexts()
-        fitting = [EventRow.context.in_(select(ContextRow.id).where(*asked))] if asked else []
+        fitting = [part.context.in_(select(ContextRow.id).where(*asked))] if asked else []
         # Together with what is not sealed, which has no context to fit.
-        where = [*self._bounds(EventRow), *window, *fitting]
-        inner = select(EventRow.at, EventRow.id).where(*where)
-        rows = inner.order_by(EventRow.at.desc(), EventRow.id.desc()).limit(self._many)
-        found = [Place(at, number) for at, number in session.execute(rows)]
+        found = self._newest(part, *self._bounds(part), *fitting)
+        last = None
+        if len(found) < self._many:
+            end = select(EventRow.at, EventRow.id).where(*period).order_by(*newest).offset(WINDOW).limit(1)
+            last = next((Place(at, number) for at, number in session.execute(end)), None)
         floors = [place for place in (floor, last) if place is not None]
         return self._merged(waiting, found, max(floors, default=None))
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import date, datetime, timedelta, timezone
+from functools import lru_cache
 from typing import Any
 
 from markupsafe import Markup, escape
@@ -50,6 +52,18 @@ def text(value: Any) -> Any:
     return ABSENT if value in (None, "") else escape(value)
 
 
+def choices(options: Iterable[tuple[Any, Any]], chosen: Any) -> Markup:
+    """The options of a field (选项), one of them chosen."""
+    return _choices(tuple((str(key), str(title)) for key, title in options), str(chosen))
+
+
+@lru_cache(256)  # Lists of departments and events are long, and stand on every page of their kind.
+def _choices(options: tuple[tuple[str, str], ...], chosen: str) -> Markup:
+    line = Markup('<option value="{}"{}>{}</option>')
+    selected = Markup(" selected")
+    return Markup("").join(line.format(key, selected if key == chosen else "", title) for key, title in options)
+
+
 def pair(value: Any) -> tuple[Any, Any]:
     """A value that is its own title, as a field offers it."""
     return value, value
@@ -67,6 +81,7 @@ def plainly(value: Any) -> Any:
 
 
 FILTERS = {
+    "choices": choices,
     "moment": moment,
     "day": day,
     "last_day": last_day,

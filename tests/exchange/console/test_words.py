@@ -36,3 +36,13 @@ def test_text_is_escaped_and_nothing_is_a_dash() -> None:
 def test_every_role_has_a_title_and_every_filter_a_name() -> None:
     assert ROLES.keys() == set(Role)
     assert {"moment", "day", "number", "share", "text"} <= words.FILTERS.keys()
+
+
+def test_one_of_the_choices_is_chosen_and_none_of_them_is_markup() -> None:
+    given = [("", "全部"), (1, "<b>一</b>"), ('"2"', "二")]
+    told = words.choices(given, 1)
+    assert told == (
+        '<option value="">全部</option><option value="1" selected>&lt;b&gt;一&lt;/b&gt;</option>'
+        '<option value="&#34;2&#34;">二</option>'
+    )
+    assert " selected" not in words.choices(given, "3")

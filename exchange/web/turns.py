@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-TOGETHER = 3
+TOGETHER = 2
 """Calls that are answered at once: while one waits for the database, others go on."""
 PATIENCE = 1.0
 """Seconds after which a call that is still at it keeps nobody waiting any more: it waits for somebody else."""

@@ -205,6 +205,7 @@ def every(session: Session, query: Query, own: int) -> Generator[Stored, None, N
         yield from (event for event, each in zip(some, facets(session, some), strict=True) if query.fits(each))
 
 
+_LOOKED_AT = (EventRow.at, EventRow.id, EventRow.run, EventRow.body, EventRow.context)
 _LAST = Place(datetime(9999, 12, 30, tzinfo=UTC), 2**62)
 _PART = (
     "SELECT at, id FROM (SELECT at, id FROM event WHERE context = :c{place} AND (at, id) < (:until, :id)"
@@ -362,12 +363,16 @@ class _Look:
         """What fits in the next part of the log."""
         session, newest = self._session, (EventRow.at.desc(), EventRow.id.desc())
         period = self._period()
-        # As one statement: a page that is full early is not looked for any further.
-        part = aliased(EventRow, select(EventRow).where(*period).order_by(*newest).limit(WINDOW + 1).subquery())
         asked = self._query.contexts()
-        fitting = [part.context.in_(select(ContextRow.id).where(*asked))] if asked else []
-        # Together with what is not sealed, which has no context to fit.
-        found = self._newest(part, *self._bounds(part), *fitting)
+        found: list[Place] = []
+        # A page that is full early is not looked for any further.
+        for many in (WINDOW // 8, WINDOW):
+            part = select(*_LOOKED_AT).where(*period).order_by(*newest).limit(many + 1).subquery().c
+            fitting = [part.context.in_(select(ContextRow.id).where(*asked))] if asked else []
+            # Together with what is not sealed, which has no context to fit.
+            found = self._newest(part, *self._bounds(part), *fitting)
+            if len(found) == self._many:
+                break
         last = None
         if len(found) < self._many:
             end = select(EventRow.at, EventRow.id).where(*period).order_by(*newest).offset(WINDOW).limit(1)

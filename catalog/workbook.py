@@ -88,9 +88,8 @@ def _inflated(content: bytes) -> bytes:
                 left -= len(text)
                 place.look(text)
                 fresh.writestr(part.filename, text)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError, OSError) as error:
-        # Of a password (RuntimeError), an unknown compression (the library's own NotImplementedError) or a broken
-        # archive, the module tells in all these ways.
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError, OSError) as error:
+        # Of a password or an unknown compression (both RuntimeError) or a broken archive the module tells so.
         raise Unreadable("不是可读的 XLSX 工作簿") from error
     return out.getvalue()
 

@@ -46,8 +46,8 @@ class Archive:
         self._check_directory(file, members)
         try:
             self._zip = zipfile.ZipFile(file)
-        # The library's NotImplementedError: the archive asks for a version of zip that it does not know.
-        except (zipfile.BadZipFile, OSError, ValueError, struct.error, NotImplementedError) as error:
+        # RuntimeError: the archive asks for a version of zip that the library does not know.
+        except (zipfile.BadZipFile, OSError, ValueError, struct.error, RuntimeError) as error:
             raise self.refused("不是完整的 zip 压缩包") from error
         self._check_count(len(self._zip.infolist()), members)
         self._members: dict[str, zipfile.ZipInfo] = {}

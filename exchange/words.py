@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta, timezone
 from typing import Any
 
 from exchange.messages import _
 
+# China has no summer time, and the zone's data may be missing on a bare machine.
+BEIJING = timezone(timedelta(hours=8), "Asia/Shanghai")
+"""The time that people read and write (北京时间)."""
 GRANT_KINDS: Mapping[str, str] = {"collection": _("归集"), "sharing": _("共享")}
 EXCHANGE_STATES: Mapping[str, str] = {"active": _("启用"), "paused": _("暂停"), "ended": _("终止"), "held": _("待批准")}
 EXCHANGE_KINDS: Mapping[str, str] = {"synchronisation": _("归集"), "sharing": _("共享")}

@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from datetime import datetime, timedelta, timezone
+from datetime import datetime
 from typing import Annotated, Any, Generic, TypeVar, cast
 from urllib.parse import urlencode
 
@@ -22,9 +22,9 @@ from exchange.hub import Hub
 from exchange.hub.sessions import Presence
 from exchange.identity import Actor
 from exchange.web.working import Working
+from exchange.words import BEIJING
 
 T = TypeVar("T")
-BEIJING = timezone(timedelta(hours=8), "Asia/Shanghai")
 FIRST, LAST = datetime(1970, 1, 1, tzinfo=BEIJING), datetime(2200, 1, 1, tzinfo=BEIJING)
 LARGEST_PAGE = 200
 

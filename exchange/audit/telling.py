@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import datetime, timedelta, timezone
+from datetime import datetime
 from typing import Any
 
 from catalog import MOVES, STATES
@@ -14,6 +14,7 @@ from exchange.messages import _
 from exchange.words import (
     ACCOUNT_KINDS,
     ANSWERS,
+    BEIJING,
     BOOKS,
     CREDENTIAL_KINDS,
     EVENTS,
@@ -28,8 +29,6 @@ from exchange.words import (
 
 __all__ = ["FIELDS", "told"]
 
-# China has no summer time, and the zone's data may be missing on a bare machine.
-BEIJING = timezone(timedelta(hours=8), "Asia/Shanghai")
 
 FIELDS: Mapping[str, str] = {
     "account": _("账号"), "action": _("操作"), "after": _("之后"), "again": _("重来"), "agrees": _("一致"),

@@ -6,14 +6,12 @@ import dataclasses
 import enum
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta, timezone
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
 from exchange.cli.messages import _
-
-# China has no summer time, and the zone's data may be missing on a bare machine.
-BEIJING = timezone(timedelta(hours=8), "Asia/Shanghai")
+from exchange.words import BEIJING
 
 
 @dataclass(frozen=True)

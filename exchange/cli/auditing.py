@@ -9,12 +9,12 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from exchange.cli.answers import BEIJING, Answer, Facts, Part, Table, Words, cell, plain
+from exchange.cli.answers import Answer, Facts, Part, Table, Words, cell, plain
 from exchange.cli.calling import Call, command, group
 from exchange.cli.messages import _
 from exchange.cli.root import OVERSEE, app
 from exchange.errors import Invalid
-from exchange.words import EVENTS, event_type, word
+from exchange.words import BEIJING, EVENTS, event_type, word
 
 audit = group("audit", _("日志：检索、导出、核验；由审计管理员办理。"), panel=OVERSEE, into=app)
 

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from exchange.cli import pages
-from exchange.cli.answers import BEIJING, listed
+from exchange.cli.answers import listed
 from exchange.cli.groups import choices_of
 from exchange.cli.messages import _
 from exchange.errors import Denied, Held, HubError, Invalid, Problem
+from exchange.words import BEIJING
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells have it."""

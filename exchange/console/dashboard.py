@@ -19,12 +19,12 @@ from exchange.console import charts
 from exchange.console.log import FILES, sent_file
 from exchange.console.periods import day
 from exchange.console.views import Page, View
-from exchange.console.words import BEIJING
 from exchange.engine import Tally
 from exchange.errors import Invalid
 from exchange.hub.figures import DEFAULT, CycleFreshness, DayVolume, Flow
 from exchange.messages import _
 from exchange.web.errors import status_of
+from exchange.words import BEIJING
 
 router = APIRouter(include_in_schema=False)
 

@@ -13,7 +13,6 @@ from catalog.reading import read_endpoint
 from exchange.console.fields import beside
 from exchange.console.terms import CAPTURES, ENDPOINT_KINDS, word
 from exchange.console.views import Form, Page, Sent, View
-from exchange.console.words import BEIJING
 from exchange.engine import OptionField, endpoint_kinds, option_fields
 from exchange.errors import HubError, Invalid, Misplaced, Problem
 from exchange.hub.registration import mark_of
@@ -21,6 +20,7 @@ from exchange.messages import _
 from exchange.settings import Role
 from exchange.web.errors import status_of
 from exchange.web.paths import quoted
+from exchange.words import BEIJING
 from schemas import ITEM_TYPES
 
 router = APIRouter(include_in_schema=False)

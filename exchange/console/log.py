@@ -19,11 +19,10 @@ from exchange.audit.outcomes import OUTCOMES, outcome
 from exchange.audit.telling import told
 from exchange.console.periods import begins, ends
 from exchange.console.views import Page, View
-from exchange.console.words import BEIJING
 from exchange.errors import Denied, HubError, Invalid
 from exchange.messages import _
 from exchange.web.errors import status_of
-from exchange.words import ESTABLISHED, EVENTS, event_type, word
+from exchange.words import BEIJING, ESTABLISHED, EVENTS, event_type, word
 from schemas import record_classes
 
 router = APIRouter(include_in_schema=False)

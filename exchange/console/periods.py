@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import date, datetime, time, timedelta
 
-from exchange.console.words import BEIJING
 from exchange.errors import Invalid, Problem
 from exchange.messages import _
+from exchange.words import BEIJING
 
 
 def day(text: str, label: str) -> date | None:

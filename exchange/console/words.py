@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import date, datetime, timedelta, timezone
+from datetime import date, datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
 from markupsafe import Markup, escape
 
 from exchange.messages import _
+from exchange.words import BEIJING
 
-# China has no summer time, and the zone's data may be missing on a bare machine.
-BEIJING = timezone(timedelta(hours=8), "Asia/Shanghai")
 ABSENT = "—"
 
 

@@ -18,12 +18,12 @@ import sqlalchemy as sa
 
 from catalog import Department, EndpointSpec, Resource
 from exchange.authorisation import Application
-from exchange.console.words import BEIJING
 from exchange.db.tables import TallyRow
 from exchange.engine import Tally
 from exchange.errors import HubError
 from exchange.hub import Hub
 from exchange.service import serve
+from exchange.words import BEIJING
 from tests.adapters.webservice.conftest import Archive
 from tests.exchange.engine.drops import code_of
 from tests.exchange.engine.test_files import Desk

@@ -130,16 +130,7 @@ class OpenSSHServer(Server):
 
     def come_back(self) -> None:
         """Start it again on the same port."""
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                self._unprivileged(self._command(), self.farewell),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                cwd=self.folder,
-                env=self._environment(),
-                start_new_session=True,
-            )
+        self._begun()
         self._wait()
 
     def sessions(self) -> list[int]:

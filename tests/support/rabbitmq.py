@@ -71,13 +71,7 @@ class RabbitMQServer(Server):
         """
         if empty:
             shutil.rmtree(self.folder / "mnesia")
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                self._unprivileged(self._command(), self.farewell),
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.folder,
-                env=self._environment(), start_new_session=True,
-            )  # fmt: skip
-        assert self._answers(self._process), self.log_tail()
+        assert self._answers(self._begun()), self.log_tail()
 
     def break_queues(self, how: str = "silent") -> None:
         """Leave every quorum queue there is as a kill at an unlucky moment leaves one: known, and served by nobody.

@@ -118,20 +118,24 @@ class Server(ABC):
     def _serve(self) -> None:
         for _attempt in range(3):  # somebody may take the port between our look and the server's bind
             self.port = free_port()
-            with self.log.open("ab") as log:
-                self._process = subprocess.Popen(
-                    self._unprivileged(self._command(), self.farewell),
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                    cwd=self.folder,
-                    env=self._environment(),
-                    start_new_session=True,
-                )
-            if self._answers(self._process):
+            if self._answers(self._begun()):
                 return
         message = f"{self.product} did not come up:\n{self.log_tail()}"
         raise RuntimeError(message)
+
+    def _begun(self) -> subprocess.Popen[bytes]:
+        """Start its program, on ``self.port``."""
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                self._unprivileged(self._command(), self.farewell),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=self.folder,
+                env=self._environment(),
+                start_new_session=True,
+            )
+        return self._process
 
     def _answers(self, process: subprocess.Popen[bytes]) -> bool:
         deadline = time.monotonic() + PATIENCE
@@ -265,17 +269,7 @@ class PostgreSQLServer(Server):
 
     def come_back(self) -> None:
         """Start it again on the same port."""
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                self._unprivileged(self._command(), self.farewell),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                cwd=self.folder,
-                env=self._environment(),
-                start_new_session=True,
-            )
-        if not self._answers(self._process):
+        if not self._answers(self._begun()):
             message = f"{self.product} did not come back:\n{self.log_tail()}"
             raise RuntimeError(message)
 

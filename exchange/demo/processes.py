@@ -41,6 +41,7 @@ class ServiceProcess:
     def __init__(self, name: str, role: str, place: Path, log: Path) -> None:
         self.name = name
         self._log = log
+        self._told = False
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("wb") as told:
             self._process = subprocess.Popen(  # noqa: S603 - a module of ours
@@ -77,8 +78,9 @@ class ServiceProcess:
             raise Failed(f"{self.name}意外停止（{ended}）", remedy=f"原因在 {self._log}；查明后重新演示")
 
     def tell_to_stop(self) -> None:
-        """Ask it to stop. Repeatable."""
-        if self._process.returncode is None:
+        """Ask it to stop. Repeatable: it is asked once, since whoever is ending already would be killed by the second."""
+        if self._process.returncode is None and not self._told:
+            self._told = True
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGTERM)
 
@@ -100,8 +102,9 @@ class ServiceProcess:
 
     def _ended(self) -> str | None:
         """How it has ended, in words, without letting go of its number; None: it runs."""
-        if self._process.returncode is not None:
-            return f"退出状态 {self._process.returncode}"
+        status = self._process.returncode
+        if status is not None:
+            return f"信号 {-status}" if status < 0 else f"退出状态 {status}"
         found = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         if found is None:
             return None

@@ -116,7 +116,8 @@ class Up:
 def well_and_comes_back(up: Up) -> None:
     """The console knows the scheduler beside it, and one that is killed is started again at the same address."""
     console, until = up.told["console"], time.monotonic() + 60
-    ready = requests.get(f"{console}/readyz", timeout=10)
+    while (ready := requests.get(f"{console}/readyz", timeout=10)).status_code != 200 and time.monotonic() < until:
+        time.sleep(0.2)
     assert (ready.status_code, ready.json()["parts"]["scheduler"]["ok"]) == (200, True)
     os.kill(up.told["pids"]["console"], signal.SIGKILL)
     time.sleep(0.5)

@@ -108,7 +108,8 @@ def test_what_is_reported_is_delivered_to_every_recipient_once(
     drops.collect(*range(9))
     assert drops.states() == ["owed", "owed"]
     done = work(drops)
-    assert (done["published"], done["delivered"]) == (2, 2)
+    # What takes long is told again, and delivered once all the same.
+    assert (done["published"] >= 2, done["delivered"]) == (True, 2)
     assert drops.states() == ["done", "done"]
     arrived_once(drops, range(9))
     assert [len(drops.receipts(share)) for share in drops.shares] == [1, 1]

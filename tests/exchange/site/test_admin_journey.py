@@ -26,6 +26,7 @@ def _lived(site: Visit) -> None:
 def test_from_the_figures_to_the_log_and_its_proof(site: Visit, tmp_path: Path) -> None:
     page = site.page("auditadmin")
     enter(page, "统计")
+    page.wait_for_load_state("load")
     for picture in page.get_by_role("img").all():
         assert picture.evaluate("(each) => each.complete && each.naturalWidth > 0")
     expect(page.get_by_role("table", name="谁给谁")).to_contain_text("税务局")

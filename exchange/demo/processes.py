@@ -78,7 +78,7 @@ class ServiceProcess:
             raise Failed(f"{self.name}意外停止（{ended}）", remedy=f"原因在 {self._log}；查明后重新演示")
 
     def tell_to_stop(self) -> None:
-        """Ask it to stop. Repeatable: it is asked once, since whoever is ending already would be killed by the second."""
+        """Ask it to stop, once: whoever is ending already would be killed by a second word. Repeatable."""
         if self._process.returncode is None and not self._told:
             self._told = True
             with contextlib.suppress(ProcessLookupError):

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from exchange.db.tables import AddendumRow, ReceiptRow
+from exchange.db.tables import AddendumRow, EventRow, ReceiptRow
 from exchange.errors import Tampered, Unknown
 from exchange.plan import Plan
 
@@ -126,9 +126,26 @@ def receipt(session: Session, name: str, *, key: bytes) -> ReceiptRow:
     row = session.scalar(select(ReceiptRow).where((ReceiptRow.id == name) | (ReceiptRow.run == name)))
     if row is None:
         raise Unknown(f"没有回执或批次 {name}", remedy="用 shutong status 查看已有的批次")
+    return as_issued(row, key=key)
+
+
+def as_issued(row: ReceiptRow, *, key: bytes) -> ReceiptRow:
+    """A receipt that was found.
+
+    Raises:
+        Tampered: Its content is not what was issued.
+    """
     if not hmac.compare_digest(row.digest, seal_of(row.body, key)):
         raise Tampered(f"回执 {row.id} 的内容与签发时不一致", remedy="保全数据库现场，用 shutong audit verify 核对日志")
     return row
+
+
+def witnessed(session: Session, row: ReceiptRow) -> bool:
+    """Whether the log still holds the head that a receipt names (链头比对)."""
+    number, _colon, seal = str(row.body.get("audit_head", "")).partition(":")
+    if not number.isdecimal() or not int(number):
+        return True  # there was no log yet
+    return session.scalar(select(EventRow.seal).where(EventRow.number == int(number))) == seal
 
 
 def append(

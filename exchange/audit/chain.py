@@ -85,20 +85,21 @@ class Unreadable:
     number: int | None
 
 
+_EVENT = EventRow.__table__.c
 _COLUMNS = (
-    EventRow.id,
-    EventRow.type,
-    EventRow.at,
-    EventRow.actor,
-    EventRow.established,
-    EventRow.department,
-    EventRow.resource,
-    EventRow.exchange,
-    EventRow.run,
-    EventRow.body,
-    EventRow.tag,
-    EventRow.number,
-    EventRow.seal,
+    _EVENT.id,
+    _EVENT.type,
+    _EVENT.at,
+    _EVENT.actor,
+    _EVENT.established,
+    _EVENT.department,
+    _EVENT.resource,
+    _EVENT.exchange,
+    _EVENT.run,
+    _EVENT.body,
+    _EVENT.tag,
+    _EVENT.number,
+    _EVENT.seal,
 )
 
 

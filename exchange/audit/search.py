@@ -17,7 +17,7 @@ from itertools import islice
 from typing import Any, get_args
 
 from sqlalchemy import ColumnElement, Text, and_, bindparam, cast, column, false, func, or_, select, text
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy.orm import Session
 
 from catalog.tables import Instant, Serial
 from catalog.vocabulary import ShareWay
@@ -27,6 +27,9 @@ from exchange.audit.events import REGISTRY
 from exchange.audit.outcomes import OUTCOMES, types_of
 from exchange.db.tables import ContextRow, EventRow
 from exchange.errors import Invalid, Problem, Tampered
+
+# A table's own columns: what is asked of them does not pass through the mapper, which takes as long as the answer.
+_EVENT, _CONTEXT = EventRow.__table__.c, ContextRow.__table__.c
 
 LARGEST_PAGE = 1000
 LARGE = 100_000
@@ -111,9 +114,9 @@ class Query:
 
     def contexts(self) -> list[ColumnElement[bool]]:
         """The same as conditions on contexts."""
-        return [getattr(ContextRow, name) == value for name, value in self.facets().items()]
+        return [getattr(_CONTEXT, name) == value for name, value in self.facets().items()]
 
-    def conditions(self, row: Any = EventRow) -> list[ColumnElement[bool]]:
+    def conditions(self, row: Any = _EVENT) -> list[ColumnElement[bool]]:
         """What is asked of each event besides, as conditions on rows."""
         found: list[ColumnElement[bool]] = []
         if self.run is not None:
@@ -180,7 +183,7 @@ def page(session: Session, query: Query, own: int, *, limit: int, cursor: str | 
         ) from error
     more = len(places) > limit
     kept = places[:limit]
-    events = {event.id: event for event in _readable(stored(session, *_of(kept), order=EventRow.id.desc(), few=True))}
+    events = {event.id: event for event in _readable(stored(session, *_of(kept), order=_EVENT.id.desc(), few=True))}
     ordered = tuple(events[place.id] for place in kept if place.id in events)
     last = kept[-1] if more else floor
     return Page(ordered, last.cursor() if last else None)
@@ -192,20 +195,20 @@ def every(session: Session, query: Query, own: int) -> Generator[Stored, None, N
     Raises:
         Tampered: A row found cannot be read.
     """
-    where = [*query.conditions(), EventRow.id != own]
+    where = [*query.conditions(), _EVENT.id != own]
     asked = query.contexts()
     if not asked:
-        yield from _readable(stored(session, *where, order=EventRow.id.asc()))
+        yield from _readable(stored(session, *where, order=_EVENT.id.asc()))
         return
-    fitting = EventRow.context.in_(select(ContextRow.id).where(*asked))
-    yield from _readable(stored(session, *where, fitting, order=EventRow.id.asc()))
-    waiting = stored(session, *where, *_plainly(query), EventRow.context.is_(None), order=EventRow.id.asc())
+    fitting = _EVENT.context.in_(select(_CONTEXT.id).where(*asked))
+    yield from _readable(stored(session, *where, fitting, order=_EVENT.id.asc()))
+    waiting = stored(session, *where, *_plainly(query), _EVENT.context.is_(None), order=_EVENT.id.asc())
     events = _readable(waiting)
     while some := list(islice(events, _UNSEALED)):
         yield from (event for event, each in zip(some, facets(session, some), strict=True) if query.fits(each))
 
 
-_LOOKED_AT = (EventRow.at, EventRow.id, EventRow.run, EventRow.body, EventRow.context)
+_LOOKED_AT = (_EVENT.at, _EVENT.id, _EVENT.run, _EVENT.body, _EVENT.context)
 _LAST = Place(datetime(9999, 12, 30, tzinfo=UTC), 2**62)
 _PART = (
     "SELECT at, id FROM (SELECT at, id FROM event WHERE context = :c{place} AND (at, id) < (:until, :id)"
@@ -239,12 +242,12 @@ class _Look:
         """Places of what fits, newest first, and how far was looked if that was not to the end."""
         query = self._query
         if query.run is None and query.text is None and not query.contexts():
-            return self._newest(EventRow, *self._bounds(EventRow)), None
+            return self._newest(_EVENT, *self._bounds(_EVENT)), None
         waiting, floor = self._unsealed()
         if query.run is not None:
             # A run has few events.
-            fitting = [EventRow.context.in_(select(ContextRow.id).where(*asked))] if (asked := query.contexts()) else []
-            return self._merged(waiting, self._newest(EventRow, *self._bounds(EventRow), *fitting), floor)
+            fitting = [_EVENT.context.in_(select(_CONTEXT.id).where(*asked))] if (asked := query.contexts()) else []
+            return self._merged(waiting, self._newest(_EVENT, *self._bounds(_EVENT), *fitting), floor)
         if query.text is not None:
             return self._looked_through(waiting, floor)
         tops = self._tops()
@@ -271,11 +274,11 @@ class _Look:
     def _unsealed(self) -> tuple[list[Place], Place | None]:
         """What fits of what is not sealed yet, or never will be, and how far that was looked for."""
         query = self._query
-        where = [EventRow.context.is_(None), *self._bounds(EventRow), *_plainly(query)]
-        rows = select(EventRow.at, EventRow.id).where(*where).order_by(EventRow.at.desc(), EventRow.id.desc())
+        where = [_EVENT.context.is_(None), *self._bounds(_EVENT), *_plainly(query)]
+        rows = select(_EVENT.at, _EVENT.id).where(*where).order_by(_EVENT.at.desc(), _EVENT.id.desc())
         places = [Place(at, number) for at, number in self._session.execute(rows.limit(_UNSEALED))]
         events = (
-            list(_readable(stored(self._session, *_of(places), order=EventRow.id.desc(), few=True))) if places else []
+            list(_readable(stored(self._session, *_of(places), order=_EVENT.id.desc(), few=True))) if places else []
         )
         fitting = {
             event.id for event, each in zip(events, facets(self._session, events), strict=True) if query.fits(each)
@@ -291,9 +294,9 @@ class _Look:
             return self._freshest()
         asked = self._query.contexts()
         if self._query.since is not None:
-            asked.append(ContextRow.newest >= self._query.since)
-        some = select(ContextRow.id).where(*asked).limit(_PROBED + 1).subquery()
-        found = aliased(EventRow)
+            asked.append(_CONTEXT.newest >= self._query.since)
+        some = select(_CONTEXT.id).where(*asked).limit(_PROBED + 1).subquery()
+        found = EventRow.__table__.alias().c
         top = (
             select(found.at)
             .where(found.context == some.c.id, *self._bounds(found))
@@ -311,9 +314,9 @@ class _Look:
         """All contexts that fit, as far as somebody wants to know."""
         asked = self._query.contexts()
         if self._query.since is not None:
-            asked.append(ContextRow.newest >= self._query.since)
-        query = select(ContextRow.newest, ContextRow.id).where(*asked)
-        query = query.order_by(ContextRow.newest.desc(), ContextRow.id.desc()).limit(8 * _GROUP)
+            asked.append(_CONTEXT.newest >= self._query.since)
+        query = select(_CONTEXT.newest, _CONTEXT.id).where(*asked)
+        query = query.order_by(_CONTEXT.newest.desc(), _CONTEXT.id.desc()).limit(8 * _GROUP)
         last: tuple[datetime, int] | None = None
         while True:
             older = [] if last is None else [_older_context(*last)]
@@ -361,21 +364,21 @@ class _Look:
 
     def _looked_through(self, waiting: list[Place], floor: Place | None) -> tuple[list[Place], Place | None]:
         """What fits in the next part of the log."""
-        session, newest = self._session, (EventRow.at.desc(), EventRow.id.desc())
+        session, newest = self._session, (_EVENT.at.desc(), _EVENT.id.desc())
         period = self._period()
         asked = self._query.contexts()
         found: list[Place] = []
         # A page that is full early is not looked for any further.
         for many in (WINDOW // 8, WINDOW):
             part = select(*_LOOKED_AT).where(*period).order_by(*newest).limit(many + 1).subquery().c
-            fitting = [part.context.in_(select(ContextRow.id).where(*asked))] if asked else []
+            fitting = [part.context.in_(select(_CONTEXT.id).where(*asked))] if asked else []
             # Together with what is not sealed, which has no context to fit.
             found = self._newest(part, *self._bounds(part), *fitting)
             if len(found) == self._many:
                 break
         last = None
         if len(found) < self._many:
-            end = select(EventRow.at, EventRow.id).where(*period).order_by(*newest).offset(WINDOW).limit(1)
+            end = select(_EVENT.at, _EVENT.id).where(*period).order_by(*newest).offset(WINDOW).limit(1)
             last = next((Place(at, number) for at, number in session.execute(end)), None)
         floors = [place for place in (floor, last) if place is not None]
         return self._merged(waiting, found, max(floors, default=None))
@@ -383,42 +386,42 @@ class _Look:
     def _period(self) -> list[ColumnElement[bool]]:
         """The bounds without what needs each event to be looked at."""
         whole = Query(since=self._query.since, until=self._query.until)
-        older = [self._before.before(EventRow)] if self._before is not None else []
+        older = [self._before.before(_EVENT)] if self._before is not None else []
         return [*whole.conditions(), *older]
 
 
 def _older_context(newest: datetime, number: int) -> ColumnElement[bool]:
     return and_(
-        ContextRow.newest <= newest,
-        or_(ContextRow.newest < newest, and_(ContextRow.newest == newest, ContextRow.id < number)),
+        _CONTEXT.newest <= newest,
+        or_(_CONTEXT.newest < newest, and_(_CONTEXT.newest == newest, _CONTEXT.id < number)),
     )
 
 
 def _plainly(query: Query) -> list[ColumnElement[bool]]:
     """What can be asked of a row that has no context yet; others that pass are looked at one by one."""
     found = [
-        getattr(EventRow, name) == value
+        getattr(_EVENT, name) == value
         for name, value in query.facets().items()
         if name in ("type", "actor", "department", "exchange")
     ]
     if query.outcome is not None:
-        found.append(EventRow.type.in_(sorted(types_of(query.outcome))))
-    of_exchange = EventRow.exchange.is_not(None)
+        found.append(_EVENT.type.in_(sorted(types_of(query.outcome))))
+    of_exchange = _EVENT.exchange.is_not(None)
     if query.way is not None:
         found.append(of_exchange)
     if query.record_class is not None:
-        found.append(or_(of_exchange, EventRow.resource.is_not(None)))
+        found.append(or_(of_exchange, _EVENT.resource.is_not(None)))
     if query.resource is not None:
-        found.append(or_(of_exchange, EventRow.resource == query.resource))
+        found.append(or_(of_exchange, _EVENT.resource == query.resource))
     return found
 
 
 def _of(places: Sequence[Place]) -> list[ColumnElement[bool]]:
-    return [EventRow.id.in_([place.id for place in places]) if places else false()]
+    return [_EVENT.id.in_([place.id for place in places]) if places else false()]
 
 
 def _is_large(session: Session) -> bool:
-    return (session.scalar(select(func.max(EventRow.id))) or 0) > LARGE
+    return (session.scalar(select(func.max(_EVENT.id))) or 0) > LARGE
 
 
 def _place(cursor: str | None) -> Place | None:

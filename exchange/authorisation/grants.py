@@ -161,14 +161,16 @@ class Authorisation(Answering):
         Raises:
             Unknown: There is neither.
         """
-        row = session.get(ApplicationRow, name) if askable(name) else None
         grant = session.get(GrantRow, name) if askable(name) else None
-        if grant is None and row is not None:
+        row = session.get(ApplicationRow, name) if grant is None and askable(name) else None
+        if row is not None:
             grant = session.scalar(select(GrantRow).where(GrantRow.application == row.id))
         if grant is not None:
-            resource = self._entry(session, grant.resource, grant.resource_version).resource
-            in_force = self._in_force(session, grant.resource)
-            return explanation.of_grant(session, grant, resource, in_force, now(session))
+            standing = granted = self._entry(session, grant.resource)
+            if granted.version != grant.resource_version:
+                granted = self._entry(session, grant.resource, grant.resource_version)
+            in_force = standing.resource if standing.in_force else None
+            return explanation.of_grant(session, grant, granted.resource, in_force, now(session))
         if row is None:
             raise Unknown(f"没有授权或申请 {name}", remedy="用 shutong grant list 或 shutong application list 查看")
         entry, assessment = self._assessed(session, applications.parse(row.body))

@@ -115,7 +115,7 @@ def _shown(view: View, name: str, answer: LedgerAnswer | None) -> Response:
         plan=told["plan"],
         receipt=receipt,
         acknowledged=datetime.fromisoformat(receipt["acknowledgement"]["at"]) if receipt else None,
-        witnessed=view.hub.runs.witnessed(told["run"], by=view.by),
+        witnessed=told["witnessed"],
         checks=[
             (RULES[code].title if code in RULES else code, count)
             for code, count in sorted((receipt or {}).get("report", {}).items())

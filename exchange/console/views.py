@@ -68,6 +68,7 @@ class View:
         self.request = request
         self.hub = cast(Hub, request.app.state.hub)
         self._presence = presence
+        self._names: Mapping[str, str] | None = None
 
     @property
     def presence(self) -> Presence:
@@ -100,9 +101,9 @@ class View:
 
     def names(self) -> Mapping[str, str]:
         """Names of the departments by their codes, as people read them."""
-        if not hasattr(self.request.state, "names"):
-            self.request.state.names = self.hub.directory.department_names()
-        return cast("Mapping[str, str]", self.request.state.names)
+        if self._names is None:
+            self._names = self.hub.directory.department_names()
+        return self._names
 
     def render(self, template: str, status: int = 200, **given: Any) -> Response:
         """A page.

@@ -79,6 +79,13 @@ def plainly(value: Any) -> Any:
     return ABSENT if value in (None, "") else str(value)
 
 
+def said(pairs: Iterable[tuple[str, str]]) -> Markup:
+    """Terms and their values on a line (内容)."""
+    # A page of the log has hundreds of them: everything that is no markup of ours is escaped, one by one.
+    line = '<span class="said-of"><span class="quiet">{}</span> {}</span>'
+    return Markup(" ".join(line.format(escape(term), escape(value)) for term, value in pairs))  # noqa: S704
+
+
 FILTERS = {
     "choices": choices,
     "moment": moment,
@@ -89,4 +96,5 @@ FILTERS = {
     "text": text,
     "pair": pair,
     "plainly": plainly,
+    "said": said,
 }

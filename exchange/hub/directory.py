@@ -30,6 +30,7 @@ from catalog import (
     ResponsibilityList,
     Step,
 )
+from catalog.tables import DepartmentRow
 from exchange.authorisation import APPLICATION_STATES, GRANT_STATES, Explanation
 from exchange.authorisation.reading import askable
 from exchange.db.tables import ApplicationRow, DecisionRow, GrantRow
@@ -45,6 +46,8 @@ OVERSEERS = frozenset({Role.INTEGRATOR, Role.SYSTEM, Role.SECURITY, Role.AUDIT})
 """Who may see what concerns others: administrators, and who configures the exchanges."""
 _AT_MOST = 20
 """Counting all resources takes one part of the time in so many, however often some of them move."""
+_NAMES_SECONDS = 1.0
+"""Within which a name that another process has changed is seen."""
 
 
 @dataclass(frozen=True)
@@ -123,6 +126,7 @@ class Directory:
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
         self._cube: tuple[Cube | None, float] = (None, 0.0)
+        self._names: tuple[dict[str, str] | None, float] = (None, 0.0)
 
     # --- departments and endpoints -------------------------------------------------------------
 
@@ -132,9 +136,22 @@ class Directory:
             return self._hub.catalog.departments(session)
 
     def department_names(self) -> dict[str, str]:
-        """What people call each department, by its credit code; asked for by every page."""
-        with self._hub.told(), self._hub.database.reading() as session:
-            return self._hub.catalog.department_names(session)
+        """What people call each department, by its credit code; asked for by every page.
+
+        They are kept for a second, and no longer than until they are changed here.
+        """
+        names, until = self._names
+        if names is None or time.monotonic() > until:
+            if names is None and not until:
+                self._hub.database.changes.follow({DepartmentRow: frozenset()}, self._renamed)
+            until = time.monotonic() + _NAMES_SECONDS
+            with self._hub.told(), self._hub.database.reading() as session:
+                names = self._hub.catalog.department_names(session)
+            self._names = names, until
+        return names
+
+    def _renamed(self) -> None:
+        self._names = None, self._names[1]
 
     def department(self, name: str) -> Department:
         """The department of a credit code, a name or a short name.

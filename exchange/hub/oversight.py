@@ -39,7 +39,7 @@ from exchange.hub.roster import CYCLES, ZONE
 from exchange.hub.splitting import stage_side_by_side
 from exchange.identity import PLATFORM, SCHEDULER, SYSTEM, Actor
 from exchange.plan import Tolerance, tolerance_of
-from exchange.receipts import addenda, receipt
+from exchange.receipts import addenda, as_issued, witnessed
 from exchange.settings import Role
 
 if TYPE_CHECKING:
@@ -485,14 +485,15 @@ class Oversight:
         Args:
             name: The id.
             by: Who follows it.
-            faulty: Tell of a receipt that is not as it was issued under ``fault``, instead of telling nothing.
+            faulty: Tell of a receipt that is not as it was issued under ``fault``, instead of telling nothing, and
+                under ``witnessed`` whether the log holds the head that it names.
 
         Raises:
             Unknown: There is nothing under that name.
             Tampered: The receipt is not as it was issued.
         """
         hub = self._hub
-        with hub.database.reading() as session:
+        with hub.told(), hub.database.reading() as session:
             of_receipt = select(ReceiptRow.run).where(ReceiptRow.id == name).scalar_subquery()
             of_exchange = select(RunRow).where(RunRow.exchange == name).order_by(RunRow.started_at.desc()).limit(1)
             # One after the other: each is found by an index.
@@ -504,10 +505,10 @@ class Oversight:
             if run is None:
                 raise Unknown(f"没有批次、回执或交换 {name}", remedy="用 shutong status 查看已有的交换和批次")
             self.may_see(by, session, run.exchange)
-            has = session.scalar(select(ReceiptRow.id).where(ReceiptRow.run == run.id))
+            kept = session.scalar(select(ReceiptRow).where(ReceiptRow.run == run.id))
             document, added, fault = None, [], None
             try:
-                document = receipt(session, has, key=hub.keyring.derive("receipt")) if has else None
+                document = as_issued(kept, key=hub.keyring.derive("receipt")) if kept is not None else None
                 added = addenda(session, document, key=hub.keyring.derive("receipt")) if document else []
             except Tampered as error:
                 if not faulty:
@@ -519,7 +520,7 @@ class Oversight:
                 "exchange": run.exchange,
                 "state": run.state,
                 "error": run.error,
-                **({"fault": fault} if faulty else {}),
+                **({"fault": fault, "witnessed": kept and witnessed(session, kept)} if faulty else {}),
                 "started_at": run.started_at,
                 "ended_at": run.ended_at,
                 "plan": run.plan,
@@ -529,8 +530,7 @@ class Oversight:
                 "answers": [{"number": a.number, "at": a.at, "counts": a.body["counts"]} for a in added],
                 "notices": [{"department": n.department, "text": n.text, "at": n.at} for n in notices],
             }
-            grant = run.plan["grant"]
-        told["grant"] = hub.sharing.explain(grant, by=by)
+            told["grant"] = hub.authorisation.explain(session, run.plan["grant"])
         told["events"] = hub.audit.search(run=told["run"], by=by).events
         return told
 

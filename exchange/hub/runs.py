@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, and_, or_, select
 from sqlalchemy.orm import Session
 
 from catalog import errors as told_by_catalog
-from exchange.db.tables import EventRow, ExchangeRow, ReceiptRow, RunRow
+from exchange.db.tables import ExchangeRow, ReceiptRow, RunRow
 from exchange.engine import RunState
 from exchange.errors import HubError, Invalid, Unknown
 from exchange.hub.files import oversees
@@ -143,18 +143,6 @@ class Runs:
             ).all()
         lines = [_line(run, row) for run, row in rows[:limit]]
         return RunPage(tuple(lines), _cursor(lines[-1]) if len(rows) > limit else None)
-
-    def witnessed(self, run: str, *, by: Actor) -> bool | None:
-        """Whether the log still holds the head that the receipt of a run names (链头比对); None: there is none."""
-        with self._hub.database.reading() as session:
-            row = self._seen(session, run, by)
-            document = session.scalar(select(ReceiptRow).where(ReceiptRow.run == row.id))
-            if document is None:
-                return None
-            number, _colon, seal = str(document.body.get("audit_head", "")).partition(":")
-            if not number.isdecimal() or not int(number):
-                return True  # there was no log yet
-            return session.scalar(select(EventRow.seal).where(EventRow.number == int(number))) == seal
 
     def ledger(self, run: str, *, by: Actor) -> LedgerAnswer:
         """Ask the target's ledger what it knows of a delivery (台账核对); nothing is changed.

@@ -38,6 +38,14 @@ def test_every_role_has_a_title_and_every_filter_a_name() -> None:
     assert {"moment", "day", "number", "share", "text"} <= words.FILTERS.keys()
 
 
+def test_what_is_said_is_no_markup() -> None:
+    told = words.said([("行数", "1,234"), ("<i>", "<b>&")])
+    assert told == (
+        '<span class="said-of"><span class="quiet">行数</span> 1,234</span> '
+        '<span class="said-of"><span class="quiet">&lt;i&gt;</span> &lt;b&gt;&amp;</span>'
+    )
+
+
 def test_one_of_the_choices_is_chosen_and_none_of_them_is_markup() -> None:
     given = [("", "全部"), (1, "<b>一</b>"), ('"2"', "二")]
     told = words.choices(given, 1)

@@ -328,10 +328,10 @@ class _File:
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA journal_mode = WAL")
             connection.executescript(_TABLES)
+            found = self._path.stat()
         except BaseException:
             connection.close()
             raise
-        found = self._path.stat()
         self._connection, self._identity = connection, (found.st_dev, found.st_ino)
         return connection
 

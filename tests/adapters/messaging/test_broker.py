@@ -127,6 +127,7 @@ def test_an_idle_connection_that_was_cut_is_opened_again(
     assert transport.depths([A])[A] is not None
 
 
+@pytest.mark.long_with("crashed")
 @pytest.mark.parametrize("how", ["silent", "crashed"])
 def test_a_queue_that_nobody_serves_stops_no_other_and_is_made_anew(
     transport: BrokerTransport, rabbitmq_server: RabbitMQServer, how: str, monkeypatch: pytest.MonkeyPatch
@@ -163,6 +164,7 @@ def test_a_queue_that_nobody_serves_stops_no_other_and_is_made_anew(
     assert [letter.reason for letter in transport.dead_letters()] == ["why"]
 
 
+@pytest.mark.long_with("crashed")
 @pytest.mark.parametrize("how", ["silent", "crashed"])
 def test_what_is_published_to_a_queue_that_nobody_serves_is_unanswered(
     transport: BrokerTransport, rabbitmq_server: RabbitMQServer, how: str, monkeypatch: pytest.MonkeyPatch

@@ -475,6 +475,7 @@ def test_a_broker_that_loses_everything_loses_nothing(drops: Drops, broker: Rabb
     arrived_once(drops, (1, 2))
 
 
+@pytest.mark.long_with("crashed")
 @pytest.mark.parametrize("how", ["silent", "crashed"])
 def test_a_queue_that_nobody_serves_keeps_no_other_recipient_waiting(
     town: Town, rabbitmq_server: RabbitMQServer, how: str
@@ -501,6 +502,7 @@ def test_a_queue_that_nobody_serves_keeps_no_other_recipient_waiting(
     arrived_once(drops, (1, 2, 4, 5))
 
 
+@pytest.mark.long
 def test_letters_that_nobody_takes_stop_no_delivery(drops: Drops, broker: RabbitMQServer) -> None:
     with drops.town.hub() as hub, open_transport(hub.settings) as transport:
         transport.declare({})

@@ -6,6 +6,7 @@ import hashlib
 import json
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,16 @@ import sqlalchemy as sa
 
 from catalog import EndpointSpec
 from exchange.db.tables import FileRow, RunRow
+from exchange.engine import lease
 from exchange.scheduling.connections import open_connection
 from exchange.secrets import open_connections_by
+from exchange.service.desk import HubDesk
 from tests.exchange.engine.town import COLUMNS, POLICE, Town, identity_number, person, publish, resource
+from tests.exchange.service.callers import PUSHER, pushed
 from tests.support.airflow import AirflowServer
 from tests.support.openssh import OpenSSHServer
 
-EXCHANGE, DISTANT = "sync-101001001-0077", "sync-101001001-0078"
+EXCHANGE, DISTANT, PUSHED = "sync-101001001-0077", "sync-101001001-0078", "sync-101001001-0079"
 QUICK = 45.0
 """Seconds within which a dropped file has to be in the library, on a machine that others use."""
 
@@ -122,6 +126,34 @@ def test_what_was_told_names_no_file(inbox: Inbox, airflow: AirflowServer) -> No
     arrived = [each for each in told if (each["extra"] or {}).get("from_trigger")]
     assert arrived
     assert "people_" not in json.dumps(arrived)
+
+
+def test_a_message_that_lies_is_carried_out_within_seconds(airflow_town: Town, airflow: AirflowServer) -> None:
+    """Whoever took it in found somebody else at work, or died."""
+    town, code = airflow_town, PUSHED.removeprefix("sync-").replace("-", "/")
+    with town.hub() as hub:
+        box = EndpointSpec(name="box", department=POLICE, kind="mailbox", options={})
+        hub.registration.put_endpoint(box, by=town.actor("integrator"))
+        offer = {"endpoint": "box", "object": "people", "columns": {c: c for c in COLUMNS}, "capture": "pushed"}
+        publish(town, hub, resource(code=code, name="推送人口", offer=offer))
+        hub.timetable.publish()
+    airflow.until(lambda: PUSHED in airflow.dags(), "the exchange of the box", 30)
+    for number, patience in ((700, 120.0), (701, QUICK)):  # Airflow may just be about to begin to watch
+        with town.hub() as hub:
+            with hub.database.transaction() as session:
+                epoch = lease.acquire(session, PUSHED, owner="other", seconds=60)
+            with HubDesk(hub) as desk:
+                assert desk.push(PUSHER, code, f"M{number}", pushed(person(number))).state == "received"
+            with hub.database.transaction() as session:
+                lease.release(session, PUSHED, owner="other", epoch=epoch)
+            with HubDesk(hub) as desk:
+                told = partial(desk.status, PUSHER, f"M{number}")
+                airflow.until(lambda told=told: told().state == "delivered", "the message", patience)
+        airflow.wait_idle(PUSHED)
+    assert {(run["run_type"], run["state"]) for run in airflow.runs(PUSHED)} == {("asset_triggered", "success")}
+    assert sorted(town.query("library", "SELECT id_no FROM r_101001001_0079")) == sorted(
+        (identity_number(number),) for number in (700, 701)
+    )
 
 
 @pytest.fixture

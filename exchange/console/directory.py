@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi import APIRouter
@@ -39,20 +40,17 @@ def search(
     chosen = {
         "q": q, "kind": kind, "provider": provider, "share": share, "way": way, "cycle": cycle, "under": under,
     }  # fmt: skip
+    wanted: dict[str, Any] = {
+        "record_class": kind or None, "provider": provider or None, "share_type": share or None, "way": way or None,
+        "cycle": cycle or None,
+    }  # fmt: skip
     found: Any = None
+    counts: Mapping[str, Mapping[Any, int]] = {}
     error: HubError | None = None
     try:
-        found = view.hub.directory.search(
-            q,
-            record_class=kind or None,
-            provider=provider or None,
-            share_type=share or None,
-            way=way or None,
-            cycle=cycle or None,
-            under=under or None,
-            limit=PAGE,
-            cursor=cursor or None,
-        )
+        found = view.hub.directory.search(q, **wanted, under=under or None, limit=PAGE, cursor=cursor or None)
+        if not q.strip() and not under:  # Under words each page would count anew.
+            counts = view.hub.directory.facets(**wanted).counts
     except HubError as failed:
         error = failed
     asked = "&".join(f"{name}={quoted(value)}" for name, value in chosen.items() if value)
@@ -70,11 +68,16 @@ def search(
         narrowed=any(chosen.values()),
         later=bool(cursor),
         facets=[
-            ("kind", _("数据类别"), [everything, *((name, each.label) for name, each in record_classes().items())]),
-            ("provider", _("提供部门"), [everything, *view.names().items()]),
-            ("share", _("共享类型"), [everything, *SHARE_TYPES.items()]),
-            ("way", _("共享方式"), [everything, *SHARE_WAYS.items()]),
-            ("cycle", _("更新周期"), [everything, *UPDATE_CYCLES.items()]),
+            (name, title, [everything, *_counted(options, counts.get(facet))])
+            for name, title, facet, options in (
+                ("kind", _("数据类别"), "record_class", {each.name: each.label for each in record_classes().values()}),
+                ("provider", _("提供部门"), "provider", view.names()),
+                ("share", _("共享类型"), "share_type", SHARE_TYPES),
+                ("way", _("共享方式"), "way", SHARE_WAYS),
+                ("cycle", _("更新周期"), "cycle", UPDATE_CYCLES),
+            )
+        ]
+        + [
             ("under", _("资源分类"), [everything, *CLASS_NAMES.items()]),
         ],
         SHARE_TYPES=SHARE_TYPES,
@@ -82,6 +85,15 @@ def search(
         UPDATE_CYCLES=UPDATE_CYCLES,
         SHARE_TONES=SHARE_TONES,
     )
+
+
+def _counted(options: Mapping[Any, str], numbers: Mapping[Any, int] | None) -> list[tuple[Any, str]]:
+    """The values of a facet, with how many resources there are of each where that was counted (分面计数)."""
+    if numbers is None:
+        return list(options.items())
+    return [
+        (key, _("{title}（{n}）").format(title=title, n=f"{numbers.get(key, 0):,}")) for key, title in options.items()
+    ]
 
 
 @router.get("/directory/{code:code}")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import html
 from typing import Any
 
 import pytest
@@ -37,6 +38,19 @@ def test_words_and_facets_combine(people: People, given: dict[str, str], found: 
     assert ("人口基本信息" in text(page)) is found
     kept = form(page, "/directory")
     assert all(kept[name] == value for name, value in given.items())
+
+
+def test_facets_tell_how_many_there_are(people: People, town: Town) -> None:
+    with town.hub() as hub:
+        publish(town, hub, resource(code="101001001/0002", name="人口专题", offer=None))
+    tax = people.browser("tax")
+    page = html.unescape(tax.get("/directory").text)
+    for told in ("公安局（2）", "税务局（0）", "数据库（2）", "每日（2）"):
+        assert f">{told}</option>" in page
+    narrowed = html.unescape(tax.get("/directory", way="file").text)
+    assert ">公安局（0）</option>" in narrowed
+    assert ">数据库（2）</option>" in narrowed, "one may change over"
+    assert ">公安局</option>" in tax.get("/directory", q="人口").text
 
 
 @pytest.mark.parametrize("given", [{"q": "人"}, {"share": "9"}, {"cursor": "x"}, {"provider": "没有这个部门"}])

@@ -128,7 +128,10 @@ class Query:
         if self.text is not None:
             # As it is written inside the JSON.
             inside = json.dumps(self.text, ensure_ascii=False)[1:-1]
-            found.append(cast(row.body, Text).icontains(inside, autoescape=True))
+            body = cast(row.body, Text)
+            # Most of what is looked for has no small and large letters, and making all of a body small takes long.
+            cased = inside.lower() != inside.upper()
+            found.append((body.icontains if cased else body.contains)(inside, autoescape=True))
         return found
 
 
@@ -276,14 +279,17 @@ class _Look:
         query = self._query
         where = [_EVENT.context.is_(None), *self._bounds(_EVENT), *_plainly(query)]
         rows = select(_EVENT.at, _EVENT.id).where(*where).order_by(_EVENT.at.desc(), _EVENT.id.desc())
-        places = [Place(at, number) for at, number in self._session.execute(rows.limit(_UNSEALED))]
+        many = _UNSEALED if query.facets() else self._many
+        places = [Place(at, number) for at, number in self._session.execute(rows.limit(many))]
+        floor = places[-1] if len(places) == many else None
+        if not query.facets():
+            return places, floor
         events = (
             list(_readable(stored(self._session, *_of(places), order=_EVENT.id.desc(), few=True))) if places else []
         )
         fitting = {
             event.id for event, each in zip(events, facets(self._session, events), strict=True) if query.fits(each)
         }
-        floor = places[-1] if len(places) == _UNSEALED else None
         return [place for place in places if place.id in fitting], floor
 
     # --- by contexts ---------------------------------------------------------------------------

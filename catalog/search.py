@@ -270,7 +270,7 @@ class _Place:
 def _opened(cursor: str) -> _Place:
     try:
         score, code, lead = json.loads(base64.urlsafe_b64decode(cursor.encode()))
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise _no_cursor() from error
     texts = isinstance(code, str) and isinstance(lead, str) and not unseen(code) and not unseen(lead)
     if type(score) is not int or not 0 <= score < 2**31 or not texts:

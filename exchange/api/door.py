@@ -30,6 +30,8 @@ SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 DEEPEST = 64
 """How deep a document may be."""
 LARGEST_NUMBER = 2**63 - 1
+LARGEST_DOCUMENT = 4 << 20
+"""Bytes of a document; a resource of five hundred items has a tenth of that."""
 REALM = 'Bearer realm="shutong"'
 REPLAYED = "Idempotency-Replayed"
 
@@ -100,16 +102,25 @@ async def _demand_meant(request: Request) -> None:
     for name, text in (*request.path_params.items(), *request.query_params.multi_items()):
         if not (_plain(name) and _plain(str(text))):
             raise _meaningless(f"参数 {name[:40].encode('ascii', 'replace').decode()}", "含有不能保存的字符")
+    if request.method in SAFE:
+        return  # nobody reads what is sent with it
     body = await request.body()
     if body and _is_json(request):
-        try:
-            document = json.loads(body, parse_constant=_no_number, parse_int=_bounded)
-        except RecursionError:
-            raise _meaningless("内容", "层次过深") from None
-        except ValueError as error:
-            why = error.msg if isinstance(error, json.JSONDecodeError) else "不是 UTF-8 的 JSON，或数字过大"
-            raise _meaningless("内容", why) from None
-        _demand_plain(document)
+        if len(body) > LARGEST_DOCUMENT:
+            raise _meaningless("内容", f"超过 {LARGEST_DOCUMENT >> 20} MiB")
+        # Nobody else waits for it.
+        await run_in_threadpool(_demand_document, body)
+
+
+def _demand_document(body: bytes) -> None:
+    try:
+        document = json.loads(body, parse_constant=_no_number, parse_int=_bounded)
+    except RecursionError:
+        raise _meaningless("内容", "层次过深") from None
+    except ValueError as error:
+        why = error.msg if isinstance(error, json.JSONDecodeError) else "不是 UTF-8 的 JSON，或数字过大"
+        raise _meaningless("内容", why) from None
+    _demand_plain(document)
 
 
 def _is_json(request: Request) -> bool:

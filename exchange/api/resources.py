@@ -191,8 +191,8 @@ def resources(
 
 @router.post("/resources", summary="登记资源", tags=["资源"], status_code=201, openapi_extra={"x-body": "Resource"})
 def register(call: Asked, given: dict[str, Any], *, ignore_warnings: IgnoreWarnings = False) -> RegisteredResource:
-    """Register a resource, or its next version, as a draft: all problems at once; warned of it, nothing is done yet."""
-    return _registered(call, given, ignore_warnings=ignore_warnings)
+    """Register a new resource as a draft: all problems at once; warned of it, nothing is done yet."""
+    return _registered(call, given, ignore_warnings=ignore_warnings, begun="")
 
 
 @router.post("/resources/checks", summary="检查登记内容", tags=["资源"], openapi_extra={"x-body": "Resource"})
@@ -307,10 +307,12 @@ def _sheet(content: bytes, name: str, format: str) -> Response:
     return Response(content, media_type=MEDIA_TYPES[format], headers={"Content-Disposition": said})
 
 
-def _registered(call: Call, given: Form | Mapping[str, Any], *, ignore_warnings: bool) -> RegisteredResource:
+def _registered(
+    call: Call, given: Form | Mapping[str, Any], *, ignore_warnings: bool, begun: str | None = None
+) -> RegisteredResource:
     warnings = _Warnings(call, given, silent=ignore_warnings)
     with call.hub.database.accompanied(warnings):
-        told = call.hub.registration.register(given, by=call.by)
+        told = call.hub.registration.register(given, by=call.by, begun=begun)
     return RegisteredResource(
         entry=whole(told.entry),
         action=told.action,

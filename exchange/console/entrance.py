@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request
 from fastapi.concurrency import run_in_threadpool
 from starlette.responses import RedirectResponse, Response
 
-from exchange.console.views import COOKIE, Form, Open, Sent, View, from_elsewhere
+from exchange.console.views import COOKIE, Form, Open, Sent, View, from_elsewhere, read_form
 from exchange.errors import Denied, HubError, Invalid, Problem, Unknown
 from exchange.hub.sessions import SignedIn
 from exchange.messages import _
@@ -42,7 +42,7 @@ async def sign_in(request: Request, view: Open) -> Response:
     # There is no session yet whose secret a form could hold; the browser says where it comes from.
     if from_elsewhere(request):
         raise Denied(_("没有登录"), [_("表单不是从本平台的页面提交的")], remedy=_("在本平台的登录页登录"))
-    form = Form(await request.form(max_files=0, max_fields=8))
+    form = Form(await read_form(request, max_files=0, max_fields=8))
     return await run_in_threadpool(_signed_in, view, form)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any, cast
 from urllib.parse import urlencode
@@ -14,7 +15,7 @@ from exchange.console.endpoints import moment_of
 from exchange.console.fields import beside
 from exchange.console.running import attempts
 from exchange.console.views import Form, Page, Sent, View
-from exchange.errors import Busy, Failed, HubError, Invalid, Misplaced
+from exchange.errors import Busy, Failed, HubError, Invalid, Misplaced, Overtaken
 from exchange.hub.exchanges import ShownExchange, State
 from exchange.messages import _
 from exchange.settings import Role
@@ -123,8 +124,8 @@ def script(exchange: str, view: Page) -> Response:
 def settings(exchange: str, view: Page) -> Response:
     """The form of what an exchange has of its own."""
     own = view.hub.configuration.own_of(exchange, by=view.by)
-    tolerance = own.pop("tolerance", {})
-    values = {name: str(value) for name, value in {**own, **tolerance}.items() if value is not None}
+    tolerance = own.get("tolerance", {})
+    values = {name: str(value) for name, value in {**own, **tolerance}.items() if name in LABELS and value is not None}
     values["all_of"] = " ".join(own.get("all_of", ()))
     return _settings(view, exchange, values)
 
@@ -133,8 +134,12 @@ def settings(exchange: str, view: Page) -> Response:
 def configure(exchange: str, view: Page, form: Sent) -> Response:
     """Set it."""
     try:
-        changed = view.hub.configuration.configure(exchange, _described(form), by=view.by)
-    except Invalid as error:
+        begun = json.loads(form["begun"]) if form["begun"] else None
+    except ValueError:
+        begun = {}
+    try:
+        changed = view.hub.configuration.configure(exchange, _described(form), by=view.by, begun=begun)
+    except (Invalid, Overtaken) as error:
         return _settings(view, exchange, {name: form[name] for name in LABELS}, error=error)
     said = _("没有变化") if changed.action == "same" else _("设定已保存")
     return view.go(f"/exchanges/{quoted(exchange)}", said)
@@ -233,6 +238,7 @@ def _settings(view: View, exchange: str, values: Mapping[str, str], error: HubEr
         200 if error is None else status_of(error),
         shown=shown,
         values={**dict.fromkeys(LABELS, ""), **values},
+        begun=json.dumps(view.hub.configuration.own_of(exchange, by=view.by), ensure_ascii=False),
         labels=LABELS,
         error=error,
         wrong=beside(error, {name: name for name in LABELS}),
@@ -255,4 +261,4 @@ def _described(form: Form) -> dict[str, Any]:
 
 
 def _number(text: str) -> int | str:
-    return int(text) if text.isascii() and text.isdecimal() else text
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= 18 else text

@@ -30,13 +30,13 @@ def waiting(view: Page, name: str) -> Response:
     return view.render("files-waiting.html", name=name, found=view.hub.files.waiting(name, by=view.by))
 
 
-@router.get("/files/{number:int}")
+@router.get("/files/{number:number}")
 def show(number: int, view: Page) -> Response:
     """One file from its drop to the receipts."""
     return view.render("file.html", found=view.hub.files.show(str(number), by=view.by), terms=terms)
 
 
-@router.post("/files/{number:int}/retry")
+@router.post("/files/{number:number}/retry")
 def retry(number: int, view: Page, form: Sent) -> Response:
     """Have it tried once more."""
     view.hub.files.retry(form["exchange"], str(number), by=view.by)

@@ -45,20 +45,20 @@ def requeue_dead(view: Page, form: Sent) -> Response:
     return view.go("/messages", _("{many} 条已重新排队").format(many=len(done)))
 
 
-@router.get("/messages/{number:int}")
+@router.get("/messages/{number:number}")
 def show(number: int, view: Page) -> Response:
     """One of them."""
     return _page(view, number)
 
 
-@router.post("/messages/{number:int}/requeue")
+@router.post("/messages/{number:number}/requeue")
 def requeue(number: int, view: Page, _form: Sent) -> Response:
     """Try one again."""
     view.hub.messages.requeue(number, by=view.by)
     return view.go(f"/messages/{number}", _("已重新排队"))
 
 
-@router.post("/messages/{number:int}/withdraw")
+@router.post("/messages/{number:number}/withdraw")
 def withdraw(number: int, view: Page, form: Sent) -> Response:
     """Do not deliver it."""
     try:

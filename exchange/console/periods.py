@@ -8,6 +8,9 @@ from exchange.errors import Invalid, Problem
 from exchange.messages import _
 from exchange.words import BEIJING
 
+_FIRST = 1970
+"""Year before which there is nothing to look at; no difference from such a day leaves the calendar."""
+
 
 def day(text: str, label: str) -> date | None:
     """The day that was written; None: none was.
@@ -18,10 +21,14 @@ def day(text: str, label: str) -> date | None:
     if not text:
         return None
     try:
-        return date.fromisoformat(text)
+        found = date.fromisoformat(text)
     except ValueError:
         problem = Problem(label, _("不是日期"), _("写成 2026-01-31 的样子"))
         raise Invalid(_("期间有误"), [problem]) from None
+    if found.year < _FIRST:
+        problem = Problem(label, _("不早于 {first} 年").format(first=_FIRST))
+        raise Invalid(_("期间有误"), [problem])
+    return found
 
 
 def begins(text: str, label: str) -> datetime | None:

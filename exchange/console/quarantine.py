@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import urlencode
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from exchange.console import terms
@@ -20,11 +20,12 @@ router = APIRouter(include_in_schema=False)
 
 MOST = 50
 """Rows of a page."""
+Before = Annotated[int | None, Query(ge=0, lt=10**18)]
 
 
 @router.get("/quarantine")
 def listed(
-    view: Page, exchange: str = "", run: str = "", state: str = "", rule: str = "", before: int | None = None
+    view: Page, exchange: str = "", run: str = "", state: str = "", rule: str = "", before: Before = None
 ) -> Response:
     """Refused rows, the last first: never what they hold."""
     if state not in terms.ROW_STATES:
@@ -39,13 +40,13 @@ def listed(
     return view.render("quarantine.html", rows=rows, following=following, terms=terms, **given)
 
 
-@router.get("/quarantine/{number:int}")
+@router.get("/quarantine/{number:number}")
 def show(number: int, view: Page) -> Response:
     """A refused row, masked; the look is in the log."""
     return _page(view, number)
 
 
-@router.post("/quarantine/{number:int}/repair")
+@router.post("/quarantine/{number:number}/repair")
 def repair(number: int, view: Page, form: Sent) -> Response:
     """Correct it, if it then passes the checks."""
     try:
@@ -55,7 +56,7 @@ def repair(number: int, view: Page, form: Sent) -> Response:
     return view.go(f"/quarantine/{number}", _("已更正，符合规则；重送后送达"))
 
 
-@router.post("/quarantine/{number:int}/drop")
+@router.post("/quarantine/{number:number}/drop")
 def drop(number: int, view: Page, form: Sent) -> Response:
     """Say that it will never be delivered."""
     try:

@@ -111,6 +111,6 @@ def _event(kind: str, data: dict[str, object]) -> str:
 
 def _rows(form: Form) -> int:
     text = form["accept_fall"]
-    if not (text.isascii() and text.isdecimal()):
+    if not (text.isascii() and text.isdecimal() and len(text) <= 18):
         raise Invalid(_("没有执行"), [Problem(_("接受行数下降"), _("应为行数"))])
     return int(text)

@@ -212,7 +212,22 @@ def from_elsewhere(request: Request) -> bool:
     # Without encryption browsers tell no more than this.
     public = cast(Hub, request.app.state.hub).settings.web.public_address
     ours = {request.headers.get("host", ""), urlsplit(public).netloc} - {""}
-    return urlsplit(origin).netloc not in ours
+    try:
+        return urlsplit(origin).netloc not in ours
+    except ValueError:
+        return True
+
+
+async def read_form(request: Request, *, max_files: int, max_fields: int) -> FormData:
+    """What a form was sent with.
+
+    Raises:
+        Invalid: It is written in no alphabet that a form can have.
+    """
+    try:
+        return await request.form(max_files=max_files, max_fields=max_fields)
+    except (UnicodeError, LookupError):
+        raise Invalid(_("没有收到表单"), [], remedy=_("返回页面，刷新后重新提交")) from None
 
 
 async def sent(request: Request, view: Annotated[View, Depends(looked_at)]) -> AsyncIterator[Form]:
@@ -222,7 +237,7 @@ async def sent(request: Request, view: Annotated[View, Depends(looked_at)]) -> A
         Denied: It does not hold what only our own pages do.
     """
     # A resource of five hundred items is a form of eight thousand fields.
-    data = await request.form(max_files=4, max_fields=12_000)
+    data = await read_form(request, max_files=4, max_fields=12_000)
     try:
         yield _ours(request, view, Form(data))
     finally:

@@ -30,7 +30,7 @@ from exchange.authorisation.reading import read
 from exchange.db import now
 from exchange.db.tables import ApplicationRow, ExchangeRow
 from exchange.engine import problems_of_endpoint
-from exchange.errors import Denied, Invalid, Problem, Unknown
+from exchange.errors import Denied, Invalid, Overtaken, Problem, Unknown
 from exchange.hub.directory import concerns
 from exchange.hub.rhythm import RHYTHM, Rhythm
 from exchange.hub.roster import CYCLES, ZONE
@@ -197,16 +197,20 @@ class Configuration:
             raise error
         return _exchange_document(settings)
 
-    def configure(self, exchange: str, given: Mapping[str, Any], *, by: Actor) -> Change:
+    def configure(
+        self, exchange: str, given: Mapping[str, Any], *, by: Actor, begun: Mapping[str, Any] | None = None
+    ) -> Change:
         """Describe one exchange anew, as a file would (交换设定); what is not given is as the hub's settings have it.
 
         Args:
             exchange: Its id.
             given: What a file holds of it, without the id.
             by: An integrator of the recipient or of the hub.
+            begun: What one began from (:meth:`own_of`); None: whatever stands now.
 
         Raises:
             Unknown: There is no such exchange.
+            Overtaken: Somebody else has set it meanwhile.
             Invalid: With everything that is wrong.
             Denied: The actor may not.
         """
@@ -220,6 +224,9 @@ class Configuration:
                 raise Unknown(f"没有交换 {exchange}", remedy="用 shutong status 查看已有的交换")
             try:
                 with hub.told(), hub.database.transaction() as session:
+                    held = session.get_one(ExchangeRow, exchange, with_for_update=True, populate_existing=True)
+                    if begun is not None and _exchange_document(held.settings) != begun:
+                        raise Overtaken(f"交换 {exchange} 的设定已由他人改动", remedy="对照现在的设定，需要的再改一次")
                     described = _Described("exchanges", exchange, {**given, "id": exchange}, exchange)
                     change = self._put_exchanges(session, described, by)
             except Denied as error:

@@ -277,7 +277,7 @@ class FileDesk:
         roles = (Role.CLERK, Role.INTEGRATOR, Role.SYSTEM)
         with hub.permitted(by, *roles, action=what, of=provider, exchange=exchange):
             with hub.database.transaction() as session:
-                wanted = FileRow.id == int(name) if name.isdecimal() else FileRow.name == name
+                wanted = FileRow.id == int(name) if _is_number(name) else FileRow.name == name
                 file = session.scalar(
                     select(FileRow).where(FileRow.exchange == exchange, wanted).order_by(FileRow.id.desc()).limit(1)
                 )
@@ -366,7 +366,7 @@ class FileDesk:
 
     def _find(self, session: Session, name: str, by: Actor) -> FileRow:
         query = select(FileRow).order_by(FileRow.id.desc()).limit(1)
-        if name.isdecimal():
+        if _is_number(name):
             query = query.where(FileRow.id == int(name))
         else:
             query = query.where(FileRow.name == name)
@@ -497,3 +497,8 @@ class FileDesk:
         run, receipt = brought
         counts = dict(run.counts or {})
         return Onward(exchange.id, exchange.recipient, run.id, run.state, receipt.id, counts, receipt.issued_at)
+
+
+def _is_number(name: str) -> bool:
+    """Whether that is what a file is numbered by; a name of more digits is a name."""
+    return name.isdecimal() and len(name) <= 18

@@ -225,9 +225,12 @@ def _cursor(last: RunLine) -> str:
     return f"{(last.started_at - _EPOCH) // _INSTANT}.{last.id}"
 
 
+_DIGITS = 17  # of microseconds, until the year 5138
+
+
 def _older(cursor: str) -> ColumnElement[bool]:
     micros, _dot, run = cursor.partition(".")
-    if not micros.isdecimal() or len(micros) > 18 or not run:
+    if not micros.isdecimal() or len(micros) > _DIGITS or not run:
         raise Invalid("翻页标记不对", remedy="原样使用上一页给出的标记")
     at: Any = _EPOCH + int(micros) * _INSTANT
     return and_(RunRow.started_at <= at, or_(RunRow.started_at < at, RunRow.id < run))

@@ -10,7 +10,7 @@ import base64
 import json
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from sqlalchemy import ColumnElement, and_, func, or_, select
@@ -306,7 +306,8 @@ def _opened(cursor: str) -> tuple[datetime, str]:
     try:
         told, name = json.loads(base64.urlsafe_b64decode(cursor.encode()))
         moment = datetime.fromisoformat(told)
-    except (ValueError, TypeError, RecursionError) as error:
+        moment = moment if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, TypeError, RecursionError, OverflowError) as error:
         raise _no_cursor() from error
     if moment.utcoffset() is None or not isinstance(name, str) or not name.isprintable():
         raise _no_cursor()

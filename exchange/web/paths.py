@@ -34,6 +34,20 @@ class _Code(Convertor[str]):
 register_url_convertor("code", _Code())
 
 
+class _Number(Convertor[int]):
+    # No more digits than a database's numbers have.
+    regex = "[0-9]{1,18}"
+
+    def convert(self, value: str) -> int:
+        return int(value)
+
+    def to_string(self, value: int) -> str:
+        return str(value)
+
+
+register_url_convertor("number", _Number())
+
+
 @functools.lru_cache(1024)
 def quoted(code: str) -> str:
     """A code as one part of a path."""

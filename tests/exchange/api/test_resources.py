@@ -56,6 +56,9 @@ def test_revised_by_who_has_seen_it_and_reviewed(calls: Programmes) -> None:
     made = calls.ask("police", "POST", "/resources?ignore_warnings=true", json=document)
     assert made.status_code == 201, made.text
     path = f"/resources/{quoted(OTHER)}"
+    again = calls.ask("police", "POST", "/resources?ignore_warnings=true", json={**document, "name": "另一个资源"})
+    assert again.status_code == 409, "who was given the same code takes nothing over"
+    assert calls.get("police", path)["resource"]["name"] == document["name"]
     tag = calls.ask("police", "GET", path).headers["etag"]
     changed = {**document, "abstract": "另一个摘要"}
     change = f"{path}?ignore_warnings=true"

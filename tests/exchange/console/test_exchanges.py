@@ -99,6 +99,18 @@ def test_its_settings_are_kept_and_shown(people: People) -> None:
     assert people.hub.configuration.own_of(SYNC, by=people.actor("integrator")) == {}
 
 
+def test_what_somebody_else_has_set_meanwhile_is_not_lost(people: People) -> None:
+    first, second = people.browser("integrator"), people.browser("integrator")
+    seen = field_of(first.get(f"{HERE}/settings"), "begun")
+    assert first.post(f"{HERE}/settings", schedule="30 2 * * *", begun=seen).status_code == 303
+    late = second.post(f"{HERE}/settings", timeout_minutes="60", begun=seen)
+    assert late.status_code == 409
+    assert field_of(late, "timeout_minutes") == "60", "what was typed stays"
+    assert people.hub.configuration.own_of(SYNC, by=people.actor("integrator")) == {"schedule": "30 2 * * *"}
+    assert second.post(f"{HERE}/settings", schedule="30 2 * * *", timeout_minutes="60", begun=field_of(late, "begun"))
+    assert second.post(f"{HERE}/settings", begun="no document").status_code == 409
+
+
 def test_everything_wrong_with_settings_is_beside_its_field(people: People) -> None:
     browser = people.browser("integrator")
     given = {"schedule": "@daily", "priority": "1000", "share": "1.5", "all_of": "101001001/0009", "refresh": ""}

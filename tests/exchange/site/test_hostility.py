@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import io
 import re
+import time
 import zipfile
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -331,3 +332,62 @@ def test_a_token_that_has_expired_or_was_revoked_opens_nothing(besieged: tuple[T
         for method, path in (("GET", "/me"), ("GET", "/resources"), ("POST", "/resources/checks")):
             answer = client.request(method, V1 + path, headers=headers, json={} if method == "POST" else None)
             assert (answer.status_code, answer.json()["status"]) == (401, 401), end
+
+
+# --- what can be meant by nobody -------------------------------------------------------------------
+
+NINES = "9" * 30
+FAR = {
+    "a year before all": [
+        "/runs?since=0001-01-01", "/log?since=0001-01-01", "/log/export?format=csv&since=0001-01-01",
+        "/dashboard?until=0001-01-05", "/dashboard/export?format=csv&until=0001-01-05",
+        "/dashboard/volume.svg?until=0001-01-05",
+    ],
+    "a number that no database has": [
+        f"/messages/{NINES}", f"/files/{NINES}", f"/quarantine/{NINES}", f"/quarantine?before={NINES}",
+        f"/messages/{'9' * 5000}", f"{V1}/files/{'9' * 200}",
+    ],
+    "a place of no page": [
+        "/runs?cursor=999999999999999999.x", f"{V1}/runs?cursor=999999999999999999.x",
+        "/resources?cursor=WyIwMDAxLTAxLTAxVDAwOjAwOjAwKzE0OjAwIiwgIngiXQ==",
+        "/applications?cursor=WyIwMDAxLTAxLTAxVDAwOjAwOjAwKzE0OjAwIiwgIngiXQ==",
+        f"/directory?cursor={'W1tb' * 2000}",
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("path", [path for paths in FAR.values() for path in paths])
+def test_what_nobody_can_mean_is_refused(besieged: tuple[Town, People], path: str) -> None:
+    _town, people = besieged
+    if path.startswith(V1):
+        status = call(people, "auditor", "GET", path.removeprefix(V1)).status_code
+    else:
+        status = max(people.fresh(login).get(path).status_code for login in ("auditor", "police"))
+    assert 400 <= status < 500
+
+
+def test_numbers_of_forms_have_an_end(besieged: tuple[Town, People]) -> None:
+    _town, people = besieged
+    browser, many = people.fresh("integrator"), "9" * 5000
+    assert browser.post(f"/exchanges/{SYNC}/settings", priority=many).status_code == 422
+    assert people.fresh("police").post(f"/exchanges/{SYNC}/run", accept_fall=many).status_code in (403, 422)
+
+
+def test_a_form_from_nowhere_is_refused_and_no_defect(besieged: tuple[Town, People]) -> None:
+    client = besieged[1].stranger().client
+    assert client.post("/sign-in", data={"login": "x"}, headers={"Origin": "http://["}).status_code == 403
+    for charset in ("punycode", "unicode_escape", "raw_unicode_escape", "undefined", "no-such"):
+        kind = {"Content-Type": f"multipart/form-data; boundary=x; charset={charset}", "Sec-Fetch-Site": "same-origin"}
+        body = b'--x\r\nContent-Disposition: form-data; name="login"\r\n\r\n\\x\xff-\r\n--x--\r\n'
+        assert client.post("/sign-in", content=body, headers=kind).status_code < 500, charset
+
+
+def test_nobody_waits_for_a_document_that_nobody_reads(besieged: tuple[Town, People]) -> None:
+    _town, people = besieged
+    given = b"[" + b"[]," * 2_000_000 + b"[]]"
+    begun = time.monotonic()
+    assert call(people, "auditor", "GET", "/me", content=given).status_code == 200
+    assert time.monotonic() - begun < 1
+    large = call(people, "police", "POST", "/resources", content=given, headers={"Content-Type": "application/json"})
+    assert large.status_code == 422
+    assert "MiB" in large.text

@@ -30,6 +30,8 @@ CLASS = "exchange.scheduling.bundle.HubBundle"
 
 WORKER_LOST_SECONDS = 40
 """After which a run whose worker is silent is another's."""
+TURN_SECONDS = 60
+"""How long a process of the embedded one waits to write to the database before it fails."""
 
 COMMON: Mapping[str, str] = {
     "core.load_examples": "False",
@@ -108,8 +110,8 @@ def embedded(folder: Path, *, host: str, port: int, parallelism: int, snapshot: 
         "core.execution_api_server_url": f"{reached}/execution/",
         "core.simple_auth_manager_users": f"{ADMINISTRATOR}:admin",
         "core.simple_auth_manager_passwords_file": str(folder / "passwords.json"),
-        # Several processes write to one file: each waits for its turn.
-        "database.sql_alchemy_conn": f"sqlite:///{folder / 'airflow.db'}",
+        # Several processes write to one file: each waits for its turn, longer than the five seconds of the driver.
+        "database.sql_alchemy_conn": f"sqlite:///{folder / 'airflow.db'}?timeout={TURN_SECONDS}",
         "api.host": host,
         "api.port": str(port),
         "api.base_url": reached,

@@ -1,6 +1,7 @@
 """A private Airflow for the tests: loopback only, its own home and metadata, each component a process of its own.
 
-It has the settings of the embedded one, and is quicker to look; unlike that, nothing that dies is started again.
+It has the settings of the embedded one, and is quicker to look. As there, what ends by itself is begun again, but
+not for ever; what a test kills stays dead until the test begins it.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ PATIENCE = 180.0
 HEARTS = {"scheduler": "scheduler", "dag-processor": "dag_processor", "triggerer": "triggerer"}
 """Components that say when they were last alive, with their names there."""
 ENDED = ("success", "failed")
+DEATHS = 5
+"""How often components may end by themselves: a database in one file is sometimes too busy for them."""
 T = TypeVar("T")
 
 
@@ -55,6 +58,7 @@ class AirflowServer:
         self._keys = {name: secrets.token_urlsafe(48) for name in ("jwt", "api")}
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._begun: dict[str, datetime] = {}
+        self._deaths: list[str] = []
         self._sweeper: subprocess.Popen[bytes] | None = None
         self._session = requests.Session()
 
@@ -183,6 +187,16 @@ class AirflowServer:
             return all(beat and datetime.fromisoformat(beat) > self._begun[name] for name, beat in beats.items())
 
         self.until(well, "Airflow to be well", PATIENCE)
+
+    def _revive(self) -> None:
+        """Begin again what ended though nobody told it to."""
+        for name, process in self._processes.items():
+            if process.poll() is not None:
+                self._deaths.append(f"{name} ended with {process.returncode}:\n{self.log_tail(name)}")
+                if len(self._deaths) > DEATHS:
+                    raise AssertionError("\n\n".join(self._deaths))
+                leash.kill({process.pid})
+                self.begin(name)
 
     def pid(self, name: str) -> int:
         """Process id of a component, which is that of its group."""
@@ -350,7 +364,8 @@ class AirflowServer:
                 found = None
             if found:
                 return found
+            self._revive()
             if time.monotonic() > deadline:
-                message = f"waited {patience:.0f} s in vain for {what}"
+                message = "\n\n".join([f"waited {patience:.0f} s in vain for {what}", *self._deaths])
                 raise AssertionError(message)
             time.sleep(0.2)

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from exchange.scheduling.batches import BATCH
 from exchange.scheduling.links import ExchangeLink, RunLink
 from tests.exchange.engine.town import COLUMNS, SYNC, Town, grant, person
-from tests.support.airflow import AirflowServer
+from tests.support.airflow import HEARTS, AirflowServer
 
 KEEP = "shutong-keep"
 VERIFY = "shutong-verify"
@@ -261,6 +261,18 @@ def test_a_torn_snapshot_and_a_broken_exchange_are_one_import_error_each(town: T
     in_the_hub(town, "UPDATE exchange SET settings = '{}' WHERE id = :id", id=SYNC)
     airflow.until(lambda: not airflow.import_errors() and SYNC in airflow.dags(), "everything to be well", 30)
     airflow.call("PATCH", f"dags/{KEEP}", content={"is_paused": False})
+
+
+@pytest.mark.long
+def test_a_database_that_somebody_writes_to_for_seconds_ends_nobody(town: Town, airflow: AirflowServer) -> None:
+    airflow.wait_idle(SYNC, town.share, KEEP)
+    before = {name: airflow.pid(name) for name in HEARTS}
+    with closing(sqlite3.connect(airflow.folder / "airflow.db", timeout=30, isolation_level=None)) as database:
+        database.execute("BEGIN IMMEDIATE")
+        time.sleep(25)
+        database.execute("ROLLBACK")
+    assert airflow.wait_run(SYNC, airflow.trigger(SYNC))["state"] == "success"
+    assert {name: airflow.pid(name) for name in HEARTS} == before
 
 
 def test_a_window_is_back_filled_one_run_at_a_time(town: Town, airflow: AirflowServer) -> None:

@@ -49,7 +49,7 @@ def test_the_embedded_one_stays_on_this_machine() -> None:
     found = embedded(Path("/h"), host="0.0.0.0", port=8095, parallelism=3)
     assert found["core.execution_api_server_url"] == "http://127.0.0.1:8095/execution/"
     assert found["core.parallelism"] == "3"
-    assert found["database.sql_alchemy_conn"] == "sqlite:////h/airflow.db"
+    assert found["database.sql_alchemy_conn"] == "sqlite:////h/airflow.db?timeout=60"
     assert json.loads(found["dag_processor.dag_bundle_config_list"])[0]["classpath"] == shapes.CLASS
     assert int(found["scheduler.task_instance_heartbeat_timeout"]) <= 60
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
@@ -21,7 +22,7 @@ from schemas import GRADES, ITEM_TYPES, Item, RecordTable
 LARGEST = workbook.LARGEST
 _TITLE = "政务信息资源目录登记表"
 _KEY, _VERSION, _COLUMN = "业务主键", "版本项", "来源字段"
-_OFFER = ("endpoint", "object", "capture", "profile")
+_OFFER = ("endpoint", "object", "capture", "profile", "served", "options")
 _SEVERAL = frozenset({"classes", "formats", "share_ways", "related"})
 _LINES: dict[str, tuple[str, str]] = {
     "name": ("必填", ""),
@@ -77,8 +78,9 @@ def write_sheet(
         value = _written(field, getattr(resource, field)) if resource else ""
         lines.append([title(Resource, field), value, obligation, hint])
     for field in _OFFER:
-        value = (getattr(resource.offer, field) or "") if resource and resource.offer else ""
-        lines.append([title(Offer, field), value])
+        offered = getattr(resource.offer, field) if resource and resource.offer else None
+        cell = json.dumps(offered, ensure_ascii=False) if offered and field == "options" else offered or ""
+        lines.append([title(Offer, field), cell])
     lines += [[], [*_COLUMNS, _KEY, _VERSION, _COLUMN]]
     key, version, columns = (
         (resource.key, resource.version_item, resource.offer.columns if resource.offer else {})
@@ -154,10 +156,22 @@ class _Reading:
             self._problem(number, f"不认识的项“{row[0][:32]}”", near(name, (*self.fields, *self.places)))
         elif field in into:
             self._problem(number, f"“{row[0]}”写了两次", "只留一行")
+        elif field == "options":
+            self._options(number, value)
         elif value:
             into[field] = (
                 [part.strip() for part in re.split(r"[;；\n]", value) if part.strip()] if field in _SEVERAL else value
             )
+
+    def _options(self, number: int, value: str) -> None:
+        try:
+            options = json.loads(value or "{}")
+        except (ValueError, RecursionError):
+            options = None
+        if not isinstance(options, dict):
+            self._problem(number, "选项不是 JSON 对象", '例如 {"after": "leave"}；没有的不填')
+        elif options:
+            self.offer["options"] = options
 
     def _items(self, header: tuple[int, list[str]], rows: list[tuple[int, list[str]]]) -> None:
         number, titles = header[0], [_folded(cell) for cell in header[1]]

@@ -115,7 +115,8 @@ def read(payload: Spool, items: Sequence[Item], most: int, *, longest: int = TEX
         raise Fault("Client.TooLarge", "payload 展开后过大", remedy="减小每批的行数，或分几次发送") from error
     except arrow.Unreadable as error:
         raise _malformed(f"payload {error}") from error
-    except pa.ArrowException as error:
+    except (pa.ArrowException, UnicodeDecodeError) as error:
+        # What it says of its columns may be broken too, and is looked at only when a value is.
         raise _malformed("payload 中有不能读取的值") from error
 
 

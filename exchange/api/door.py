@@ -1,8 +1,8 @@
 """The door of the REST interface (接口入口): what every call comes through, before anything of it is looked at.
 
 Who calls is told by ``Authorization: Bearer`` and by nothing else: no cookie is ever read, so no page of somebody
-else's can call in a person's name. How often is counted per token. What no use case could mean is refused here: NUL
-and half characters, depth without end, numbers without end.
+else's can call in a person's name. How often is counted per account, whichever of its tokens is shown. What no use
+case could mean is refused here: NUL and half characters, depth without end, numbers without end.
 """
 
 from __future__ import annotations
@@ -27,11 +27,13 @@ from exchange.web import paths  # noqa: F401 - the convertor of codes in address
 from exchange.web.calling import address_of
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+UNREAD = SAFE | {"DELETE"}
+"""Calls of which nobody reads what is sent with them."""
 DEEPEST = 64
 """How deep a document may be."""
 LARGEST_NUMBER = 2**63 - 1
-LARGEST_DOCUMENT = 4 << 20
-"""Bytes of a document; a resource of five hundred items has a tenth of that."""
+LARGEST_DOCUMENT = 1 << 20
+"""Bytes of a document; a resource of five hundred items has a third of that."""
 REALM = 'Bearer realm="shutong"'
 REPLAYED = "Idempotency-Replayed"
 
@@ -72,7 +74,7 @@ async def _let_in(request: Request) -> None:
         refused = f'{REALM}, error="invalid_token"' if known else REALM
         title = "令牌无效、过期或已吊销" if known else "须出示令牌：Authorization: Bearer …"
         raise HTTPException(401, title, {"WWW-Authenticate": refused})
-    request.app.state.rate.demand(f"token {presence.token}")
+    request.app.state.rate.demand(f"account {presence.account}")
     request.state.presence = presence
     if request.method not in SAFE and not presence.may_write:
         await run_in_threadpool(_refuse, request, presence)
@@ -102,8 +104,8 @@ async def _demand_meant(request: Request) -> None:
     for name, text in (*request.path_params.items(), *request.query_params.multi_items()):
         if not (_plain(name) and _plain(str(text))):
             raise _meaningless(f"参数 {name[:40].encode('ascii', 'replace').decode()}", "含有不能保存的字符")
-    if request.method in SAFE:
-        return  # nobody reads what is sent with it
+    if request.method in UNREAD:
+        return
     body = await request.body()
     if body and _is_json(request):
         if len(body) > LARGEST_DOCUMENT:

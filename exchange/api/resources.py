@@ -221,9 +221,14 @@ def empty_sheet(
 
 
 @router.post("/resources/sheets", summary="以登记表登记资源", tags=["资源"], status_code=201, openapi_extra=FILLED)
-def register_sheet(call: Asked, sheet: Sheet, *, ignore_warnings: IgnoreWarnings = False) -> RegisteredResource:
-    """Register what a filled-in form (CSV or XLSX) holds, as ``POST /resources`` registers a document."""
-    return _registered(call, sheet, ignore_warnings=ignore_warnings)
+def register_sheet(
+    call: Asked, sheet: Sheet, *, ignore_warnings: IgnoreWarnings = False, if_match: Match = None
+) -> RegisteredResource:
+    """Register what a filled-in form (CSV or XLSX) holds: a new resource, or by ``If-Match`` a change of its own."""
+    if if_match is None:
+        return _registered(call, sheet, ignore_warnings=ignore_warnings, begun="")
+    with _as_seen(call, str(sheet.given.get("code", ""))):
+        return _registered(call, sheet, ignore_warnings=ignore_warnings)
 
 
 @router.post("/resources/sheets/checks", summary="检查登记表", tags=["资源"], openapi_extra=FILLED)

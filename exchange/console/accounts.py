@@ -156,7 +156,8 @@ def assign(view: Page, login: str, form: Sent) -> Response:
         except ValueError:
             raise Invalid(_("没有授予角色"), [Problem(_("角色"), _("没有这个角色"))]) from None
         department = form["department"] or None
-        view.hub.accounts.assign(login, roles, by=view.by, reason=form["reason"], department=department)
+        begun = form["begun"] or None
+        view.hub.accounts.assign(login, roles, by=view.by, reason=form["reason"], department=department, begun=begun)
 
     return _done(view, login, form, do, _("已授予，原有的会话都已终止"))
 

@@ -205,6 +205,7 @@ def _page(
         paused=view.hub.exchanges.pause(kind="endpoint", name=name),
         exchanges=view.hub.exchanges.at(name, by=view.by),
         may=view.has(Role.INTEGRATOR),
+        looks=view.has(Role.INTEGRATOR, Role.CLERK),
     )
 
 

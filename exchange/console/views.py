@@ -225,9 +225,13 @@ async def read_form(request: Request, *, max_files: int, max_fields: int) -> For
         Invalid: It is written in no alphabet that a form can have.
     """
     try:
-        return await request.form(max_files=max_files, max_fields=max_fields)
+        form = await request.form(max_files=max_files, max_fields=max_fields)
+        for name, value in form.multi_items():
+            # Escapes can spell half a letter, which no page can show.
+            f"{name}{value if isinstance(value, str) else value.filename}".encode()
     except (UnicodeError, LookupError):
         raise Invalid(_("没有收到表单"), [], remedy=_("返回页面，刷新后重新提交")) from None
+    return form
 
 
 async def sent(request: Request, view: Annotated[View, Depends(looked_at)]) -> AsyncIterator[Form]:

@@ -16,6 +16,7 @@ from exchange.audit import events
 from exchange.db import now
 from exchange.db.tables import CredentialRow
 from exchange.errors import Invalid, Misplaced, Problem, Unknown
+from exchange.hub.reasons import read_reason
 from exchange.identity import Actor
 from exchange.secrets import Keyring, seal
 from exchange.settings import Role
@@ -191,14 +192,13 @@ class Access:
         with hub.permitted(by, *roles, action=what, of=[department] if department else [], department=department):
             if row is None:
                 raise Unknown(f"没有接入凭据 {credential}", remedy="用 shutong access list 查看")
-            if not reason.strip():
-                raise Invalid(f"不能{what}", [Problem("理由", "须说明理由")])
+            why = read_reason(reason, what)
             with hub.database.transaction() as session:
                 row = session.get_one(CredentialRow, credential, with_for_update=True)
                 if row.revoked_at is not None:
                     raise Misplaced(f"接入凭据 {credential} 已经吊销")
                 row.revoked_at = now(session)
-                event = events.CredentialRevoked(credential=credential, reason=reason.strip())
+                event = events.CredentialRevoked(credential=credential, reason=why)
                 hub.audit.record(session, event, by=by, department=row.department)
 
 

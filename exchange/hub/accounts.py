@@ -23,7 +23,8 @@ from exchange.audit import events
 from exchange.authorisation.reading import askable
 from exchange.db import alone, now
 from exchange.db.tables import AccountRow, SessionRow
-from exchange.errors import Denied, Invalid, Misplaced, Problem, Unknown
+from exchange.errors import Denied, Invalid, Misplaced, Overtaken, Problem, Unknown
+from exchange.hub.reasons import read_reason
 from exchange.identity import PLATFORM, Actor, passwords, separation
 from exchange.settings import PLATFORM_NAME, Role
 
@@ -35,7 +36,6 @@ FOUNDERS = {"sysadmin": Role.SYSTEM, "secadmin": Role.SECURITY, "auditadmin": Ro
 LOGIN = re.compile(r"[a-z0-9][a-z0-9._-]{1,63}")
 """What a login looks like."""
 _NAME = 64
-_WORDS = 200
 _LOCK = "accounts"
 _SEE = (Role.SYSTEM, Role.SECURITY, Role.AUDIT)
 
@@ -72,6 +72,11 @@ class Account:
     signed_in_at: datetime | None
     locked_until: datetime | None
     sessions: int
+
+    @property
+    def given(self) -> str:
+        """What it was given, as a mark that says whether somebody else has given it something since."""
+        return _given(self.roles, self.department)
 
 
 @dataclass(frozen=True)
@@ -222,7 +227,7 @@ class Accounts:
         with self._permitted(by, Role.SYSTEM, action=what), self._changing(by, what) as session:
             row = self._row(session, login)
             self._not_own(by, row, what)
-            why = self._reason(reason, what)
+            why = read_reason(reason, what)
             if row.state == "disabled":
                 raise Misplaced(f"账号 {row.login} 已经停用")
             self._still_governed(session, row, frozenset(), what)
@@ -236,7 +241,7 @@ class Accounts:
         with self._permitted(by, Role.SYSTEM, action=what), self._changing(by, what) as session:
             row = self._row(session, login)
             self._not_own(by, row, what)
-            why = self._reason(reason, what)
+            why = read_reason(reason, what)
             if row.state == "active":
                 raise Misplaced(f"账号 {row.login} 没有停用")
             row.state, row.changed_at = "active", now(session)
@@ -280,7 +285,7 @@ class Accounts:
         with self._permitted(by, Role.SYSTEM, action=what), self._changing(by, what) as session:
             row = self._row(session, login)
             self._not_own(by, row, what)
-            why = self._reason(reason, what)
+            why = read_reason(reason, what)
             if row.subject is None:
                 raise Misplaced(f"账号 {row.login} 没有绑定统一身份")
             if row.password is None:
@@ -292,13 +297,29 @@ class Accounts:
     # --- by the security administrator ---------------------------------------------------------
 
     def assign(
-        self, login: str, roles: Collection[Role], *, by: Actor, reason: str, department: str | None = None
+        self,
+        login: str,
+        roles: Collection[Role],
+        *,
+        by: Actor,
+        reason: str,
+        department: str | None = None,
+        begun: str | None = None,
     ) -> None:
         """Give an account these roles and no others, and another department if named (授予角色).
 
         Its sessions end; what it holds by tokens is what its roles then allow.
 
+        Args:
+            login: Whose.
+            roles: All that it has then.
+            by: Who gives them.
+            reason: Why.
+            department: Where it belongs then; None: where it does.
+            begun: What one has seen of it (:attr:`Account.given`); None: whatever it has now.
+
         Raises:
+            Overtaken: Somebody else gave it something meanwhile.
             Denied: The three administrators would not be three people any more, or somebody gives himself roles.
         """
         what = f"授予账号 {login[:64]} 角色"
@@ -307,12 +328,14 @@ class Accounts:
         with self._permitted(by, Role.SECURITY, action=what), self._changing(by, what) as session:
             row = self._row(session, login)
             self._not_own(by, row, what)
-            why = self._reason(reason, what)
+            why = read_reason(reason, what)
             place = department if department is not None else row.department
             if department is not None:
                 with hub.told():
                     hub.catalog.department(session, department)
             before, left = _roles(row), row.department
+            if begun is not None and begun != _given(before, left):
+                raise Overtaken(f"账号 {row.login} 的角色或部门已由他人改动", remedy="对照现在的角色，需要的再授予一次")
             if wanted == before and place == left:
                 raise Misplaced(f"账号 {row.login} 的角色和部门已经如此")
             self._separate(row, wanted, place, what)
@@ -334,7 +357,7 @@ class Accounts:
         what = f"终止账号 {login[:64]} 的会话"
         with self._permitted(by, Role.SECURITY, action=what), self._changing(by, what) as session:
             row = self._row(session, login)
-            return self._end(session, row, self._reason(reason, what), by, tokens=False)
+            return self._end(session, row, read_reason(reason, what), by, tokens=False)
 
     def sign_ins(self, *, by: Actor, login: str | None = None) -> list[Seen]:
         """Who is signed in, and from where, newest first (在线情况); the look is logged."""
@@ -457,12 +480,6 @@ class Accounts:
                 remedy="先由另一位人员担任，再办理",
             )
 
-    def _reason(self, reason: str, what: str) -> str:
-        text = " ".join(reason.split())
-        if not text or len(text) > _WORDS or not text.isprintable():
-            raise Invalid(f"不能{what}", [Problem("理由", f"须说明理由，不超过 {_WORDS} 个字")])
-        return text
-
     def _row(self, session: Session, login: str) -> AccountRow:
         known = LOGIN.fullmatch(login) is not None
         row = session.get(AccountRow, login, with_for_update=True, populate_existing=True) if known else None
@@ -505,6 +522,10 @@ class Accounts:
 
     def _record(self, session: Session, event: events.Event, by: Actor, row: AccountRow) -> None:
         self._hub.audit.record(session, event, by=by, department=row.department)
+
+
+def _given(roles: Collection[Role], department: str) -> str:
+    return " ".join([department, *sorted(roles)])
 
 
 def _roles(row: AccountRow) -> frozenset[Role]:

@@ -31,7 +31,6 @@ from exchange.db import now
 from exchange.db.tables import ApplicationRow, ExchangeRow
 from exchange.engine import problems_of_endpoint
 from exchange.errors import Denied, Invalid, Overtaken, Problem, Unknown
-from exchange.hub.directory import concerns
 from exchange.hub.rhythm import RHYTHM, Rhythm
 from exchange.hub.roster import CYCLES, ZONE
 from exchange.identity import Actor
@@ -185,17 +184,9 @@ class Configuration:
 
     def own_of(self, exchange: str, *, by: Actor) -> dict[str, Any]:
         """What is described of one exchange, as a file has it (交换设定), to its parties and the administrators."""
-        hub = self._hub
-        with hub.database.reading() as session:
-            row = session.get(ExchangeRow, exchange)
-            settings, parties = (row.settings, (row.provider, row.recipient)) if row is not None else ({}, ())
-        if row is None:
-            raise Unknown(f"没有交换 {exchange}", remedy="用 shutong status 查看已有的交换")
-        if not concerns(hub, by, *parties):
-            error = Denied(f"{by.name} 不能查看交换 {exchange} 的设定", ["只有交换双方和管理员可以查看"])
-            hub.denied(by, f"查看交换 {exchange} 的设定", error, exchange=exchange)
-            raise error
-        return _exchange_document(settings)
+        self._hub.exchanges.demand_party(exchange, f"查看交换 {exchange} 的设定", by=by)
+        with self._hub.database.reading() as session:
+            return _exchange_document(session.get_one(ExchangeRow, exchange).settings)
 
     def configure(
         self, exchange: str, given: Mapping[str, Any], *, by: Actor, begun: Mapping[str, Any] | None = None

@@ -102,6 +102,7 @@ class ShownExchange:
         pauses: What of it rests.
         open_rows: Whether refused rows wait to be mended, as far as the actor may know of any.
         leased: Whether somebody runs it at this moment.
+        open_ends: Names of the endpoints of it that the actor may look at.
     """
 
     status: ExchangeStatus
@@ -118,6 +119,7 @@ class ShownExchange:
     pauses: tuple[PauseEntry, ...]
     open_rows: bool
     leased: bool
+    open_ends: frozenset[str]
 
     @property
     def unfinished(self) -> RunEntry | None:
@@ -186,18 +188,31 @@ class Exchanges:
             Denied: It concerns neither the actor's department nor his office; the refusal is logged.
         """
         hub = self._hub
+        self.demand_party(name, f"查看交换 {name}", by=by)
         with hub.told(), hub.database.reading() as session:
+            return self._shown(session, session.get_one(ExchangeRow, name), by)
+
+    def demand_party(self, name: str, what: str, *, by: Actor) -> None:
+        """Let only both parties of an exchange and the administrators look at something of it.
+
+        Args:
+            name: The exchange.
+            what: What somebody wants to look at, for the refusal.
+            by: Who wants to.
+
+        Raises:
+            Unknown: There is none of that id.
+            Denied: It concerns neither the actor's department nor his office; the refusal is logged.
+        """
+        with self._hub.database.reading() as session:
             row = session.get(ExchangeRow, name)
             if row is None:
                 raise Unknown(f"没有交换 {name}", remedy="到交换列表中查找")
             parties = (row.provider, row.recipient)
-            if found := concerns(hub, by, *parties):
-                shown = self._shown(session, row, by)
-        if not found:
-            error = Denied(f"{by.name} 不能查看交换 {name}", ["只有交换双方和管理员可以查看"])
-            hub.denied(by, f"查看交换 {name}", error, exchange=name)
+        if not concerns(self._hub, by, *parties):
+            error = Denied(f"{by.name} 不能{what}", ["只有交换双方和管理员可以查看"])
+            self._hub.denied(by, what, error, exchange=name)
             raise error
-        return shown
 
     def pause(self, *, kind: str, name: str) -> PauseEntry | None:
         """What is said of a pause; None: it does not rest."""
@@ -251,6 +266,7 @@ class Exchanges:
         # What was refused is nothing to a recipient: it was never to have it.
         sees_rows = by.department == row.provider or hub.oversight.oversees(by)
         granted = hub.authorisation.explain(session, row.grant).items
+        ends = {row.source["endpoint"], row.target["endpoint"]}
         return ShownExchange(
             status=status,
             name=entry.resource.name,
@@ -266,6 +282,9 @@ class Exchanges:
             pauses=tuple(map(_pause, pauses)),
             open_rows=sees_rows and session.scalar(waiting.limit(1)) is not None,
             leased=_leased(session, row.id),
+            open_ends=frozenset(
+                each for each in ends if concerns(hub, by, hub.catalog.endpoint(session, each).department)
+            ),
         )
 
 

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 from exchange.audit import Sealer
 from exchange.engine import Courier, Dispatched, Dispatches, DispatchState, forget, open_transport, transport_errors
 from exchange.engine.courier import Notify
-from exchange.errors import Denied, HubError, Invalid, Problem, Unknown
+from exchange.errors import Denied, HubError, Unknown
+from exchange.hub.reasons import read_reason
 from exchange.identity import Actor
 from exchange.settings import Role
 
@@ -132,9 +133,7 @@ class Messages:
             Invalid: No reason is given.
         """
         with self._permitted(id, "撤回", by):
-            if not reason.strip():
-                raise Invalid(f"不能撤回待送 {id}", [Problem("理由", "须说明理由")])
-            self._books.withdraw(id, reason.strip(), by=by)
+            self._books.withdraw(id, read_reason(reason, f"撤回待送 {id}"), by=by)
         self._forget()
 
     def work(

@@ -20,7 +20,8 @@ from sqlalchemy.orm import Session
 from exchange.audit import events
 from exchange.db import alone, now
 from exchange.db.tables import OverrideRow
-from exchange.errors import HubError, Invalid, Misplaced, Problem
+from exchange.errors import HubError, Misplaced
+from exchange.hub.reasons import read_reason
 from exchange.identity import Actor
 from exchange.settings import Role, Settings
 from exchange.settings.changing import CHANGEABLE, bounds, changed, value_of
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 BELIEVED = 5.0
 """Seconds after which every process goes by what was changed."""
 _LOCK = "settings"
-_WORDS = 200
 _logger = logging.getLogger(__name__)
 
 
@@ -147,9 +147,7 @@ class Overrides:
         with hub.permitted(by, Role.SYSTEM, action=what, of=[]):
             own = value_of(hub.settings, name)
             wanted = own if reset else value_of(changed(hub.settings, {name: value}), name)
-            why = " ".join(reason.split())
-            if not why or len(why) > _WORDS or not why.isprintable():
-                raise Invalid(f"不能{what}", [Problem("理由", f"须说明理由，不超过 {_WORDS} 个字")])
+            why = read_reason(reason, what)
             with hub.database.transaction() as session:
                 alone(session, _LOCK)
                 row = session.get(OverrideRow, name)

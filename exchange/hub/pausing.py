@@ -13,7 +13,8 @@ from exchange.audit import events
 from exchange.db import now
 from exchange.db.tables import ExchangeRow, PauseRow
 from exchange.engine import PAUSED, Paused, over, settle_all
-from exchange.errors import Denied, Invalid, Misplaced, Problem, Unknown
+from exchange.errors import Denied, Misplaced, Problem, Unknown
+from exchange.hub.reasons import read_reason
 from exchange.identity import PLATFORM, Actor
 from exchange.settings import Role
 
@@ -52,18 +53,15 @@ class Pausing:
         what = f"暂停{PAUSED[kind]} {name}"
         with self._changing(kind, name, what, by) as session:
             moment = now(session)
-            problems = [] if reason.strip() else [Problem("理由", "须说明理由")]
-            if until is not None and until <= moment:
-                problems.append(Problem("until", "应为以后的时间"))
-            if problems:
-                raise Invalid(f"不能{what}", problems)
+            past = [Problem("until", "应为以后的时间")] if until is not None and until <= moment else []
+            why = read_reason(reason, what, besides=past)
             pause = session.get(PauseRow, (kind, name), with_for_update=True)
             if pause is None:
                 pause = PauseRow(kind=kind, name=name, department=by.department)
                 session.add(pause)
             else:
                 self._theirs(by, pause, what)
-            pause.reason, pause.by, pause.at, pause.until = reason.strip(), by.name, moment, until
+            pause.reason, pause.by, pause.at, pause.until = why, by.name, moment, until
             session.flush()
             found = tuple(row.id for row in settle_all(session, kind, name))
             ends = None if until is None else until.isoformat(timespec="seconds")
@@ -90,14 +88,13 @@ class Pausing:
         """
         what = f"恢复{PAUSED[kind]} {name}"
         with self._changing(kind, name, what, by) as session:
-            if not reason.strip():
-                raise Invalid(f"不能{what}", [Problem("理由", "须说明理由")])
+            why = read_reason(reason, what)
             pause = session.get(PauseRow, (kind, name), with_for_update=True)
             if pause is None:
                 remedy = "授权中止的，用 shutong grant resume 恢复"
                 raise Misplaced(f"{PAUSED[kind]} {name} 没有暂停", remedy=remedy)
             self._theirs(by, pause, what)
-            found = self._woken(session, pause, reason.strip(), by)
+            found = self._woken(session, pause, why, by)
         self._hub.audit.seal()
         return found
 

@@ -21,6 +21,7 @@ from exchange.db.tables import ExchangeRow, GrantRow, RecallRow, ReceiptRow, Run
 from exchange.engine import RecallWords
 from exchange.errors import Denied, Invalid, Misplaced, Unknown
 from exchange.hub.files import oversees
+from exchange.hub.reasons import read_reason
 from exchange.identity import Actor
 from exchange.plan import End
 from exchange.settings import Role
@@ -195,8 +196,7 @@ class RecallBook:
         by: Actor,
     ) -> list[str]:
         recalling = self._hub.engine.recalling
-        if not reason.strip():
-            raise Invalid("撤回须写理由", remedy="用 --reason 写明；接收方会读到")
+        why = read_reason(reason, "撤回")
         if exchange.kind != "sharing":
             raise Misplaced(
                 f"交换 {exchange.id} 归集到基础库，没有接收部门", remedy="在来源处改正或删除，下次归集即生效"
@@ -211,9 +211,7 @@ class RecallBook:
             meant = [(run, documents) for run, documents in meant if documents]
             if runs and not meant:
                 raise self._not_delivered(session, exchange, runs, document, by)
-        found = (
-            recalling.order(session, run, documents=documents, reason=reason.strip(), by=by) for run, documents in meant
-        )
+        found = (recalling.order(session, run, documents=documents, reason=why, by=by) for run, documents in meant)
         return [name for name in found if name is not None]
 
     def _not_delivered(

@@ -13,14 +13,13 @@ from exchange.db import now
 from exchange.db.tables import ExchangeRow
 from exchange.engine import Comparison
 from exchange.errors import Denied, Invalid, Misplaced, Problem
+from exchange.hub.reasons import read_reason
 from exchange.identity import Actor
 from exchange.plan import Plan
 from exchange.settings import Role
 
 if TYPE_CHECKING:
     from exchange.hub.core import Hub
-
-REASON_LENGTH = 500
 
 
 class Structures:
@@ -32,10 +31,8 @@ class Structures:
     def diff(self, exchange: str, *, by: Actor) -> tuple[Comparison, ...]:
         """Both ends as they are now, beside what they were when that was last in order; changes nothing (结构比较)."""
         hub = self._hub
-        about = {"of": self._parties(exchange), "exchange": exchange}
-        roles = (Role.INTEGRATOR, Role.SYSTEM, Role.CLERK, Role.REVIEWER)
-        with hub.permitted(by, *roles, action=f"比较交换 {exchange} 的表结构", **about):
-            return self._compared(hub.sharing.plan(exchange))
+        hub.exchanges.demand_party(exchange, f"比较交换 {exchange} 的表结构", by=by)
+        return self._compared(hub.sharing.plan(exchange))
 
     def approve(self, exchange: str, *, reason: str, by: Actor) -> tuple[Comparison, ...]:
         """Accept what holds an exchange, as it is found now, and let it run (结构批准).
@@ -52,9 +49,7 @@ class Structures:
         what = f"批准交换 {exchange} 的表结构变化"
         about = {"of": self._parties(exchange), "exchange": exchange}
         with hub.permitted(by, Role.INTEGRATOR, action=what, **about):
-            if not reason.strip() or len(reason) > REASON_LENGTH:
-                problem = Problem(where="理由", message=f"须写明，至多 {REASON_LENGTH} 个字符")
-                raise Invalid(f"不能{what}", [problem])
+            why = read_reason(reason, what)
             plan = hub.sharing.plan(exchange)
             holding = tuple(each for each in self._compared(plan) if each.holds)
             if not holding:
@@ -67,7 +62,7 @@ class Structures:
             self._demand_fit(what, plan, holding)
             with hub.told(), hub.database.transaction() as session:
                 for each in holding:
-                    hub.engine.structures.approve(session, plan, each, reason=reason.strip(), by=by)
+                    hub.engine.structures.approve(session, plan, each, reason=why, by=by)
                 session.get_one(ExchangeRow, exchange).due_at = now(session)
         return holding
 

@@ -24,6 +24,7 @@ from exchange.db.tables import AccountRow, TokenRow
 from exchange.errors import Busy, Denied, Invalid, Misplaced, Problem, Unknown
 from exchange.hub.accounts import LOGIN
 from exchange.hub.attempts import Bounded
+from exchange.hub.reasons import read_reason
 from exchange.hub.sessions import TOUCHED, Presence, actor_of
 from exchange.identity import PLATFORM, TOKEN, Actor
 from exchange.settings import Role
@@ -209,11 +210,9 @@ class Tokens:
         if owner != by.name:
             with hub.permitted(by, Role.SYSTEM, Role.SECURITY, action=what, of=[]):
                 pass
-        why = " ".join(reason.split())
         if row is None:
             raise Unknown(f"没有令牌 {token[:40]}", remedy="用 shutong token list 查看")
-        if not why or len(why) > _WORDS or not why.isprintable():
-            raise Invalid(f"不能{what}", [Problem("理由", f"须说明理由，不超过 {_WORDS} 个字")])
+        why = read_reason(reason, what)
         with hub.database.transaction() as session:
             row = session.get_one(TokenRow, token, with_for_update=True)
             if row.revoked_at is not None:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from catalog.comparison import difference
 from catalog.errors import Rejected
+from catalog.model import Offer
 from catalog.reading import read_resource
 from catalog.sheet import read_sheet, write_sheet
 from catalog.validation import problems
@@ -88,7 +89,14 @@ def test_a_form_written_from_a_resource_reads_as_the_same() -> None:
                 "share_type": 3},
                {"name": "scan", "label": "证照文件", "type": "G", "document": True, "grade": "personal"}],
     )  # fmt: skip
+    whole["offer"] = {
+        "endpoint": "police-front", "object": "person", "capture": "watermark", "profile": "jiangsu",
+        "served": "provider", "columns": {"id_number": "GMSFHM"},
+        "options": {"after": "leave", "每批": 5, "of": ["一", None]},
+    }  # fmt: skip
     resource = read_resource(whole).resource
+    assert resource.offer is not None
+    assert [name for name in Offer.model_fields if not getattr(resource.offer, name)] == [], "each is written"
     again = read_resource(read_sheet(write_sheet(resource)))
     assert again.problems == ()
     assert difference(resource, again.resource) == ()
@@ -124,6 +132,12 @@ def test_the_faults_of_the_form_and_of_what_it_says_are_told_together() -> None:
     messages = [problem.message for problem in problems(read_resource(form))]
     assert messages[0] == "不认识的项“更薪周期”"
     assert {"缺少", "不合代码规则"} <= set(messages)
+
+
+@pytest.mark.parametrize("options", ["[1]", "{", "x", "[" * 50_000])
+def test_options_that_are_none_are_told(options: str) -> None:
+    form = read_sheet(FILLED.replace("\n端点,", f'\n选项,"{options}"\n端点,').encode())
+    assert [problem.message for problem in form.problems] == ["选项不是 JSON 对象"]
 
 
 def test_a_line_without_an_item_name_and_two_versions_are_told() -> None:

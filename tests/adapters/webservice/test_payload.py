@@ -137,6 +137,13 @@ def test_a_claim_that_is_a_lie() -> None:
             taken(struct.pack("<q", lie).join(content.rsplit(size, 1)))
 
 
+def test_a_time_zone_that_is_no_text() -> None:
+    content = stream(pa.table({"changed": pa.array([0], pa.timestamp("us", "Asia/Shanghai"))}))
+    with pytest.raises(Fault, match="不能读取") as caught:
+        taken(content.replace(b"Asia/Shanghai", b"\x80sia/Shanghai"))
+    assert caught.value.code == "Client.Malformed"
+
+
 @settings(max_examples=200, deadline=None)
 @given(st.data())
 def test_broken_bytes_are_refused_or_read(data: st.DataObject) -> None:

@@ -90,7 +90,14 @@ def test_the_form_goes_down_and_up_as_a_spreadsheet(calls: Programmes, format: s
     down = calls.ask("police", "GET", f"{HERE}/sheet", params={"format": format})
     assert down.headers["content-disposition"].startswith(f'attachment; filename="101001001-0001.{format}"')
     kind = {"Content-Type": down.headers["content-type"]}
-    again = calls.ask("police", "POST", "/resources/sheets?ignore_warnings=true", content=down.content, headers=kind)
+    path = "/resources/sheets?ignore_warnings=true"
+    taken = calls.ask("police", "POST", path, content=down.content, headers=kind)
+    assert taken.status_code == 409, "nobody's resource is changed by a form that says nothing of it"
+    seen = {"If-Match": calls.ask("police", "GET", HERE).headers["etag"]}
+    assert (
+        calls.ask("police", "POST", path, content=down.content, headers=kind | {"If-Match": '"x"'}).status_code == 412
+    )
+    again = calls.ask("police", "POST", path, content=down.content, headers=kind | seen)
     assert again.status_code == 201, again.text
     assert again.json()["action"] is None, "it says what is registered"
     sheet = write_sheet(Resource.model_validate(written(related=["101001001/0099"])), format=format)  # type: ignore[arg-type]

@@ -7,6 +7,7 @@ import re
 import sqlalchemy as sa
 
 from exchange.db.tables import AccountRow, EventRow
+from tests.exchange.console.stories import field_of
 from tests.exchange.engine.town import HUB, TAX
 from tests.exchange.site.people import Browser, People
 
@@ -108,6 +109,20 @@ def test_what_is_wrong_stands_beside_its_field(people: People) -> None:
     assert 'value="fresh"' in taken.text
     assert system.post("/accounts", login="", name="", department="", kind="").status_code == 422
     assert system.post("/accounts", login="fresh", name="新人", department="no such", kind="person").status_code == 404
+
+
+def test_what_somebody_else_has_given_meanwhile_is_not_lost(people: People) -> None:
+    facing(people, "sysadmin", "/accounts").post(
+        "/accounts", login="li.na", name="李娜", department=TAX, kind="unified"
+    )
+    security = facing(people, "secadmin", "/accounts")
+    seen, given = field_of(security.get("/accounts/li.na"), "begun"), {"department": TAX, "reason": "新到任"}
+    assert security.post("/accounts/li.na/roles", roles=["clerk"], begun=seen, **given).status_code == 303
+    late = security.post("/accounts/li.na/roles", roles=["reviewer"], begun=seen, **given)
+    assert late.status_code == 409
+    assert "已由他人改动" in late.text
+    again = field_of(late, "begun")
+    assert security.post("/accounts/li.na/roles", roles=["reviewer"], begun=again, **given).status_code == 303
 
 
 def test_names_that_are_markup_are_only_text(people: People) -> None:

@@ -90,7 +90,7 @@ def test_who_may(town: Town, department: str, roles: tuple[Role, ...], sees: boo
         (IDLE, 0, WHY, Invalid),
         (IDLE, "viel", WHY, Invalid),
         (IDLE, 15, " ", Invalid),
-        (IDLE, 15, "x" * 201, Invalid),
+        (IDLE, 15, "x" * 501, Invalid),
         (IDLE, 30, WHY, Misplaced),
         ("accounts.oidc", 15, WHY, Unknown),
         ("<script>", 15, WHY, Unknown),

@@ -128,7 +128,7 @@ def test_what_cannot_be_called_back(shared_town: Town) -> None:
     with town.hub() as hub:
         with pytest.raises(Unknown):
             hub.recalls.recall("nothing", reason="误发", by=by)
-        with pytest.raises(Invalid, match="理由"):
+        with pytest.raises(Invalid, match="不能撤回"):
             hub.recalls.recall(town.share, reason="  ", by=by)
         with pytest.raises(Misplaced, match="归集"):
             hub.recalls.recall(SYNC, reason="误发", by=by)

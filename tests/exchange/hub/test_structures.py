@@ -49,9 +49,9 @@ def test_looking_changes_nothing(changed: Town) -> None:
 
 def test_only_who_is_concerned_looks(changed: Town) -> None:
     with changed.hub() as hub:
-        for who in ("tax", "auditor"):
-            with pytest.raises(Denied):
-                hub.structures.diff(SYNC, by=changed.actor(who))
+        with pytest.raises(Denied):
+            hub.structures.diff(SYNC, by=changed.actor("tax"))
+        assert hub.structures.diff(SYNC, by=changed.actor("auditor"))
         with pytest.raises(Unknown):
             hub.structures.diff("sync-none", by=changed.actor("integrator"))
 

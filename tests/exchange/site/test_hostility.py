@@ -380,6 +380,10 @@ def test_a_form_from_nowhere_is_refused_and_no_defect(besieged: tuple[Town, Peop
         kind = {"Content-Type": f"multipart/form-data; boundary=x; charset={charset}", "Sec-Fetch-Site": "same-origin"}
         body = b'--x\r\nContent-Disposition: form-data; name="login"\r\n\r\n\\x\xff-\r\n--x--\r\n'
         assert client.post("/sign-in", content=body, headers=kind).status_code < 500, charset
+    for charset in ("unicode_escape", "raw_unicode_escape"):
+        kind = {"Content-Type": f"multipart/form-data; boundary=x; charset={charset}", "Sec-Fetch-Site": "same-origin"}
+        half = b'--x\r\nContent-Disposition: form-data; name="login"\r\n\r\n\\ud800\r\n--x--\r\n'
+        assert client.post("/sign-in", content=half, headers=kind).status_code == 422, charset
 
 
 def test_nobody_waits_for_a_document_that_nobody_reads(besieged: tuple[Town, People]) -> None:

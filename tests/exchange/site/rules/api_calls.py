@@ -23,7 +23,6 @@ INTEGRATORS = only("integrator")
 SYSTEM = only("integrator", "sysadmin")
 SECURITY = only("security", "secadmin")
 AUDIT = only("auditor", "auditadmin")
-PLANNING = PARTIES | SYSTEM | only("centre")
 HUB = OVERSEERS | only("centre")
 
 
@@ -124,10 +123,10 @@ RULES: dict[tuple[str, str], Rule] = {
         # Exchanges.
         ("GET", "/exchanges"): rule(EVERYBODY),
         ("GET", "/exchanges/{name}"): rule(PARTIES | OVERSEERS, "/exchanges/{share}", granted),
-        ("GET", "/exchanges/{name}/plan"): rule(PLANNING, "/exchanges/{share}/plan", granted),
+        ("GET", "/exchanges/{name}/plan"): rule(PARTIES | OVERSEERS, "/exchanges/{share}/plan", granted),
         ("GET", "/exchanges/{name}/preview"): rule(INTEGRATORS, "/exchanges/{share}/preview", granted),
-        ("GET", "/exchanges/{name}/fit"): rule(PLANNING, "/exchanges/{share}/fit", granted),
-        ("GET", "/exchanges/{name}/script"): rule(PLANNING, "/exchanges/{share}/script", granted),
+        ("GET", "/exchanges/{name}/fit"): rule(PARTIES | OVERSEERS, "/exchanges/{share}/fit", granted),
+        ("GET", "/exchanges/{name}/script"): rule(PARTIES | OVERSEERS, "/exchanges/{share}/script", granted),
         ("GET", "/exchanges/{name}/settings"): rule(PARTIES | OVERSEERS, "/exchanges/{share}/settings", granted),
         ("PUT", "/exchanges/{name}/settings"): rule(INTEGRATORS, "/exchanges/{share}/settings", granted, priority=2),
         ("POST", "/exchanges/{name}/runs"): rule(SYSTEM, "/exchanges/{share}/runs", paused),
@@ -137,7 +136,7 @@ RULES: dict[tuple[str, str], Rule] = {
         ),
         ("POST", "/exchanges/{name}/pause"): rule(INTEGRATORS, "/exchanges/{share}/pause", granted, **WHY),
         ("POST", "/exchanges/{name}/resume"): rule(INTEGRATORS, "/exchanges/{share}/resume", paused, **WHY),
-        ("GET", "/exchanges/{name}/structures"): rule(PLANNING, "/exchanges/{share}/structures", granted),
+        ("GET", "/exchanges/{name}/structures"): rule(PARTIES | OVERSEERS, "/exchanges/{share}/structures", granted),
         ("POST", "/exchanges/{name}/structures/approval"): rule(
             INTEGRATORS, "/exchanges/{share}/structures/approval", granted, **WHY
         ),

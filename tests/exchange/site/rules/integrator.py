@@ -14,8 +14,6 @@ ADDRESS = OVERSEE | only("police", "chief")
 """Who sees where the police's endpoint is."""
 PARTIES = OVERSEE | only("police", "chief", "centre")
 """Who sees the police's exchange with the hub."""
-WORK = only("police", "chief", "centre", "integrator", "sysadmin")
-"""Who works at that exchange, in any office."""
 RUN = only("integrator", "sysadmin")
 
 NEW = {"name": "box", "department": HUB, "kind": "mailbox", "zone": "Asia/Shanghai", "mark": ""}
@@ -35,9 +33,9 @@ RULES = {
     ("POST", "/endpoints/{name}/resume"): Rule(CONFIGURES, "/endpoints/police/resume", {"reason": ""}),
     ("GET", "/exchanges"): Rule(EVERYBODY),
     ("GET", "/exchanges/{exchange}"): Rule(PARTIES, EXCHANGE),
-    ("GET", "/exchanges/{exchange}/plan"): Rule(WORK, f"{EXCHANGE}/plan"),
+    ("GET", "/exchanges/{exchange}/plan"): Rule(PARTIES, f"{EXCHANGE}/plan"),
     ("GET", "/exchanges/{exchange}/preview"): Rule(CONFIGURES, f"{EXCHANGE}/preview"),
-    ("GET", "/exchanges/{exchange}/script"): Rule(WORK, f"{EXCHANGE}/script"),
+    ("GET", "/exchanges/{exchange}/script"): Rule(PARTIES, f"{EXCHANGE}/script"),
     ("GET", "/exchanges/{exchange}/settings"): Rule(PARTIES, f"{EXCHANGE}/settings"),
     ("POST", "/exchanges/{exchange}/settings"): Rule(CONFIGURES, f"{EXCHANGE}/settings", {"priority": "high"}),
     ("POST", "/exchanges/{exchange}/pause"): Rule(CONFIGURES, f"{EXCHANGE}/pause", {"reason": ""}),
@@ -54,7 +52,7 @@ RULES = {
     ("POST", "/quarantine/{number}/repair"): Rule(only("police"), "/quarantine/{row}/repair", made=ran),
     ("POST", "/quarantine/{number}/drop"): Rule(only("police"), "/quarantine/{row}/drop", made=ran),
     ("GET", "/structures"): Rule(EVERYBODY),
-    ("GET", "/structures/{exchange}"): Rule(WORK, f"/structures/{SYNC}"),
+    ("GET", "/structures/{exchange}"): Rule(PARTIES, f"/structures/{SYNC}"),
     ("POST", "/structures/{exchange}/approve"): Rule(CONFIGURES, f"/structures/{SYNC}/approve"),
     ("GET", "/messages"): Rule(EVERYBODY),
     # Everybody tries again what he sees that is dead: here nobody sees any.

@@ -279,8 +279,20 @@ class Catalog:
         state: State | None = None,
         record_class: str | None = None,
         published: bool = False,
+        after: str = "",
+        most: int | None = None,
     ) -> tuple[Entry, ...]:
-        """The newest version of each resource, or only the versions in force, by code."""
+        """The newest version of each resource, or only the versions in force, by code.
+
+        Args:
+            session: The transaction.
+            provider: Of this department alone.
+            state: In this state alone.
+            record_class: Of this class alone.
+            published: The versions in force instead.
+            after: With higher codes than this one alone.
+            most: So many at most; None: all.
+        """
         number = ResourceRow.in_force if published else ResourceRow.latest
         statement = (
             select(ResourceRow, ResourceVersionRow)
@@ -289,7 +301,10 @@ class Catalog:
                 (ResourceVersionRow.resource == ResourceRow.code) & (ResourceVersionRow.version == number),
             )
             .order_by(ResourceRow.code)
+            .limit(most)
         )
+        if after:
+            statement = statement.where(ResourceRow.code > _asked(after))
         if provider is not None:
             statement = statement.where(ResourceRow.provider == _asked(provider))
         if state is not None:

@@ -207,8 +207,34 @@ def paged(call: Call, found: Sequence[T], key: Callable[[T], str], *, cursor: st
         if last is None or not start:
             raise _no_cursor()
     items = list(found[start : start + limit])
-    more = _closed(key(items[-1])) if start + limit < len(found) else None
+    more = closed(key(items[-1])) if start + limit < len(found) else None
     return turned(call, items, more)
+
+
+def last_of(cursor: str | None) -> str:
+    """The key of the last thing of the page before; empty on the first.
+
+    Raises:
+        Invalid: It was made by nobody here.
+    """
+    last = "" if cursor is None else _opened(cursor)
+    if last is None or (cursor is not None and not last):
+        raise _no_cursor()
+    return last
+
+
+def number_of(cursor: str | None) -> int:
+    """The same where keys are numbers; 0 on the first."""
+    last = last_of(cursor)
+    if last and not (last.isascii() and last.isdecimal() and len(last) <= 18):
+        raise _no_cursor()
+    return int(last or 0)
+
+
+def cut(call: Call, found: Sequence[T], key: Callable[[T], str], *, limit: int) -> Page[T]:
+    """A page of what was found after the last one, with one more than fits where there is more."""
+    items = list(found[:limit])
+    return turned(call, items, closed(key(items[-1])) if len(found) > limit else None)
 
 
 def turned(call: Call, items: Sequence[T], cursor: str | None) -> Page[T]:
@@ -225,7 +251,8 @@ def _raw(request: Request) -> str:
     return raw.partition(b"?")[0].decode("ascii", "replace")
 
 
-def _closed(key: str) -> str:
+def closed(key: str) -> str:
+    """The cursor of a page that begins after a thing of this key."""
     return base64.urlsafe_b64encode(key.encode()).decode().rstrip("=")
 
 

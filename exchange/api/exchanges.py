@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, cast, get_args
 
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
 
-from exchange.api.calls import Asked, Call, Cursor, Filter, Limit, Match, Name, Page, Sent, Why, paged
+from exchange.api.calls import Asked, Cursor, Filter, Limit, Match, Name, Page, Sent, Why, closed, last_of, turned
 from exchange.api.door import Door
 from exchange.api.parties import Changed, Pause
 from exchange.api.works import WorkStatus, begin
 from exchange.db.tables import ExchangeRow
 from exchange.engine import Comparison, Preview, RunResult
-from exchange.errors import Unknown
+from exchange.hub.exchanges import State
 from exchange.hub.oversight import ExchangeStatus
 from exchange.hub.previewing import ROWS
 from exchange.plan import Tolerance
@@ -132,16 +132,6 @@ def result_of(result: RunResult) -> dict[str, Any]:
     }
 
 
-def _found(call: Call, name: str) -> ExchangeStatus:
-    found = next((each for each in call.hub.directory.exchanges(by=call.by) if each.id == name), None)
-    if found is None:
-        with call.hub.database.reading() as session:
-            if session.get(ExchangeRow, name) is not None:
-                call.hub.oversight.may_see(call.by, session, name)
-        raise Unknown(f"没有交换 {name}", remedy="编号见 /api/v1/exchanges")
-    return found
-
-
 @router.get("/exchanges", summary="列出交换")
 def exchanges(
     call: Asked,
@@ -152,19 +142,23 @@ def exchanges(
     limit: Limit = 50,
 ) -> Page[ExchangeStatus]:
     """The exchanges the caller may see, and how the last run of each ended."""
-    wanted = {"resource": resource, "state": state, "kind": kind}
-    found = [
-        each
-        for each in call.hub.directory.exchanges(by=call.by)
-        if all(value in (None, getattr(each, name)) for name, value in wanted.items())
-    ]
-    return paged(call, found, lambda each: each.id, cursor=cursor, limit=limit)
+    if state is not None and state not in get_args(State):
+        return turned(call, [], None)
+    found = call.hub.exchanges.listed(
+        by=call.by,
+        resource=resource,
+        state=cast(State | None, state),
+        kind=kind,
+        after=last_of(cursor) or None,
+        most=limit,
+    )
+    return turned(call, found.exchanges, closed(found.following) if found.following else None)
 
 
 @router.get("/exchanges/{name:code}", summary="查看交换")
 def exchange(call: Asked, name: Name) -> ExchangeStatus:
     """One exchange, and how its last run ended."""
-    return _found(call, name)
+    return call.hub.exchanges.status(name, by=call.by)
 
 
 @router.get("/exchanges/{name:code}/plan", summary="查看执行方案")

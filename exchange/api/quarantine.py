@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Response
 from pydantic import Field
 
-from exchange.api.calls import Asked, Cursor, Filter, Limit, Name, Number, Page, Sent, Why, paged
+from exchange.api.calls import Asked, Cursor, Filter, Limit, Name, Number, Page, Sent, Why, cut, number_of
 from exchange.api.door import Door
 from exchange.engine import ShownRow
 from exchange.hub.oversight import RefusedRow
@@ -35,8 +35,10 @@ def rows(
     limit: Limit = 50,
 ) -> Page[RefusedRow]:
     """Refused rows with rule and reason, never their content: to their provider and the administrators."""
-    found = call.hub.oversight.quarantine(by=call.by, exchange=exchange, run=run, state=state)
-    return paged(call, found, lambda each: str(each.id), cursor=cursor, limit=limit)
+    found = call.hub.oversight.quarantine(
+        by=call.by, exchange=exchange, run=run, state=state, after=number_of(cursor), most=limit + 1
+    )
+    return cut(call, found, lambda each: str(each.id), limit=limit)
 
 
 @router.get("/quarantine/{number}", summary="查看隔离行")
@@ -64,5 +66,4 @@ def rows_of(
     call: Asked, name: Name, state: Filter = None, cursor: Cursor = None, limit: Limit = 50
 ) -> Page[RefusedRow]:
     """The same of one exchange."""
-    found = call.hub.oversight.quarantine(by=call.by, exchange=name, state=state)
-    return paged(call, found, lambda each: str(each.id), cursor=cursor, limit=limit)
+    return rows(call, exchange=name, state=state, cursor=cursor, limit=limit)

@@ -15,7 +15,22 @@ from catalog import MOVES, Change, DemandEntry, Form, Step, read_sheet
 from catalog.errors import CatalogError
 from catalog.reading import read_resource
 from catalog.tables import ResourceRow
-from exchange.api.calls import Asked, Call, Code, Cursor, Filter, Limit, Match, Page, Sent, only, paged, turned
+from exchange.api.calls import (
+    Asked,
+    Call,
+    Code,
+    Cursor,
+    Filter,
+    Limit,
+    Match,
+    Page,
+    Sent,
+    cut,
+    last_of,
+    only,
+    paged,
+    turned,
+)
 from exchange.api.door import Door
 from exchange.api.lines import ResourceEntry, ResourceLine, line_of, whole
 from exchange.api.problems import Warned
@@ -182,10 +197,11 @@ def resources(
     limit: Limit = 50,
 ) -> Page[ResourceLine]:
     """Resources by code: the newest version where the caller may see it, else the one in force."""
+    filters = {"provider": provider, "state": state, "record_class": record_class}
     found = call.hub.directory.resources(
-        by=call.by, provider=provider, state=state, record_class=record_class, published=published
+        by=call.by, published=published, after=last_of(cursor), most=limit + 1, **filters
     )
-    page = paged(call, found, lambda each: each.code, cursor=cursor, limit=limit)
+    page = cut(call, found, lambda each: each.code, limit=limit)
     return Page(items=[line_of(each) for each in page.items], next=page.next)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
-from exchange.api.calls import Asked, Cursor, Filter, Limit, Moment, Name, Page, paged, turned
+from exchange.api.calls import Asked, Cursor, Filter, Limit, Moment, Name, Page, cut, number_of, turned
 from exchange.api.door import Door
 from exchange.api.exchanges import result_of
 from exchange.api.works import WorkStatus, begin
@@ -136,6 +136,7 @@ def resend(call: Asked, name: Name) -> WorkStatus:
 @router.get("/notices", summary="列出通知", tags=["通知"])
 def notices(call: Asked, cursor: Cursor = None, limit: Limit = 50) -> Page[Notice]:
     """What the caller's department was told, oldest first."""
-    page = paged(call, call.hub.oversight.notices(by=call.by), lambda n: str(n.id), cursor=cursor, limit=limit)
+    found = call.hub.oversight.notices(by=call.by, after=number_of(cursor), most=limit + 1)
+    page = cut(call, found, lambda n: str(n.id), limit=limit)
     told = [Notice(id=n.id, department=n.department, run=n.run, text=n.text, at=n.at) for n in page.items]
     return Page(items=told, next=page.next)

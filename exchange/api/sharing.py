@@ -7,7 +7,7 @@ from typing import Any, Literal
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
-from exchange.api.calls import Asked, Cursor, Filter, Limit, Match, Name, Page, Sent, Why, only, paged
+from exchange.api.calls import Asked, Cursor, Filter, Limit, Match, Name, Page, Sent, Why, only, turned
 from exchange.api.door import Door
 from exchange.authorisation import Explanation
 from exchange.db.tables import ApplicationRow, GrantRow
@@ -56,8 +56,10 @@ def applications(
     call: Asked, state: Filter = None, resource: Filter = None, cursor: Cursor = None, limit: Limit = 50
 ) -> Page[ApplicationEntry]:
     """Applications the caller may see, newest first."""
-    found = call.hub.directory.applications(by=call.by, state=state, resource=resource)
-    return paged(call, found, lambda each: each.id, cursor=cursor, limit=limit)
+    states = () if state is None else (state,)
+    page = call.hub.waiting.applications(by=call.by, states=states, resource=resource, cursor=cursor, limit=limit)
+    found = call.hub.directory.applications(by=call.by, names=[each.id for each in page.lines])
+    return turned(call, found, page.cursor)
 
 
 @router.post(
@@ -108,8 +110,10 @@ def grants(
     limit: Limit = 50,
 ) -> Page[GrantEntry]:
     """Grants the caller may see, newest first."""
-    found = call.hub.directory.grants(by=call.by, state=state, resource=resource, kind=kind)
-    return paged(call, found, lambda each: each.id, cursor=cursor, limit=limit)
+    states = () if state is None else (state,)
+    page = call.hub.waiting.grants(by=call.by, states=states, kind=kind, resource=resource, cursor=cursor, limit=limit)
+    found = call.hub.directory.grants(by=call.by, names=[each.id for each in page.lines])
+    return turned(call, found, page.cursor)
 
 
 @router.get("/grants/{name:code}", summary="查看授权", tags=["授权"])

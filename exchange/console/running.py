@@ -25,8 +25,10 @@ EVERY = 0.3
 """Seconds between looks at an attempt of this process."""
 OF_OTHERS = 2.0
 """Seconds between looks at the books, where another process runs it."""
-LONGEST = 300.0
-"""Seconds after which a browser has to ask anew, and to be known anew."""
+LONGEST = 20.0
+"""Seconds after which a browser has to ask anew, and to be known anew: a session that ended is told nothing more."""
+AGAIN = 500
+"""Milliseconds after which it does."""
 
 
 def attempts(view: View) -> Attempts:
@@ -74,6 +76,7 @@ async def _told(view: View, exchange: str) -> AsyncIterator[str]:
     """Ends with the run, with the browser, or to be asked anew."""
     until = time.monotonic() + LONGEST
     before = ""
+    yield f"retry: {AGAIN}\n\n"
     while time.monotonic() < until:
         attempt = attempts(view).of(exchange)
         if attempt is not None and not attempt.ended:

@@ -7,11 +7,14 @@ department and the administrators. Nothing here changes anything.
 
 from __future__ import annotations
 
+import heapq
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from itertools import groupby, islice
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
@@ -46,6 +49,8 @@ OVERSEERS = frozenset({Role.INTEGRATOR, Role.SYSTEM, Role.SECURITY, Role.AUDIT})
 """Who may see what concerns others: administrators, and who configures the exchanges."""
 _AT_MOST = 20
 """Counting all resources takes one part of the time in so many, however often some of them move."""
+_AT_ONCE = 200
+"""Resources that are read in one statement where as many as somebody wants are taken from several."""
 _NAMES_SECONDS = 1.0
 """Within which a name that another process has changed is seen."""
 
@@ -193,16 +198,43 @@ class Directory:
         state: str | None = None,
         record_class: str | None = None,
         published: bool = False,
+        after: str = "",
+        most: int | None = None,
     ) -> list[Entry]:
-        """Resources by code: the newest version where the actor may see it, else the one in force."""
+        """Resources by code: the newest version where the actor may see it, else the one in force.
+
+        Args:
+            by: Who asks.
+            provider: Of this department alone.
+            state: In this state alone.
+            record_class: Of this class alone.
+            published: Only what is in force.
+            after: With higher codes than this one alone.
+            most: So many at most; None: all.
+        """
         with self._hub.told(), self._hub.database.reading() as session:
-            code = self._code(session, provider)
-            look = partial(self._hub.catalog.resources, session, provider=code, record_class=record_class)
-            shown = {} if published else {entry.code: entry for entry in look() if self._sees_drafts(by, entry)}
-            standing = look(published=True)
-        for entry in standing:
-            shown.setdefault(entry.code, entry)
-        return [shown[code] for code in sorted(shown) if state in (None, shown[code].state)]
+            look = partial(
+                self._listed, session, provider=self._code(session, provider), record_class=record_class, after=after
+            )
+            own = None if self.sees_drafts(by) else by.department
+            drafts = () if published else look(published=False, belongs=own)
+            both = heapq.merge(drafts, look(published=True), key=attrgetter("code"))
+            shown = (next(of_code) for _, of_code in groupby(both, key=attrgetter("code")))
+            return list(islice((entry for entry in shown if state in (None, entry.state)), most))
+
+    def _listed(
+        self, session: Session, *, after: str, published: bool, belongs: str | None = None, **filters: Any
+    ) -> Iterator[Entry]:
+        """Entries by code, as far as somebody wants them."""
+        if belongs is not None and filters["provider"] not in (None, belongs):
+            return
+        filters["provider"] = belongs or filters["provider"]
+        while True:
+            some = self._hub.catalog.resources(session, published=published, after=after, most=_AT_ONCE, **filters)
+            yield from some
+            if len(some) < _AT_ONCE:
+                return
+            after = some[-1].code
 
     def resource(self, code: str, version: int | None = None, *, by: Actor) -> Entry:
         """A resource: a given version, else the newest one the actor may see.
@@ -283,14 +315,21 @@ class Directory:
     # --- applications and grants ---------------------------------------------------------------
 
     def applications(
-        self, *, by: Actor, state: str | None = None, resource: str | None = None
+        self,
+        *,
+        by: Actor,
+        state: str | None = None,
+        resource: str | None = None,
+        names: Collection[str] | None = None,
     ) -> list[ApplicationEntry]:
-        """Applications the actor may see, newest first."""
+        """Applications the actor may see, newest first; of these names, where they are given."""
         query = select(ApplicationRow).order_by(ApplicationRow.submitted_at.desc(), ApplicationRow.id)
         if state is not None:
             query = query.where(ApplicationRow.state == state)
         if resource is not None:
             query = query.where(ApplicationRow.resource == resource)
+        if names is not None:
+            query = query.where(ApplicationRow.id.in_(names))
         with self._hub.told(), self._hub.database.reading() as session:
             rows = session.scalars(query).all()
             shown = self._applications(session, rows)
@@ -312,13 +351,21 @@ class Directory:
         return found[0]
 
     def grants(
-        self, *, by: Actor, state: str | None = None, resource: str | None = None, kind: str | None = None
+        self,
+        *,
+        by: Actor,
+        state: str | None = None,
+        resource: str | None = None,
+        kind: str | None = None,
+        names: Collection[str] | None = None,
     ) -> list[GrantEntry]:
-        """Grants the actor may see, newest first."""
+        """Grants the actor may see, newest first; of these names, where they are given."""
         query = select(GrantRow).order_by(GrantRow.issued_at.desc(), GrantRow.id)
         for column, value in ((GrantRow.state, state), (GrantRow.resource, resource), (GrantRow.kind, kind)):
             if value is not None:
                 query = query.where(column == value)
+        if names is not None:
+            query = query.where(GrantRow.id.in_(names))
         with self._hub.told(), self._hub.database.reading() as session:
             shown = self._grants(session, session.scalars(query).all())
         return [entry for entry in shown if self._concerns(by, entry.department, entry.provider)]

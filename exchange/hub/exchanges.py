@@ -140,6 +140,8 @@ class Exchanges:
         text: str = "",
         state: State | None = None,
         department: str | None = None,
+        resource: str | None = None,
+        kind: str | None = None,
         after: str | None = None,
         most: int = MOST,
     ) -> ExchangePage:
@@ -150,6 +152,8 @@ class Exchanges:
             text: Part of an exchange's id or of its resource's code.
             state: In this state alone.
             department: Of which one party is this department.
+            resource: Of this resource alone.
+            kind: ``synchronisation`` or ``sharing`` alone.
             after: Begin after this exchange.
             most: So many at most.
         """
@@ -163,6 +167,10 @@ class Exchanges:
             query = query.where(or_(ExchangeRow.provider == by.department, ExchangeRow.recipient == by.department))
         if department:
             query = query.where(or_(ExchangeRow.provider == department, ExchangeRow.recipient == department))
+        if resource is not None:
+            query = query.where(ExchangeRow.resource == resource)
+        if kind is not None:
+            query = query.where(ExchangeRow.kind == kind)
         if text:
             query = query.where(
                 or_(
@@ -191,6 +199,17 @@ class Exchanges:
         self.demand_party(name, f"查看交换 {name}", by=by)
         with hub.told(), hub.database.reading() as session:
             return self._shown(session, session.get_one(ExchangeRow, name), by)
+
+    def status(self, name: str, *, by: Actor) -> ExchangeStatus:
+        """How one exchange stands, and how its last run ended.
+
+        Raises:
+            Unknown: There is none of that id.
+            Denied: It concerns neither the actor's department nor his office; the refusal is logged.
+        """
+        self.demand_party(name, f"查看交换 {name}", by=by)
+        with self._hub.told(), self._hub.database.reading() as session:
+            return next(iter(self._hub.oversight.standing(session, [name])))
 
     def demand_party(self, name: str, what: str, *, by: Actor) -> None:
         """Let only both parties of an exchange and the administrators look at something of it.

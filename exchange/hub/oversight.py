@@ -543,6 +543,7 @@ class Oversight:
         state: str | None = None,
         rule: str | None = None,
         before: int | None = None,
+        after: int | None = None,
         most: int | None = None,
     ) -> list[RefusedRow]:
         """Refused rows with rule and reason, to their provider and to the administrators (隔离清单).
@@ -556,13 +557,17 @@ class Oversight:
             state: In this state alone.
             rule: Refused by this rule alone.
             before: With lower numbers than this one alone.
-            most: So many at most, the last first; None: all, the first first.
+            after: With higher numbers than this one alone, the first first.
+            most: So many at most, the last first where nothing else is said; None: all, the first first.
         """
         hub = self._hub
         wide = self.oversees(by)
         with hub.database.transaction() as session:
-            query = select(QuarantineRow).order_by(QuarantineRow.id if most is None else QuarantineRow.id.desc())
+            upwards = most is None or after is not None
+            query = select(QuarantineRow).order_by(QuarantineRow.id if upwards else QuarantineRow.id.desc())
             query = query.limit(most)
+            if after is not None:
+                query = query.where(QuarantineRow.id > after)
             if rule:
                 query = query.where(QuarantineRow.rule == rule)
             if before is not None:
@@ -595,11 +600,11 @@ class Oversight:
             hub.audit.record(session, events.QuarantineRead(rows=len(rows)), by=by, exchange=exchange, run=run)
         return rows
 
-    def notices(self, *, by: Actor) -> list[NoticeRow]:
-        """Notifications to the actor's department (通知)."""
+    def notices(self, *, by: Actor, after: int = 0, most: int | None = None) -> list[NoticeRow]:
+        """Notifications to the actor's department (通知), oldest first: after one's number, so many at most."""
         with self._hub.database.reading() as session:
-            query = select(NoticeRow).where(NoticeRow.department == by.department).order_by(NoticeRow.id)
-            return list(session.scalars(query))
+            query = select(NoticeRow).where(NoticeRow.department == by.department, NoticeRow.id > after)
+            return list(session.scalars(query.order_by(NoticeRow.id).limit(most)))
 
     def _parties(self, exchange: str) -> list[str]:
         with self._hub.database.reading() as session:

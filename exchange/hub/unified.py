@@ -53,6 +53,8 @@ _BELIEVED = 3600.0
 """Seconds for which the provider's description of itself is believed."""
 _AGAIN = 60.0
 """Seconds within which its keys are not asked for a second time."""
+_GONE = 5.0
+"""Seconds within which a provider that did not answer is not asked again."""
 _LEEWAY = 60
 _SUBJECT = 255
 _logger = logging.getLogger(__name__)
@@ -84,6 +86,7 @@ class UnifiedIdentity:
         self._described: dict[str, Any] = {}
         self._keys: KeySet | None = None
         self._described_at = self._keys_at = float("-inf")
+        self._gone: tuple[float, Exception] | None = None
 
     def begin(self, redirect: str) -> Begun:
         """Begin a sign-in.
@@ -249,12 +252,19 @@ class UnifiedIdentity:
             raise Failed("统一身份认证自述的地址不能使用", remedy="请其管理员核对 openid-configuration")
 
     def _asked(self, place: str) -> dict[str, Any]:
+        """What the provider answers; those who wait their turn behind one who waited in vain do not wait themselves."""
+        if self._gone is not None and time.monotonic() < self._gone[0]:
+            raise self._away(self._gone[1])
         try:
             answer = requests.get(place, timeout=self._settings.seconds, allow_redirects=False)
             answer.raise_for_status()
             found = answer.json()
+        except (requests.ConnectionError, requests.Timeout) as error:
+            self._gone = (time.monotonic() + _GONE, error)
+            raise self._away(error) from None
         except (requests.RequestException, ValueError) as error:
             raise self._away(error) from None
+        self._gone = None
         if not isinstance(found, dict) or answer.status_code != requests.codes.ok:
             raise Failed("统一身份认证的应答不能使用", remedy="核对 [accounts.oidc] 的 issuer", retry=True)
         return found

@@ -149,6 +149,7 @@ class Waiting:
         by: Actor,
         side: Side | None = None,
         states: Collection[str] = (),
+        resource: str | None = None,
         cursor: str | None = None,
         limit: int = PAGE,
         counted: bool = False,
@@ -159,6 +160,7 @@ class Waiting:
             by: Who asks: a party to it, or an administrator.
             side: ``sent`` by his department, or ``received`` by it; None: both, and for administrators all.
             states: Only these.
+            resource: For this one alone, by its code.
             cursor: Where the last page said this one starts.
             limit: Lines of a page.
             counted: Whether to say how many there are.
@@ -168,6 +170,8 @@ class Waiting:
         query = query.where(*self._seen(by, side, row.department))
         if states:
             query = query.where(row.state.in_(states))
+        if resource is not None:
+            query = query.where(row.resource == resource)
         return self._page(query, (row.submitted_at, row.id), cursor, limit, _application, counted=counted)
 
     def grants(
@@ -177,6 +181,7 @@ class Waiting:
         side: Side | None = None,
         states: Collection[str] = (),
         kind: str | None = None,
+        resource: str | None = None,
         ending: bool = False,
         cursor: str | None = None,
         limit: int = PAGE,
@@ -189,6 +194,7 @@ class Waiting:
             side: ``sent``: given to his department on what it sent, ``received``: given by it; None: both.
             states: Only these.
             kind: ``collection`` or ``sharing``.
+            resource: On this one alone, by its code.
             ending: Only those that end soon.
             cursor: Where the last page said this one starts.
             limit: Lines of a page.
@@ -201,6 +207,8 @@ class Waiting:
             query = query.where(row.state.in_(states))
         if kind is not None:
             query = query.where(row.kind == kind)
+        if resource is not None:
+            query = query.where(row.resource == resource)
         if ending:
             with self._hub.database.reading() as session:
                 query = query.where(row.valid_until <= now(session) + SOON)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from starlette.datastructures import URL
 from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
 from starlette.staticfiles import StaticFiles
@@ -111,10 +113,20 @@ class _Static(StaticFiles):
 
 
 async def _to_sign_in(request: Request, _error: Exception) -> Response:
-    if request.method == "GET" and request.headers.get("accept", "*/*") != "text/event-stream":
-        here = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-        return RedirectResponse("/sign-in" + (f"?next={quoted(here)}" if here != "/" else ""), 303)
-    return RedirectResponse("/sign-in", 303)
+    if request.headers.get("accept", "*/*") == "text/event-stream":
+        return RedirectResponse("/sign-in", 303)
+    # Who sent a form comes back to the page that it stood on: our pages tell nobody else where that is.
+    place = request.url if request.method == "GET" else _page_before(request)
+    here = place.path + (f"?{place.query}" if place.query else "") if place else "/"
+    return RedirectResponse("/sign-in" + (f"?next={quoted(here)}" if here != "/" else ""), 303)
+
+
+def _page_before(request: Request) -> URL | None:
+    with suppress(ValueError):
+        before = URL(request.headers.get("referer", ""))
+        if before.netloc == request.url.netloc:
+            return before
+    return None
 
 
 async def _failed(request: Request, error: Exception) -> Response:

@@ -31,6 +31,24 @@ def test_pages_lead_through_everything(calls: Programmes) -> None:
     assert len(every) == 3
 
 
+@pytest.mark.parametrize("path", ["/resources", "/applications", "/grants", "/exchanges", "/quarantine", "/notices"])
+def test_a_list_page_by_page_is_the_whole_list(calls: Programmes, path: str) -> None:
+    calls.collected()
+    calls.town.run(calls.town.share)
+    for who in ("police", "tax", "centre", "auditor"):
+        every = calls.get(who, path, limit=200)["items"]
+        found, cursor = [], None
+        while len(found) <= len(every):
+            page = calls.get(who, path, limit=1, **({"cursor": cursor} if cursor else {}))
+            found += page["items"]
+            cursor = page["next"]
+            if cursor is None:
+                break
+        assert found == every
+    assert calls.get("police", path)["items"]
+    assert calls.ask("police", "GET", path, params={"cursor": "ü"}).status_code == 422
+
+
 @pytest.mark.parametrize("cursor", ["x", "eHg", "ü", "===="])
 def test_a_cursor_is_ours(calls: Programmes, cursor: str) -> None:
     assert calls.ask("police", "GET", "/departments", params={"cursor": cursor}).status_code == 422

@@ -165,6 +165,7 @@ def test_what_the_next_run_will_do(county: County) -> None:
     told = county.ask("exchange", "plan", county.share, by="tax")
     assert (told["capture"], told["guarantee"], told["refresh"]) == ("journal", "exactly once", None)
     assert county.run("exchange", "plan", county.share, by="auditor").status == 0
+    assert county.run("exchange", "plan", county.share, by="centre").status == 3
 
 
 def test_what_cannot_be_refreshed_is_told_when_it_is_described(county: County) -> None:

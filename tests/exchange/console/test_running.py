@@ -24,7 +24,7 @@ def told(text: str) -> list[tuple[str, dict[str, Any]]]:
     found = []
     for block in text.split("\n\n"):
         lines = dict(line.split(": ", 1) for line in block.splitlines() if not line.startswith(":"))
-        if lines:
+        if "event" in lines:
             found.append((lines["event"], json.loads(lines["data"])))
     return found
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
@@ -215,6 +217,18 @@ def test_a_provider_that_is_away(hub: Hub, provider: Provider) -> None:
     provider.status = 302
     with pytest.raises(Failed):
         UnifiedIdentity(hub).begin(BACK)
+
+
+def test_behind_one_who_waits_in_vain_nobody_waits(hub: Hub, provider: Provider) -> None:
+    identity = UnifiedIdentity(hub)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        issuer = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        identity._settings = identity._settings.model_copy(update={"issuer": issuer, "seconds": 1.0})
+        begun = time.monotonic()
+        with ThreadPoolExecutor(5) as people:
+            for each in [people.submit(identity.begin, BACK) for _ in range(5)]:
+                assert isinstance(each.exception(), Failed)
+        assert 1.0 <= time.monotonic() - begun < 2.0
 
 
 @pytest.mark.parametrize(

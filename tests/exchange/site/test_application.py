@@ -11,6 +11,18 @@ def test_a_stranger_is_asked_to_sign_in_and_then_shown_what_he_wanted(people: Pe
     assert "登录" in browser.get("/sign-in").text
 
 
+def test_who_sent_a_form_when_his_session_was_over_comes_back_to_its_page(people: People) -> None:
+    client = people.stranger().client
+    for referer, place in (
+        ("http://testserver/endpoints/new?kind=database", "/sign-in?next=%2Fendpoints%2Fnew%3Fkind%3Ddatabase"),
+        ("http://else/endpoints/new", "/sign-in"),
+        ("http://testserver@else/me", "/sign-in"),
+        ("//[", "/sign-in"),
+    ):
+        answer = client.post("/endpoints", data={"name": "x"}, headers={"Referer": referer}, follow_redirects=False)
+        assert (answer.status_code, answer.headers["location"]) == (303, place)
+
+
 def test_somebody_signs_in_changes_the_password_and_looks_around(people: People) -> None:
     browser = people.browser("sysadmin")
     page = browser.get("/")

@@ -9,12 +9,23 @@ from pydantic import BaseModel, Field
 
 from exchange.api.calls import Asked, Cursor, Filter, Limit, Match, Name, Page, Sent, Why, only, turned
 from exchange.api.door import Door
-from exchange.authorisation import Explanation
+from exchange.authorisation import Explanation, expression, masks
 from exchange.db.tables import ApplicationRow, GrantRow
 from exchange.hub.directory import ApplicationEntry, GrantEntry
 from exchange.hub.drafts import asked
 
 router = APIRouter(route_class=Door)
+
+
+class Assessed(BaseModel):
+    """What the rules would say to an application (预审结果)."""
+
+    outcome: str = Field(description="granted 平台直接授权、refer 由提供部门审核、refused 不能共享")
+    reasons: list[str] = Field(description="理由")
+    remarks: list[str] = Field(description="使用时与申请不同之处")
+    items: list[str] = Field(description="会交付的信息项")
+    masks: dict[str, Any] = Field(description="信息项的脱敏方式")
+    filter: Any = Field(description="会交付的行；null：全部")
 
 
 class Decision(Sent):
@@ -70,6 +81,20 @@ def apply(call: Asked, given: dict[str, Any]) -> ApplicationEntry:
     name = call.hub.sharing.apply(asked(given), by=call.by)
     call.response.headers["Location"] = f"/api/v1/applications/{name}"
     return call.hub.directory.application(name, by=call.by)
+
+
+@router.post("/applications/checks", summary="预审申请", tags=["申请"], openapi_extra={"x-body": "Application"})
+def assess(call: Asked, given: dict[str, Any]) -> Assessed:
+    """What the rules would say to an application if it were made now; nothing is made."""
+    found = call.hub.sharing.assess(asked(given), by=call.by)
+    return Assessed(
+        outcome=found.outcome,
+        reasons=list(found.reasons),
+        remarks=list(found.remarks),
+        items=list(found.items),
+        masks={name: masks.dump(mask) for name, mask in found.masks.items()},
+        filter=None if found.filter is None else expression.dump(found.filter),
+    )
 
 
 @router.get("/applications/{name:code}", summary="查看申请", tags=["申请"])

@@ -29,13 +29,28 @@ from exchange.settings import Role
 class Answering(Books):
     """Takes applications, answers them by rule where the rules can, and lets the provider answer the rest."""
 
-    def assess(self, session: Session, application: Application) -> Assessment:
+    def assess(self, session: Session, actor: Actor, application: Application) -> Assessment:
         """What the rules say to an application, without making it.
 
         Raises:
+            Denied: The actor may not apply for this department.
             Unknown: There is no such resource.
         """
+        self._may_apply(actor, application)
         return self._assessed(session, application)[1]
+
+    def _may_apply(self, actor: Actor, application: Application) -> None:
+        what = f"申请资源 {application.resource}"
+        # The hub's integrator may enter what departments sent in; he answers nothing.
+        entering = Role.INTEGRATOR in actor.roles and actor.department == self._settings.hub_department
+        if not entering:
+            require(actor, Role.CLERK, action=what)
+        if actor.department != application.department and not entering:
+            raise Denied(
+                f"{actor.name} 不能{what}",
+                [f"只能以本部门的名义申请：申请部门 {application.department}，本人部门 {actor.department}"],
+                remedy="由申请部门的经办员提出",
+            )
 
     def apply(self, session: Session, actor: Actor, application: Application) -> str:
         """Make an application (提出共享申请) and answer it by rule where the rules can.
@@ -50,17 +65,7 @@ class Answering(Books):
             Unknown: There is no such resource.
             Misplaced: Another application bears the id.
         """
-        what = f"申请资源 {application.resource}"
-        # The hub's integrator may enter what departments sent in; he answers nothing.
-        entering = Role.INTEGRATOR in actor.roles and actor.department == self._settings.hub_department
-        if not entering:
-            require(actor, Role.CLERK, action=what)
-        if actor.department != application.department and not entering:
-            raise Denied(
-                f"{actor.name} 不能{what}",
-                [f"只能以本部门的名义申请：申请部门 {application.department}，本人部门 {actor.department}"],
-                remedy="由申请部门的经办员提出",
-            )
+        self._may_apply(actor, application)
         name = application.id or "A" + secrets.token_hex(8)
         body = application.body()
         known = session.get(ApplicationRow, name)

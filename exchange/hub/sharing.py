@@ -63,7 +63,7 @@ class Sharing:
             try:
                 with hub.told(), hub.database.reading() as session:
                     self._own_target(session, application)
-                    return hub.authorisation.assess(session, application)
+                    return hub.authorisation.assess(session, by, application)
             except Denied as error:
                 hub.denied(by, what, error, **about)
                 raise

@@ -30,6 +30,18 @@ def test_applied_decided_and_suspended(calls: Programmes) -> None:
     assert calls.get("tax", f"/grants/{grant}/explanation")["passes"] is False
 
 
+def test_what_an_application_would_come_to(calls: Programmes) -> None:
+    before = calls.get("tax", "/applications")
+    told = calls.post("tax", "/applications/checks", **application(scene="另一项业务"))
+    assert told["outcome"] == "refer"
+    assert told["reasons"]
+    assert set(application()["items"]) >= set(told["items"]) >= {"id_no"}
+    past = calls.post("tax", "/applications/checks", **application(until="2000-01-01"))
+    assert past["outcome"] == "refused"
+    assert calls.ask("chief", "POST", "/applications/checks", json=application()).status_code == 403
+    assert calls.get("tax", "/applications") == before
+
+
 def test_withdrawn(calls: Programmes) -> None:
     asked = calls.post("tax", "/applications", 201, **application(scene="另一项业务"))
     assert calls.post("tax", f"/applications/{asked['id']}/withdrawal", reason="不用了")["state"] == "withdrawn"

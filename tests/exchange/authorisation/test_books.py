@@ -34,7 +34,7 @@ def test_an_unknown_resource_is_said_to_be_unknown(city: City) -> None:
 def test_rules_can_be_asked_without_applying(city: City) -> None:
     with city.database.reading() as session:
         outcomes = [
-            city.authorisation.assess(session, parse(application(resource=code))).outcome
+            city.authorisation.assess(session, CLERK, parse(application(resource=code))).outcome
             for code in (OPEN, CONDITIONAL, WITHHELD)
         ]
     assert outcomes == ["granted", "refer", "refused"]

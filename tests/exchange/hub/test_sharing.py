@@ -97,6 +97,7 @@ def test_what_the_rules_would_say_is_asked_without_a_trace(town: Town) -> None:
         for attempt in (
             lambda: hub.sharing.begin(CODE, by=town.actor("chief")),
             lambda: hub.sharing.assess(asked(), by=town.actor("chief")),
+            lambda: hub.sharing.assess(asked(), by=town.actor("police")),
             lambda: hub.sharing.assess(asked(target={"endpoint": "police", "object": "x"}), by=tax),
         ):
             with pytest.raises(Denied):

@@ -107,6 +107,7 @@ RULES: dict[tuple[str, str], Rule] = {
         # Applications and grants.
         ("GET", "/applications"): rule(EVERYBODY),
         ("POST", "/applications"): rule(only("tax"), resource=CODE, department=TAX),
+        ("POST", "/applications/checks"): rule(only("tax"), "/applications/checks", **application()),
         ("GET", "/applications/{name}"): rule(PARTIES | OVERSEERS, "/applications/{application}", granted),
         ("POST", "/applications/{name}/decision"): rule(
             only("chief"), "/applications/{application}/decision", applied, approved=False

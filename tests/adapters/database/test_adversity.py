@@ -243,7 +243,7 @@ def test_a_deadlock_loses_nothing(deliver: Deliverer, hands: Hands) -> None:
 
         ours = threading.Thread(target=commit)
         ours.start()
-        time.sleep(0.7)
+        _wait_for_a_lock(hands)
         other.execute(sa.text("UPDATE person SET name = 'theirs' WHERE id = '1'"))
         other.commit()
         ours.join(30)
@@ -257,6 +257,18 @@ def test_a_deadlock_loses_nothing(deliver: Deliverer, hands: Hands) -> None:
 
 
 # Connections
+
+
+def _wait_for_a_lock(hands: Hands) -> None:
+    """Until somebody waits for a row that another has changed."""
+    if hands.product != "postgresql":
+        time.sleep(1.5)  # this one shows it to administrators only
+        return
+    waiting = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    deadline = time.monotonic() + 30
+    while not hands.rows(waiting):
+        assert time.monotonic() < deadline, "nobody waits"
+        time.sleep(0.02)
 
 
 def _ours(hands: Hands) -> list[int]:

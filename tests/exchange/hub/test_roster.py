@@ -182,7 +182,7 @@ def test_a_thousand_exchanges_are_read_at_once(town: Town) -> None:
             assert len(roster(hub, session).exchanges) == 1002
         took = time.process_time() - began
         sa.event.remove(sa.Engine, "before_cursor_execute", ask)
-        assert took < 2.0
+        assert took < 5.0  # 0.6 on an idle machine
         assert len(asked) < 20
 
 

@@ -282,7 +282,7 @@ class Web(_Part):
     seconds: float = Field(default=60.0, gt=0)
     """Within which a request must be here."""
     calls_per_minute: int = Field(default=600, ge=10, le=10**9)
-    """Calls of one account or token, by one process; a tenth of them at once."""
+    """Calls of one account, by one process, its pages and its programmes apart; a tenth of them at once."""
     proxies: Annotated[tuple[str, ...], AfterValidator(_networks)] = ()
     """Addresses or networks of reverse proxies that are trusted."""
     tls_certificate: Path | None = None

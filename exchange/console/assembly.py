@@ -20,6 +20,7 @@ from exchange.console import (
     grants,
     log,
     messages,
+    notices,
     overview,
     quarantine,
     recalls,
@@ -36,6 +37,7 @@ from exchange.console import (
 routers: tuple[APIRouter, ...] = (
     entrance.router,
     overview.router,
+    notices.router,
     directory.router,
     demands.router,
     registering.router,

@@ -10,6 +10,7 @@ _EVERYBODY: frozenset[Role] = frozenset(Role)
 _CONFIGURE: frozenset[Role] = frozenset({Role.INTEGRATOR, Role.SYSTEM, Role.AUDIT})
 ENTRIES: tuple[tuple[str, str, frozenset[Role]], ...] = (
     (_("首页"), "/", _EVERYBODY),
+    (_("通知"), "/notices", _EVERYBODY),
     (_("资源目录"), "/directory", _EVERYBODY),
     (_("需求"), "/demands", _EVERYBODY),
     (_("我的资源"), "/resources", _EVERYBODY),

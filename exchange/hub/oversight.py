@@ -600,11 +600,23 @@ class Oversight:
             hub.audit.record(session, events.QuarantineRead(rows=len(rows)), by=by, exchange=exchange, run=run)
         return rows
 
-    def notices(self, *, by: Actor, after: int = 0, most: int | None = None) -> list[NoticeRow]:
-        """Notifications to the actor's department (通知), oldest first: after one's number, so many at most."""
+    def notices(
+        self, *, by: Actor, after: int = 0, before: int | None = None, latest: bool = False, most: int | None = None
+    ) -> list[NoticeRow]:
+        """Notifications to the actor's department (通知).
+
+        Args:
+            by: Who asks.
+            after: With higher numbers than this one alone.
+            before: With lower numbers than this one alone.
+            latest: The last first.
+            most: So many at most; None: all.
+        """
+        query = select(NoticeRow).where(NoticeRow.department == by.department, NoticeRow.id > after)
+        if before is not None:
+            query = query.where(NoticeRow.id < before)
         with self._hub.database.reading() as session:
-            query = select(NoticeRow).where(NoticeRow.department == by.department, NoticeRow.id > after)
-            return list(session.scalars(query.order_by(NoticeRow.id).limit(most)))
+            return list(session.scalars(query.order_by(NoticeRow.id.desc() if latest else NoticeRow.id).limit(most)))
 
     def _parties(self, exchange: str) -> list[str]:
         with self._hub.database.reading() as session:

@@ -1,4 +1,4 @@
-"""Demands, recalls, answers of recipients, settings."""
+"""Demands, notifications, recalls, answers of recipients, settings."""
 
 from __future__ import annotations
 
@@ -10,4 +10,5 @@ PAGES = (
     Shown("answers", "integrator", "/runs/{run}/answers", made=ran),
     Shown("settings", "sysadmin", "/settings"),
     Shown("demands", "tax", "/demands"),
+    Shown("notices", "police", "/notices", made=ran),
 )

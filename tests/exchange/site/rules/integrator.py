@@ -68,6 +68,7 @@ RULES = {
     ("POST", "/files/{number}/retry"): Rule(
         only("police", "integrator", "sysadmin"), "/files/1/retry", {"exchange": SYNC}
     ),
+    ("GET", "/notices"): Rule(EVERYBODY),
     ("GET", "/recalls"): Rule(EVERYBODY),
     ("POST", "/recalls"): Rule(
         only("police", "chief", "security", "secadmin"), None, {"of": "{share}", "reason": "测试"}, made=granted

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar, cast
 
 from pydantic_core import PydanticCustomError
-from sqlalchemy import Text, bindparam, func, select
+from sqlalchemy import SQLColumnExpression, Text, bindparam, case, func, select
 from sqlalchemy import cast as cast_to
 from sqlalchemy.orm import Session
 
@@ -37,7 +37,7 @@ from catalog.vocabulary import (
     UpdateCycle,
     choose,
 )
-from catalog.workflow import MOVES, Action, State, move
+from catalog.workflow import MOVES, Action, move
 
 T = TypeVar("T", bound=Hashable)
 _PAGE = 200
@@ -276,9 +276,10 @@ class Catalog:
         session: Session,
         *,
         provider: str | None = None,
-        state: State | None = None,
+        state: str | None = None,
         record_class: str | None = None,
         published: bool = False,
+        drafts_of: str | None = None,
         after: str = "",
         most: int | None = None,
     ) -> tuple[Entry, ...]:
@@ -290,10 +291,14 @@ class Catalog:
             state: In this state alone.
             record_class: Of this class alone.
             published: The versions in force instead.
+            drafts_of: Of other departments than this one the versions in force.
             after: With higher codes than this one alone.
             most: So many at most; None: all.
         """
-        number = ResourceRow.in_force if published else ResourceRow.latest
+        number: SQLColumnExpression[Any] = ResourceRow.in_force if published else ResourceRow.latest
+        if drafts_of is not None and not published:
+            own = ResourceRow.provider == _asked(drafts_of)
+            number = case((own, ResourceRow.latest), else_=ResourceRow.in_force)
         statement = (
             select(ResourceRow, ResourceVersionRow)
             .join(

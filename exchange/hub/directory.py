@@ -7,14 +7,10 @@ department and the administrators. Nothing here changes anything.
 
 from __future__ import annotations
 
-import heapq
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
-from itertools import groupby, islice
-from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
@@ -49,8 +45,6 @@ OVERSEERS = frozenset({Role.INTEGRATOR, Role.SYSTEM, Role.SECURITY, Role.AUDIT})
 """Who may see what concerns others: administrators, and who configures the exchanges."""
 _AT_MOST = 20
 """Counting all resources takes one part of the time in so many, however often some of them move."""
-_AT_ONCE = 200
-"""Resources that are read in one statement where as many as somebody wants are taken from several."""
 _NAMES_SECONDS = 1.0
 """Within which a name that another process has changed is seen."""
 
@@ -206,35 +200,25 @@ class Directory:
         Args:
             by: Who asks.
             provider: Of this department alone.
-            state: In this state alone.
-            record_class: Of this class alone.
+            state: In this state alone, as it is shown.
+            record_class: Of this class alone, as it is shown.
             published: Only what is in force.
             after: With higher codes than this one alone.
             most: So many at most; None: all.
         """
+        own = None if self.sees_drafts(by) else by.department
         with self._hub.told(), self._hub.database.reading() as session:
-            look = partial(
-                self._listed, session, provider=self._code(session, provider), record_class=record_class, after=after
+            found = self._hub.catalog.resources(
+                session,
+                provider=self._code(session, provider),
+                state=state,
+                record_class=record_class,
+                published=published,
+                drafts_of=own,
+                after=after,
+                most=most,
             )
-            own = None if self.sees_drafts(by) else by.department
-            drafts = () if published else look(published=False, belongs=own)
-            both = heapq.merge(drafts, look(published=True), key=attrgetter("code"))
-            shown = (next(of_code) for _, of_code in groupby(both, key=attrgetter("code")))
-            return list(islice((entry for entry in shown if state in (None, entry.state)), most))
-
-    def _listed(
-        self, session: Session, *, after: str, published: bool, belongs: str | None = None, **filters: Any
-    ) -> Iterator[Entry]:
-        """Entries by code, as far as somebody wants them."""
-        if belongs is not None and filters["provider"] not in (None, belongs):
-            return
-        filters["provider"] = belongs or filters["provider"]
-        while True:
-            some = self._hub.catalog.resources(session, published=published, after=after, most=_AT_ONCE, **filters)
-            yield from some
-            if len(some) < _AT_ONCE:
-                return
-            after = some[-1].code
+        return list(found)
 
     def resource(self, code: str, version: int | None = None, *, by: Actor) -> Entry:
         """A resource: a given version, else the newest one the actor may see.

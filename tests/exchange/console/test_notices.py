@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from exchange.console import notices
+from exchange.db import now
 from exchange.db.tables import NoticeRow
 from tests.exchange.console.stories import EVIL, harmless
 from tests.exchange.engine.town import POLICE, TAX
@@ -12,7 +13,7 @@ from tests.exchange.site.people import People
 def tell(people: People, department: str, *texts: str) -> None:
     with people.hub.database.transaction() as session:
         session.add_all(
-            NoticeRow(department=department, run=None, text=text, at=people.hub.database.now(session)) for text in texts
+            NoticeRow(department=department, run=None, text=text, at=now(session)) for text in texts
         )
 
 

@@ -12,9 +12,7 @@ from tests.exchange.site.people import People
 
 def tell(people: People, department: str, *texts: str) -> None:
     with people.hub.database.transaction() as session:
-        session.add_all(
-            NoticeRow(department=department, run=None, text=text, at=now(session)) for text in texts
-        )
+        session.add_all(NoticeRow(department=department, run=None, text=text, at=now(session)) for text in texts)
 
 
 def test_each_reads_what_his_department_was_told(people: People) -> None:

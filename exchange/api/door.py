@@ -33,7 +33,7 @@ DEEPEST = 64
 """How deep a document may be."""
 LARGEST_NUMBER = 2**63 - 1
 LARGEST_DOCUMENT = 1 << 20
-"""Bytes of a document; a resource of five hundred items has a third of that."""
+"""Bytes of a document; a resource of five hundred items has a tenth of that."""
 REALM = 'Bearer realm="shutong"'
 REPLAYED = "Idempotency-Replayed"
 

@@ -182,7 +182,8 @@ def test_a_thousand_exchanges_are_read_at_once(town: Town) -> None:
             assert len(roster(hub, session).exchanges) == 1002
         took = time.process_time() - began
         sa.event.remove(sa.Engine, "before_cursor_execute", ask)
-        assert took < 5.0  # 0.6 on an idle machine
+        # 0.18 where nothing else runs; 3.2 was seen beside four other processes on two processors.
+        assert took < 5.0
         assert len(asked) < 20
 
 

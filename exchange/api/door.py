@@ -27,8 +27,6 @@ from exchange.web import paths  # noqa: F401 - the convertor of codes in address
 from exchange.web.calling import address_of
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
-UNREAD = SAFE | {"DELETE"}
-"""Calls of which nobody reads what is sent with them."""
 DEEPEST = 64
 """How deep a document may be."""
 LARGEST_NUMBER = 2**63 - 1
@@ -104,8 +102,8 @@ async def _demand_meant(request: Request) -> None:
     for name, text in (*request.path_params.items(), *request.query_params.multi_items()):
         if not (_plain(name) and _plain(str(text))):
             raise _meaningless(f"参数 {name[:40].encode('ascii', 'replace').decode()}", "含有不能保存的字符")
-    if request.method in UNREAD:
-        return
+    if request.method in SAFE:
+        return  # nobody reads what is sent with it
     body = await request.body()
     if body and _is_json(request):
         if len(body) > LARGEST_DOCUMENT:

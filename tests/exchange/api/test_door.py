@@ -50,6 +50,12 @@ def test_too_often(calls: Programmes) -> None:
     answer = calls.ask("police", "GET", "/me")
     assert answer.status_code == 429
     assert int(answer.headers["retry-after"]) >= 1
+    by = replace(calls.town.actor("police"), established="account")
+    other = calls.hub.tokens.issue(by=by, purpose="另一个程序", scopes=("read",)).secret.get_secret_value()
+    headers = {"Authorization": f"Bearer {other}"}
+    assert calls.people.stranger().client.get(f"{V1}/me", headers=headers).status_code == 429, "of the same account"
+    calls.token("tax")
+    assert calls.ask("tax", "GET", "/me").status_code == 200
 
 
 DEEP = "[" * 100 + "]" * 100

@@ -16,6 +16,7 @@ from exchange.cli import pages
 from exchange.cli.answers import Answer
 from exchange.cli.failures import INTERRUPTED, interrupted, of_bug, of_hub, of_usage
 from exchange.cli.groups import Group
+from exchange.cli.interruption import Interruption
 from exchange.errors import HubError
 
 BROKEN_PIPE = 141
@@ -53,17 +54,19 @@ class Program(Group):
                 stream.reconfigure(errors="replace")
         # Taken out of the environment, where only settings may bear such names.
         debug = os.environ.pop(DEBUG, "") not in ("", "0")
-        try:
-            status = self._perform(words, {**extra, **passed}, debug=debug)
-        except BrokenPipeError:
-            _let_go()
-            status = BROKEN_PIPE
+        with Interruption().listening() as interruption:
+            try:
+                status = self._perform(words, {**extra, **passed}, interruption, debug=debug)
+            except BrokenPipeError:
+                _let_go()
+                status = BROKEN_PIPE
         sys.exit(status)
 
     def _perform(
         self,
         words: list[str],
         extra: dict[str, Any],
+        interruption: Interruption,
         *,
         debug: bool,
     ) -> int:
@@ -78,7 +81,7 @@ class Program(Group):
             sys.stdout.flush()
             return outcome if isinstance(outcome, int) else 0
         except HubError as error:
-            return of_hub(error).tell(as_json=as_json)
+            return (interrupted() if interruption.heard else of_hub(error)).tell(as_json=as_json)
         except TyperException as error:
             return of_usage(error).tell(as_json=as_json)
         except KeyboardInterrupt:
@@ -86,6 +89,8 @@ class Program(Group):
         except BrokenPipeError:
             raise
         except Exception as error:
+            if interruption.heard:
+                return interrupted().tell(as_json=as_json)
             raise SystemExit(of_bug(error, home_of(words), debug=debug).tell(as_json=as_json)) from error
 
 

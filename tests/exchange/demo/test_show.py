@@ -440,6 +440,8 @@ def called(home: Path) -> Iterator[subprocess.Popen[str]]:
     with subprocess.Popen(
         [sys.executable, "-m", "exchange.cli", "demo", "--home", str(home)], env=environment, cwd=home.parent,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        # Whoever started the tests may ignore Ctrl-C, as a shell's background does; what is started would as well.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     ) as process:  # fmt: skip
         try:
             yield process
